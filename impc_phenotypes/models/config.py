@@ -157,12 +157,14 @@ class LossWeights:
         for f in fields(self): _need(getattr(self, f.name)>=0, f'loss_weights.{f.name}', 'be 0 or more', getattr(self, f.name))
         _positive('loss_weights', self, 'reconstruction', 'thresholds')
 
-# %% ../../nbs/models/05_config.ipynb #f0afe436
+# %% ../../nbs/models/05_config.ipynb #1d0f7e1d
 @dataclass
 class LineModelConfig:
     "The mixture over lines of class × penetrance × severity."
     background_components:int = 4 # Gaussians of the control background, ≥ 1
-    severity_grid:list[float] = field(default_factory=lambda: [.6,.8,1.,1.2,1.4]) # Multiples of a profile a line may have, above 0
+    severity_grid:list[float] = field(default_factory=lambda: [.55,.7,.85,1.,1.15,1.3,1.45]) # Multiples of a profile a line may have, above 0
+    severity_sd:float = .2 # SD of severity over lines, above 0
+    mouse_sd:float = .12 # SD of severity over the mice of a line, above 0
     penetrance_grid:list[float] = field(default_factory=lambda: [.3,.5,.7,.85,1.]) # Share of affected mice in a line, in (0, 1]
     n_starts:int = 12 # Starts of the EM, ≥ 1
     max_phenotypes:int = 10 # Most phenotypes beside normal, ≥ 1
@@ -171,7 +173,7 @@ class LineModelConfig:
     max_iter:int = 60 # EM iterations, ≥ 1
 
     def __post_init__(self):
-        _positive('line_model', self, 'background_components', 'n_starts', 'max_phenotypes', 'min_lines', 'max_iter')
+        _positive('line_model', self, 'background_components', 'severity_sd', 'mouse_sd', 'n_starts', 'max_phenotypes', 'min_lines', 'max_iter')
         _share('line_model', self, 'line_icc_cap')
         for n,top in (('severity_grid',float('inf')),('penetrance_grid',1.)):
             v = list(getattr(self, n))
