@@ -1,0 +1,81 @@
+"Imports go one way, nothing unsafe is loaded, nothing that breaks beside the pinned torch is imported."
+import ast, subprocess, sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+import pytest
+from repo import LIB, ROOT, imported, modules
+
+TIERS = [('data',), ('models', 'losses'), ('training',), ('metrics',), ('discover',), ('evaluation', 'biology'), ('show',), ('app',)]
+RANK = {p:i for i,tier in enumerate(TIERS) for p in tier}
+FORBIDDEN = ('torchvision', 'fastai.vision', 'torchmetrics', 'transformers', 'timm')
+UNSAFE = ('pickle', 'cPickle', 'dill', 'cloudpickle', 'shelve', 'marshal', 'joblib.load', 'joblib.dump', 'pandas.read_pickle')
+
+def within(name, prefixes): return any(name == p or name.startswith(p+'.') for p in prefixes)
+
+def upward(name, imports):
+    "Imports that climb: from a lower layer to a higher one."
+    if name.count('.') == 0: return []
+    layer = name.split('.')[1]
+    targets = {i for i in imports if i.startswith(LIB+'.') and i.split('.')[1] in RANK}
+    return sorted(t for t in targets if RANK[t.split('.')[1]] > RANK.get(layer, len(TIERS)))
+
+def dependencies(mods): return {n:{m for m in imported(n, f) if m in mods and m != n and not n.startswith(m+'.')} for n,f in mods.items()}
+
+@pytest.mark.parametrize('name', modules())
+def test_imports_follow_the_arrows(name):
+    assert not upward(name, imported(name, modules()[name])), 'a lower layer must not import a higher one (data, models and losses, training, metrics, discover, evaluation and biology, show, app)'
+
+def test_every_module_has_a_layer():
+    assert {n.split('.')[1] for n in modules() if n.count('.') and not n.endswith('_modidx')} <= set(RANK)
+
+def test_no_circular_imports(): TopologicalSorter(dependencies(modules())).prepare()
+
+@pytest.mark.parametrize('line,target', [('from impc_phenotypes.app.cli import main', 'impc_phenotypes.app.cli'), ('from ..show import plots', 'impc_phenotypes.show'),
+    ('from .. import training', 'impc_phenotypes.training'), ('def f():\n    import impc_phenotypes.discover.discover', 'impc_phenotypes.discover.discover'),
+    ('importlib.import_module("impc_phenotypes.biology.lines")', 'impc_phenotypes.biology.lines')])
+def test_a_climbing_import_is_found(line, target):
+    got = imported('impc_phenotypes.models.config', Path('impc_phenotypes/models/config.py'), ast.parse(line))
+    assert target in upward('impc_phenotypes.models.config', got)
+
+def test_a_descending_import_is_fine():
+    got = imported('impc_phenotypes.app.cli', Path('impc_phenotypes/app/cli.py'), ast.parse('from ..data.schema import TONES\nimport impc_phenotypes.show.plots'))
+    assert not upward('impc_phenotypes.app.cli', got)
+
+@pytest.mark.parametrize('name', modules())
+def test_no_forbidden_import(name):
+    bad = sorted(i for i in imported(name, modules()[name]) if within(i, FORBIDDEN+UNSAFE))
+    assert not bad
+
+def unsafe_calls(tree):
+    "Calls that can run code from a file, or from text."
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call): continue
+        call, given = ast.unparse(node.func), {k.arg:getattr(k.value, 'value', None) for k in node.keywords}
+        if call in ('torch.load', 'load') and call != 'load' and given.get('weights_only') is not True: yield f'{node.lineno}: torch.load without weights_only=True'
+        if given.get('allow_pickle') is True: yield f'{node.lineno}: allow_pickle=True'
+        if call in ('eval', 'exec', 'load_learner') or call.split('.')[-1] in ('read_pickle', 'to_pickle', 'load_learner'): yield f'{node.lineno}: {call}'
+        if call == 'yaml.load' and 'Safe' not in ast.unparse(node): yield f'{node.lineno}: yaml.load'
+        if call.endswith('learn.export'): yield f'{node.lineno}: {call}'
+
+@pytest.mark.parametrize('name', modules())
+def test_nothing_executable_is_loaded(name):
+    assert not list(unsafe_calls(ast.parse(modules()[name].read_text(encoding='utf-8'))))
+
+@pytest.mark.parametrize('line', ['torch.load(f)', 'torch.load(f, weights_only=False)', 'np.load(f, allow_pickle=True)', 'pd.read_pickle(f)', 'eval(text)', 'yaml.load(f)', 'learn.export()'])
+def test_an_unsafe_call_is_found(line): assert list(unsafe_calls(ast.parse(line)))
+
+@pytest.mark.parametrize('line', ['torch.load(f, weights_only=True)', 'np.load(f, allow_pickle=False)', 'model.eval()', 'yaml.safe_load(f)'])
+def test_a_safe_call_passes(line): assert not list(unsafe_calls(ast.parse(line)))
+
+def test_importing_everything_stays_light():
+    "Every module imports in one process, and none drags a forbidden library in."
+    names = [n for n in modules() if not n.endswith('_modidx')]
+    code = f'import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\nprint([m for m in {FORBIDDEN!r} if m in sys.modules])'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == '[]'
+
+def test_no_mouse_records_in_the_repository():
+    kinds = ('.csv', '.tsv', '.parquet', '.h5ad', '.gz', '.npz', '.pkl', '.pt', '.pth')
+    found = [f for d in ('nbs', LIB, 'tests', 'scripts') for f in (ROOT/d).rglob('*') if f.name.endswith(kinds)]
+    assert not found
