@@ -30,7 +30,7 @@ def spread(
     cols = [v[~np.isnan(v)] for v in np.asarray(values, float).T]
     return np.array([max(3., np.diff(np.quantile(v, [.16,.84])).item()/2) if len(v)>=min_n else np.nan for v in cols])
 
-# %% ../../nbs/data/50_controls.ipynb #78112f2f
+# %% ../../nbs/data/50_controls.ipynb #527390a4
 LADDER = ('sex', 'strain')
 SHRINK = 100 # controls at which a stratum counts as much as its parent
 
@@ -49,6 +49,7 @@ def _strata(cohort, ladder):
 
 def _bulk(values):
     "Mice within three lower half-spreads of the median at every tone: knockouts and controls alike."
+    values = values[:,~np.isnan(values).all(0)]
     med = np.nanmedian(values, 0)
     low = np.nan_to_num(med - np.nanquantile(values, .16, 0), nan=10.)
     return (np.nan_to_num((values-med)/np.maximum(low, 4.), nan=0.).max(1) < 3)
