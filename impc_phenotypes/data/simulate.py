@@ -14,14 +14,14 @@ from .schema import *
 from .schema import ceiling
 from .cohort import Cohort
 
-# %% ../../nbs/data/40_simulate.ipynb #99066f9f
+# %% ../../nbs/data/40_simulate.ipynb #df2e1b55
 SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
     'severe flat':(57.,60.,61.,59.,52.,58.),
-    'moderate flat':(34.,36.,36.,35.,32.,35.),
+    'moderate flat':(37.,39.,40.,39.,35.,38.),
     'mild flat':(17.,17.,18.,17.,16.,17.),
-    'high-frequency':(1.,4.,12.,36.,38.,6.),
-    'mid-frequency':(4.,24.,30.,20.,4.,22.),
-    'low-frequency':(34.,26.,8.,1.,0.,14.),
+    'high-frequency':(1.,4.,14.,42.,44.,6.),
+    'mid-frequency':(5.,30.,36.,25.,4.,27.),
+    'low-frequency':(38.,31.,10.,1.,0.,17.),
 }
 
 # %% ../../nbs/data/40_simulate.ipynb #5d5d84fd
@@ -312,7 +312,7 @@ def _table(rng, mice, lines, readings, missing):
     d |= {c:mice[c].to_numpy() for c in ('sex','age_in_weeks','age_in_days','weight','date_of_birth','date_of_experiment')}
     return pd.DataFrame(d)[list(COLUMNS.index)]
 
-# %% ../../nbs/data/40_simulate.ipynb #043fb37c
+# %% ../../nbs/data/40_simulate.ipynb #16bda0ca
 def to_impc(
     cohort:Cohort, # Any cohort
 )->pd.DataFrame: # One row a mouse, IMPC export names
