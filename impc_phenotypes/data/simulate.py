@@ -14,7 +14,7 @@ from .schema import *
 from .schema import ceiling
 from .cohort import Cohort
 
-# %% ../../nbs/data/40_simulate.ipynb #df2e1b55
+# %% ../../nbs/data/40_simulate.ipynb #aaa8f712
 SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
     'severe flat':(57.,60.,61.,59.,52.,58.),
     'moderate flat':(37.,39.,40.,39.,35.,38.),
@@ -24,7 +24,7 @@ SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
     'low-frequency':(38.,31.,10.,1.,0.,17.),
 }
 
-# %% ../../nbs/data/40_simulate.ipynb #5d5d84fd
+# %% ../../nbs/data/40_simulate.ipynb #210e6b87
 _centres = [ # centre, mice, controls, line, no_30kHz, hf_share, hf_db, first and last year, mean x 6, SD x 6
     ('JAX',        17866,.0016, 8,.001,.05,10,2013.6,2023.9, (49.3,46.1,35.4,42.3,60.2,35.), (6.5,8.8,8.0,7.6,9.2,5.)),
     ('CCP-IMG',     9339,.31,  14,.152,.26,20,2017.5,2024.1, (31.6,29.6,28.9,34.2,50.7,32.), (6.6,6.9,6.6,9.7,17.,4.8)),
@@ -48,7 +48,7 @@ CORRELATIONS = { # of centres with 200 controls or more; the others take POOLED
     'WTSI':(.37,.32,.27,.19,.46,.40,.16,.44,.23,.52)}
 CLICK_CORRELATION = (.30,.28,.34,.30,.27) # click with the five tones, within centre
 
-# %% ../../nbs/data/40_simulate.ipynb #93bad178
+# %% ../../nbs/data/40_simulate.ipynb #1b0d74f7
 _tdt,_ihs = 'TDT (Tucker Davis Technologies)','Intelligent Hearing Systems'
 _rz6 = 'RZ6-A-P1 bioacoustic system, RA4PA pre-amp / Digitizer, RA4LI headstage, MF1-S multi field speaker'
 _rp2 = 'RP2.1 based system, RA4PA Medusa Preamplifier'
@@ -70,7 +70,7 @@ _groups = [ # centre, share, pipeline, id, maker, model, shift x 6
 ]
 GROUPS = pd.DataFrame(_groups, columns='centre share pipeline_name pipeline_stable_id equipment_manufacturer equipment_model shift'.split())
 
-# %% ../../nbs/data/40_simulate.ipynb #66ff3ea0
+# %% ../../nbs/data/40_simulate.ipynb #b9c9e4a1
 STRAINS = {'JAX':{'C57BL/6NJ':1.}, 'CCP-IMG':{'C57BL/6NCrl':1.}, 'HMGU':{'C57BL/6NCrl':.6,'C57BL/6NTac':.4}, 'UC Davis':{'C57BL/6NCrl':1.},
     'WTSI':{'C57BL/6N':.98,'B6Brd;B6Dnk;B6N-Tyr<c-Brd>':.02}, 'ICS':{'C57BL/6N':1.}, 'MRC Harwell':{'C57BL/6NTac':1.}, 'TCP':{'C57BL/6NCrl':1.},
     'MARC':{'C57BL/6N':1.}, 'KMPC':{'C57BL/6NTac':1.}, 'RBRC':{'C57BL/6NTac':.9,'C57BL/6NJcl':.1}}
@@ -80,7 +80,7 @@ PROJECTS = {'JAX':{'JAX':1.}, 'CCP-IMG':{'CCP-IMG':1.}, 'HMGU':{'Helmholtz GMC':
 OLD_PROCEDURE = {'WTSI':1., 'MRC Harwell':.35, 'HMGU':.02} # share measured under IMPC_ABR_001
 CONTROL_ZYGOSITY = {c:'homozygote' for c in ('HMGU','MRC Harwell','RBRC')} # how these centres code their wild types
 
-# %% ../../nbs/data/40_simulate.ipynb #5ae20775
+# %% ../../nbs/data/40_simulate.ipynb #076f50ce
 def _deal(n, shares):
     "`n` split by `shares` (sum 1): whole numbers that add up to `n`."
     raw = n*np.asarray(shares, float)
@@ -98,7 +98,7 @@ def _line_sizes(rng, n, median):
     size = size[:k]; size[-1] -= size.sum()-n
     return size
 
-# %% ../../nbs/data/40_simulate.ipynb #59218731
+# %% ../../nbs/data/40_simulate.ipynb #75b51e23
 def _roster(rng, n, control_share):
     "One row a mouse: group, line (−1 for controls), control; and one row a line."
     per_group = _deal(n, GROUPS.share*GROUPS.centre.map(CENTRES.mice)/CENTRES.mice.sum())
@@ -118,7 +118,7 @@ def _litters(rng, mice):
     since = np.arange(len(mice)) - np.maximum.accumulate(np.where(start|change, np.arange(len(mice)), 0))
     return np.cumsum(start | change | (since==4)) - 1
 
-# %% ../../nbs/data/40_simulate.ipynb #12da4adc
+# %% ../../nbs/data/40_simulate.ipynb #eb174a5b
 HF_LOADING = np.array([0,0,.1,.45,1,.05]) # a high-frequency loss of 1 dB at 30 kHz, at each stimulus
 GENERAL_SHARE,GENERAL_SD = .03,1.5 # share of wild types with a loss at all stimuli; its mean in control SDs
 
@@ -143,7 +143,7 @@ def _losses(u, centre):
     general = amount(u[:,1], GENERAL_SHARE, GENERAL_SD)[:,None]*np.array(r.sd)
     return hf+general, r.hf_share*r.hf_db*HF_LOADING + GENERAL_SHARE*GENERAL_SD*np.array(r.sd)
 
-# %% ../../nbs/data/40_simulate.ipynb #9ccd2d66
+# %% ../../nbs/data/40_simulate.ipynb #9245aee9
 def _background(rng, mice, n_lines, icc, litter_icc):
     "Deviation of each mouse from its group's mean, dB, (n, 6)."
     a = np.where(mice.line>=0, icc, 0.)[:,None]
@@ -156,7 +156,7 @@ def _background(rng, mice, n_lines, icc, litter_icc):
         out[rows] = u[rows,:6]@np.linalg.cholesky(_covariance(c)).T + loss - mean
     return out
 
-# %% ../../nbs/data/40_simulate.ipynb #74f40270
+# %% ../../nbs/data/40_simulate.ipynb #5cf442d9
 def _line_classes(rng, lines, n, affected, n_shapes, weights):
     "Class of each line, 0 normal: random lines until `affected`·`n` mice are expected, shapes dealt by weight."
     order = rng.permutation(len(lines))
@@ -186,7 +186,7 @@ def _flatten(normal, deviation, effect):
     flat = (normal+effect)[:,:5].mean(1, keepdims=True)
     return (1-w)*(normal+effect+deviation) + w*(flat + .3*deviation)
 
-# %% ../../nbs/data/40_simulate.ipynb #747750cd
+# %% ../../nbs/data/40_simulate.ipynb #d85fb19a
 SEX_EFFECT = np.array([.4,.2,-1.6,-3.5,-3.0,0.]) # dB, male minus female
 AGE_EFFECT = np.array([0,0,.1,.4,.5,.1]) # dB a week
 
@@ -219,7 +219,7 @@ def _name_lines(rng, lines):
     return lines.assign(gene_symbol=symbol, gene_accession_id=[f'SIM:{g+1:06d}' for g in gene], allele_symbol=allele, allele_accession_id=[f'SIM:9{i:06d}' for i in range(k)],
         zygosity=rng.choice(['homozygote','heterozygote','hemizygote'], k, p=[.66,.32,.02]), colony_id=[f'C{i:05d}' for i in range(k)])
 
-# %% ../../nbs/data/40_simulate.ipynb #a3ef45df
+# %% ../../nbs/data/40_simulate.ipynb #82b1da9c
 def _labels(rng, mice, lines):
     "Columns that follow from centre, group, line and litter."
     n,centre,control = len(mice),GROUPS.centre.to_numpy()[mice.group],(mice.line<0).to_numpy()
@@ -235,7 +235,7 @@ def _labels(rng, mice, lines):
         strain_name=strain, genetic_background='involves: '+strain, production_center=producer, project_name=project, procedure_stable_id=procedure,
         colony_id=np.where(control, 'baseline', known('colony_id')), litter_id=np.array([f'L{i:06d}' for i in range(mice.litter.max()+1)], object)[mice.litter])
 
-# %% ../../nbs/data/40_simulate.ipynb #0e379b55
+# %% ../../nbs/data/40_simulate.ipynb #33107065
 INTERPOLATED = {'RBRC':1., 'ICS':.09} # share of mice whose thresholds lie off the 5 dB grid
 
 def _measure(rng, level, centre, missing):
@@ -250,7 +250,7 @@ def _measure(rng, level, centre, missing):
         x[rng.random(len(x)) < .007,3] = np.nan
     return x
 
-# %% ../../nbs/data/40_simulate.ipynb #7cf18a01
+# %% ../../nbs/data/40_simulate.ipynb #ccd8d63e
 def _check(n, shares, icc, litter_icc, shapes):
     if n<1: raise ValueError(f"`n` must be at least 1 mouse, got {n}")
     for k,v in shares.items():
@@ -259,6 +259,7 @@ def _check(n, shares, icc, litter_icc, shapes):
     bad = [k for k,v in shapes.items() if len(v)!=6]
     if bad: raise ValueError(f"shape '{bad[0]}' needs 6 offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
 
+# %% ../../nbs/data/40_simulate.ipynb #cba5865a
 def simulate_cohort(
     n:int=4000, # Mice, controls included; the real cohort has 59,145
     *,
@@ -295,7 +296,7 @@ def simulate_cohort(
     frame['specimen_id'] = [f'S{i:06d}' for i in range(n)]
     return Cohort(frame, source=dict(simulated=True, seed=seed, n=n, affected=0. if null else affected, icc=icc, litter_icc=litter_icc))
 
-# %% ../../nbs/data/40_simulate.ipynb #cc0ac5f0
+# %% ../../nbs/data/40_simulate.ipynb #60de4aa3
 def _hearing(rng, mice, lines, shapes, icc, litter_icc, spread):
     "Thresholds before they are measured, dB SPL, who is affected, and the line's class."
     mean = np.array(CENTRES['mean'].tolist())[CENTRES.index.get_indexer(GROUPS.centre)] + np.array(GROUPS['shift'].tolist())
@@ -312,7 +313,7 @@ def _table(rng, mice, lines, readings, missing):
     d |= {c:mice[c].to_numpy() for c in ('sex','age_in_weeks','age_in_days','weight','date_of_birth','date_of_experiment')}
     return pd.DataFrame(d)[list(COLUMNS.index)]
 
-# %% ../../nbs/data/40_simulate.ipynb #16bda0ca
+# %% ../../nbs/data/40_simulate.ipynb #a2100954
 def to_impc(
     cohort:Cohort, # Any cohort
 )->pd.DataFrame: # One row a mouse, IMPC export names
