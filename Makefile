@@ -8,7 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test export readme sidebar docs clean distclean
+.PHONY: help setup demo test export readme sidebar docs pages clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make readme   nbs/index.ipynb -> README.md'
 	@echo 'make sidebar  list every notebook in _quarto.yml'
 	@echo 'make docs     the website, in _docs/ (needs Quarto)'
+	@echo 'make pages    every page as plain HTML, in _preview/ (without Quarto)'
 	@echo 'make clean    remove what was built; make distclean: $(VENV) too'
 
 $(STAMP): settings.ini setup.py constraints.txt
@@ -47,6 +48,9 @@ sidebar: $(STAMP)
 docs: $(STAMP)
 	@command -v quarto >/dev/null || { echo 'Quarto is not installed: see https://quarto.org/docs/get-started/ (the published site is built by .github/workflows/docs.yaml)' >&2; exit 1; }
 	@PATH="$(abspath $(BIN)):$$PATH"; nbdev_docs --n_workers $(WORKERS)
+
+pages: $(STAMP)
+	@$(BIN)/python scripts/stage_pages.py _preview && echo _preview/index.html
 
 clean:
 	@rm -rf _proc _docs _preview build dist .pytest_cache .hypothesis nbs/nbdev.yml nbs/sidebar.yml

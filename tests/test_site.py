@@ -1,5 +1,5 @@
 "Every entry of the website's menus and every relative link of a notebook leads somewhere."
-import re
+import json, re, subprocess, sys
 from pathlib import Path
 import pytest, yaml
 import make_sidebar
@@ -54,3 +54,17 @@ def test_links_of_the_readme(): assert not broken(ROOT/'README.md', (ROOT/'READM
 def test_a_broken_link_is_noticed():
     assert broken(NBS/'index.ipynb', 'see [this](data/99_nowhere.ipynb)') == ['data/99_nowhere.ipynb']
     assert not broken(NBS/'index.ipynb', '[out](https://example.org) [here](#a) [there](data/10_schema.ipynb#columns) `[x](y)`')
+
+@pytest.fixture(scope='session')
+def pages(tmp_path_factory):
+    "Every notebook staged for the website and turned into HTML; what failed."
+    out = tmp_path_factory.mktemp('pages')
+    done = subprocess.run([sys.executable, 'scripts/stage_pages.py', out], cwd=ROOT, capture_output=True, text=True)
+    if not (out/'failed.json').exists(): pytest.fail(done.stderr[-2000:])
+    return out, json.loads((out/'failed.json').read_text(encoding='utf-8'))
+
+@pytest.mark.parametrize('path', notebooks(), ids=named)
+def test_the_page_can_be_built(path, pages):
+    out, failed = pages
+    assert named(path) not in failed, failed[named(path)]
+    assert (out/named(path)).with_suffix('.html').stat().st_size > 1000
