@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['LADDER', 'SHRINK', 'MIN_LINE', 'centre', 'spread', 'ControlReference', 'Matched', 'match_controls']
 
-# %% ../../nbs/data/50_controls.ipynb #c4d5d656
+# %% ../../nbs/data/50_controls.ipynb #90ba5ad4
 from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.stats import trim_mean
-from .schema import MIN_TONES, TONES, GROUP_COLUMNS
+from .schema import MIN_TONES, STEP, TONES
 from .cohort import Cohort
 
-# %% ../../nbs/data/50_controls.ipynb #611d6468
+# %% ../../nbs/data/50_controls.ipynb #a9b42d26
 def centre(
     values:np.ndarray, # Thresholds, dB SPL, shape (n, 6), NaN where missing
     min_n:int=10, # A tone with fewer values gets NaN
@@ -22,13 +22,19 @@ def centre(
     cols = [v[~np.isnan(v)] for v in np.asarray(values, float).T]
     return np.array([trim_mean(v, .1) if len(v)>=min_n else np.nan for v in cols])
 
+def _quantiles(v, q):
+    "Quantiles of gridded values, each spread evenly over its 5 dB cell."
+    values,n = np.unique(v, return_counts=True)
+    edges = np.r_[values[0]-STEP/2, values+STEP/2]
+    return np.interp(q, np.r_[0, np.cumsum(n)]/len(v), np.maximum.accumulate(edges))
+
 def spread(
-    values:np.ndarray, # Residuals, dB, shape (n, 6), NaN where missing
+    values:np.ndarray, # Residuals or thresholds, dB, shape (n, 6), NaN where missing
     min_n:int=10, # A tone with fewer values gets NaN
 )->np.ndarray: # dB, shape (6,), at least 3
     "Half the distance between the 16th and the 84th percentile: the SD without its tails."
     cols = [v[~np.isnan(v)] for v in np.asarray(values, float).T]
-    return np.array([max(3., np.diff(np.quantile(v, [.16,.84])).item()/2) if len(v)>=min_n else np.nan for v in cols])
+    return np.array([max(3., np.diff(_quantiles(v, [.16,.84])).item()/2) if len(v)>=min_n else np.nan for v in cols])
 
 # %% ../../nbs/data/50_controls.ipynb #527390a4
 LADDER = ('sex', 'strain')
