@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'FOLDER', 'RunConfig', 'known_keys', 'leaves', 'find_key', 'read_yaml', 'parse_overrides', 'load_config',
-           'to_yaml', 'packaged', 'write_packaged']
+           'check_file', 'to_yaml', 'packaged', 'write_packaged']
 
 # %% ../../nbs/app/10_config.ipynb #2775ea02
 import dataclasses, re, typing
@@ -173,7 +173,18 @@ def load_config(
         for k,v in pairs.items(): _set(cfg, k, v, origin); origins[k] = origin
     return _checked(cfg, origins)
 
-# %% ../../nbs/app/10_config.ipynb #36aeaa81
+# %% ../../nbs/app/10_config.ipynb #5f0b71ed
+def check_file(
+    path, # A training, model or complete configuration
+)->int: # Number of settings it holds
+    "Refuse a file with an unknown key or an impossible value."
+    tree = read_yaml(path)
+    own = lambda cls: len(set(tree) & {f.name for f in dataclasses.fields(cls)})
+    section = 'model' if own(ModelConfig)>own(TrainingConfig) else 'training'
+    load_config(**{section:path})
+    return len(dict(_pairs(tree, section, str(path))))
+
+# %% ../../nbs/app/10_config.ipynb #cf51e1a8
 def _value(v): return OmegaConf.to_yaml(OmegaConf.create([v])).removeprefix('- ').strip() if not isinstance(v, (list, tuple)) else '[' + ', '.join(_value(o) for o in v) + ']'
 
 def to_yaml(
@@ -190,7 +201,7 @@ def to_yaml(
         else: out.append(f'{pad}{f.name}: {_value(v)}{note}')
     return '\n'.join(out) + '\n'
 
-# %% ../../nbs/app/10_config.ipynb #133abeb1
+# %% ../../nbs/app/10_config.ipynb #db17c481
 def packaged()->dict: # File name → text
     "What the packaged files of defaults must hold."
     head = "# {}: every key with its default, which is the anchored preset. Made from `{}`.\n# Your own file needs only the keys it changes: `impc-phenotypes train DATA {} mine.yaml`.\n"
