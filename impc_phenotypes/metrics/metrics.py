@@ -13,9 +13,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import entr
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, confusion_matrix, normalized_mutual_info_score
 
-# %% ../../nbs/metrics/10_metrics.ipynb #7929b819
+# %% ../../nbs/metrics/10_metrics.ipynb #1b4621b0
 def _labels(truth, labels):
-    truth,labels = np.asarray(truth),np.asarray(labels)
+    truth,labels = np.asarray(truth).astype(int),np.asarray(labels) # a truth column read from CSV may be text
     if truth.ndim!=1 or truth.shape!=labels.shape: raise ValueError(f"`truth` and `labels` must be vectors of one length, got {truth.shape} and {labels.shape}")
     return truth,labels
 
@@ -154,7 +154,7 @@ def certainty(
     "Mean largest membership."
     return float(_membership(membership).max(1).mean())
 
-# %% ../../nbs/metrics/10_metrics.ipynb #30e7afa0
+# %% ../../nbs/metrics/10_metrics.ipynb #806a5377
 def truth_metrics(
     truth:np.ndarray, # True phenotype, 0 normal, int, shape (n,)
     membership:np.ndarray, # Memberships, shape (n, k); column 0 is normal
@@ -163,7 +163,7 @@ def truth_metrics(
     labels:np.ndarray=None, # Found phenotype; the largest membership when None
 )->dict: # Name → number
     "Every metric that needs the truth."
-    q,truth = _membership(membership),np.asarray(truth)
+    q,truth = _membership(membership),np.asarray(truth).astype(int)
     labels = q.argmax(1) if labels is None else labels
     out = dict(ari=float(adjusted_rand_score(truth, labels)), balanced_ari=balanced_ari(truth, labels), balanced_nmi=balanced_nmi(truth, labels),
         macro_recall=macro_recall(truth, labels), ari_affected=ari_affected(truth, labels), calibration_error=calibration_error(truth!=0, 1-q[:,0]))
