@@ -96,7 +96,7 @@ class DecoderConfig:
         _positive('decoder', self, 'noise_floor', 'error_scale')
         _need(self.noise_start>self.noise_floor, 'decoder.noise_start', f'exceed decoder.noise_floor ({self.noise_floor:g})', self.noise_start)
 
-# %% ../../nbs/models/05_config.ipynb #3f06b96b
+# %% ../../nbs/models/05_config.ipynb #22fa359d
 @dataclass
 class ClusteringConfig:
     "Phenotype centres in the latent space and what they are drawn to."
@@ -123,7 +123,7 @@ class ContrastiveConfig:
     loss:str = 'info_nce' # `info_nce`, `nt_xent` or `supcon`
     temperature:float = .5 # Softness of the contrast, above 0
     projection:int = 64 # Width of the projection head, ≥ 1
-    max_pairs:int = 128 # Mice of a batch that enter the contrast, ≥ 2
+    max_pairs:int = 64 # Mice of a batch that enter the contrast, ≥ 2
     jitter:float = 5. # Largest shift of a tone in a view, dB, ≥ 0
     p_drop:float = .2 # Chance that a view lacks a tone, in [0, 1)
     shift:float = 3. # SD of a shift common to all tones of a view, dB, ≥ 0
@@ -217,7 +217,7 @@ def _build(cls, values, path):
     factory = lambda k: known[k].default_factory
     return cls(**{k: _build(factory(k), v, f'{path}{k}.') if is_dataclass(factory(k)) else list(v) if isinstance(v, (list,tuple)) else v for k,v in values.items()})
 
-# %% ../../nbs/models/05_config.ipynb #65a88dd6
+# %% ../../nbs/models/05_config.ipynb #06b181c8
 def _classic():
     return ModelConfig(
         features=FeatureConfig(input='record', mask=False, metadata=True, components=True),
@@ -225,7 +225,7 @@ def _classic():
         latent=LatentConfig(dim=10),
         decoder=DecoderConfig(hidden=[16,32,64], covariates=False, output='limited', likelihood='mse'),
         clustering=ClusteringConfig(init='kmeans', target='dec', temper=1., class_balanced=False),
-        contrastive=ContrastiveConfig(positives='gene'),
+        contrastive=ContrastiveConfig(positives='gene', max_pairs=128),
         loss_weights=LossWeights(thresholds=2., metadata=1., components=1.5, contrastive=.5, phenotype_consistency=.3, smoothness=.1))
 
 def preset_model(
