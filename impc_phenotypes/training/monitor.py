@@ -57,7 +57,7 @@ def watch_rows(
     kept = np.random.default_rng([seed, 15]).random(len(known)) < n/max(len(rows), 1)
     return np.sort(rows[kept[inverse]]) if kept.any() else np.sort(rows)
 
-# %% ../../nbs/training/15_monitor.ipynb #8af88611
+# %% ../../nbs/training/15_monitor.ipynb #3815eee1
 class Monitor(Callback):
     "Append a row of floats to `learn.rows` after each epoch."
     order = 50
@@ -79,7 +79,8 @@ def after_batch(self:Monitor):
     key = ('train' if self.training else 'valid', *last)
     self.sums[key] = self.sums.get(key, 0.) + n*torch.stack([*last.values(), torch.ones_like(last['total'])])
     if not self.training:
-        error = ((self.pred['recon'].detach()-self.y['y'])*self.y['mask']).square().sum(0)
+        seen = torch.minimum(self.pred['recon'].detach().float(), self.y['ceil'])
+        error = ((seen-self.y['y'])*self.y['mask']).square().sum(0)
         self.wrong = self.wrong + torch.stack([error, self.y['mask'].sum(0)])
 
 # %% ../../nbs/training/15_monitor.ipynb #a6fc5adb
