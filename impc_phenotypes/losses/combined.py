@@ -49,7 +49,7 @@ def _compactness(l, out, b): return compactness(out['mu'], out['q'], out['centre
 JOINT = dict(clustering=_clustering, contrastive=_contrastive, phenotype_consistency=_consistency,
     balance=_balance, separation=_separation, compactness=_compactness)
 
-# %% ../../nbs/losses/50_combined.ipynb #93cf2410
+# %% ../../nbs/losses/50_combined.ipynb #5ce34dfd
 class MultiObjectiveLoss:
     "Weighted sum of named terms, chosen by stage."
     def __init__(self,
@@ -89,7 +89,7 @@ class MultiObjectiveLoss:
     )->Tensor: # Scalar; every term, unweighted, is in `last` beside `total`
         "The objective of one batch."
         if self.stage not in ('pretrain','cluster_init','joint'): raise ValueError(f"`stage` must be pretrain, cluster_init or joint, got '{self.stage}'")
-        out = {k:v.float() if v.is_floating_point() else v for k,v in out.items()}
+        out = {k:[o.float() for o in v] if isinstance(v, list) else v.float() for k,v in out.items()}
         parts = {n:(ALWAYS|JOINT)[n](self, out, b) for n in self.names}
         parts = {n:v for n,v in parts.items() if v is not None}
         total = sum(self.weight(n)*v for n,v in parts.items())

@@ -63,17 +63,17 @@ def smoothness(
     second = (r[:,2:]-2*r[:,1:-1]+r[:,:-2])/scale
     return second.square().sum()/max(second.numel(), 1)
 
-# %% ../../nbs/losses/10_reconstruction.ipynb #0fd7d788
+# %% ../../nbs/losses/10_reconstruction.ipynb #c4e566a0
 def metadata_loss(
-    cat_logits:Tensor, # Logits, shape (n, columns, codes)
+    cat_logits:list, # Logits by column, each of shape (n, codes)
     cat:Tensor, # Codes, shape (n, columns), 0 = unknown
     num:Tensor, # Predicted age and weight, z-scores, shape (n, 2)
     true_num:Tensor, # Recorded age and weight, z-scores, shape (n, 2)
 )->Tensor: # Nats per known column plus mean squared error, scalar
     "How badly the metadata are reconstructed."
-    logp = cat_logits.log_softmax(-1).gather(2, cat.clamp(0, cat_logits.shape[2]-1)[...,None])[...,0]
-    known = (cat>0).to(logp.dtype)
-    return -(logp*known).sum()/known.sum().clamp_min(1)+components_loss(num, true_num)
+    known = torch.where(cat<torch.tensor([l.shape[1] for l in cat_logits], device=cat.device), cat, 0)
+    each = [F.cross_entropy(l, k, ignore_index=0, reduction='sum') for l,k in zip(cat_logits, known.unbind(1))]
+    return sum(each)/(known>0).sum().clamp_min(1)+components_loss(num, true_num)
 
 def components_loss(
     found:Tensor, # Predicted values, shape (n, d)

@@ -41,7 +41,7 @@ class ToneNoise(nn.Module):
         "Floor plus a softplus."
         return self.floor+DB_UNIT*F.softplus(self.raw)
 
-# %% ../../nbs/models/20_decoder.ipynb #c6eade08
+# %% ../../nbs/models/20_decoder.ipynb #ee6c7cf6
 class Decoder(nn.Module):
     "From latent points to audiograms and, where they are features, metadata and components."
     def __init__(self,
@@ -60,25 +60,20 @@ class Decoder(nn.Module):
         self.noise = ToneNoise(config.noise_start, config.noise_floor) if learnt else None
         self.register_buffer('fixed_noise', torch.full((len(TONES),), config.error_scale), persistent=False)
         self.components = nn.Linear(last, 2) if features.components else None
-        self.metadata = self._metadata_head(last, cat_sizes) if features.metadata else None
-
-    def _metadata_head(self, last, cat_sizes):
-        self.n_cat,width = len(cat_sizes),max(*cat_sizes, 2)
-        free = torch.arange(width)[None]<torch.tensor([max(int(s),2) for s in cat_sizes])[:,None]
-        self.register_buffer('closed', (~free)*-1e4, persistent=False)
-        return nn.Linear(last, 2+self.n_cat*width)
+        self.codes = [max(int(s), 1) for s in cat_sizes]
+        self.metadata = nn.Linear(last, 2+sum(self.codes)) if features.metadata else None
 
     def forward(self,
         z:Tensor, # Latent points, shape (n, dim)
         b:dict, # The batch: `cov` if conditioned, `ceil` if limited
-    )->dict: # `recon` (n, 6) dB, `noise` (6,) dB; with metadata `num` (n, 2) and `cat_logits` (n, 8, codes); with components `pcs` (n, 2)
+    )->dict: # `recon` (n, 6) dB, `noise` (6,) dB; with metadata `num` (n, 2) and `cat_logits`, a list of (n, codes); with components `pcs` (n, 2)
         "Reconstruct a batch."
         h = self.body(torch.cat([z, b['cov'][:,:self.n_cov].to(z.dtype)], 1) if self.n_cov else z)
         a,c = self.audiogram(h),self.config
         recon = limited(a, c.floor, b['ceil']) if c.output=='limited' else DB_UNIT*a
         out = dict(recon=recon, noise=self.noise() if self.noise is not None else self.fixed_noise)
         if self.metadata is not None:
-            num,cat = self.metadata(h).split([2, self.closed.numel()], 1)
-            out |= dict(num=num, cat_logits=cat.unflatten(1, (self.n_cat,-1))+self.closed)
+            num,*cat = self.metadata(h).split([2,*self.codes], 1)
+            out |= dict(num=num, cat_logits=cat)
         if self.components is not None: out['pcs'] = self.components(h)
         return out
