@@ -110,7 +110,7 @@ def _split(
     rows = np.setdiff1d(np.arange(1, len(table)+len(ragged)+1), [r for r,_ in ragged])
     return table, rows, ragged
 
-# %% ../../nbs/data/20_records.ipynb #9a13a7cb
+# %% ../../nbs/data/20_records.ipynb #b4f819ff
 def _from_text(
     raw:bytes, # Bytes of a file, decompressed
     name:str, # What messages call it
@@ -118,7 +118,7 @@ def _from_text(
     "A comma-, semicolon- or tab-separated table."
     raw,note = _decode(raw)
     if not raw.strip(): raise InputError(f"{name}: the file is empty; an export with a header and one row a mouse is needed")
-    raw = raw.lstrip(b'\r\n')
+    raw = raw.lstrip(b'\r\n') + (b'' if raw.endswith(b'\n') else b'\n')
     header = raw.splitlines()[0].decode('utf-8')
     sep = max(',;\t', key=header.count)
     table,rows,ragged = _split(raw, name, sep)
