@@ -113,7 +113,7 @@ def _page_table(
         out['metadata'] = pa.array([m if k else None for m,k in zip(out['metadata'].to_pylist(), first)], pa.string())
     return pa.table(out)
 
-# %% ../../nbs/data/30_solr.ipynb #c68056e3
+# %% ../../nbs/data/30_solr.ipynb #0a2a8260
 def _read_json(path):
     try: found = json.loads(path.read_text())
     except (OSError, ValueError): return {}
@@ -129,6 +129,7 @@ def _open_parts(
 )->dict: # The manifest
     "The state of a download."
     asked,manifest = json.loads(json.dumps(asdict(request))),_read_json(folder/'manifest.json')
+    resume = resume and any(folder.glob('page_*.parquet'))
     if resume and manifest and manifest['request']!=asked:
         differ = [k for k in asked if manifest['request'].get(k)!=asked[k]]
         raise InputError(f"{folder}: holds pages of another download (different {', '.join(differ)}); finish that one, choose another output or start anew with `--no-resume` (in Python `resume=False`)")
