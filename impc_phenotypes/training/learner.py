@@ -54,13 +54,18 @@ def pick_precision(
     if asked not in ('auto', runs): warnings.warn(f"precision {asked} is not available on {device}; training runs in {runs}")
     return runs
 
-# %% ../../nbs/training/30_learner.ipynb #a7346db1
+# %% ../../nbs/training/30_learner.ipynb #53d47a7e
 class PhenotypeLearner(Learner):
     "fastai's learner, trained in stages."
     start_epoch,stage = 0,'pretrain'
     def _do_fit(self):
         for self.epoch in range(self.start_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
     def _set_device(self, b): return b
+    def add_cb(self, cb): self.told = {}; return super().add_cb(cb)
+    def remove_cb(self, cb): self.told = {}; return super().remove_cb(cb)
+    def _call_one(self, name):
+        if name not in self.told: self.told[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or hasattr(type(cb), name) or name in vars(cb)]
+        for cb in self.told[name]: cb(name)
 
     def fit(self, *args, **kwargs):
         try: super().fit(*args, **kwargs)
