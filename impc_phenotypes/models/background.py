@@ -27,11 +27,11 @@ def whiteners(
         const[i] = -np.log(np.diagonal(L, axis1=1, axis2=2)).sum(1) - o.sum()/2*np.log(2*np.pi)
     return A,const
 
-# %% ../../nbs/models/60_background.ipynb #8feb62b3
+# %% ../../nbs/models/60_background.ipynb #4c4899f8
 def _patterns(mask):
     "Distinct patterns of measured tones and, for each mouse, which one it has."
-    pat,code = np.unique(mask, axis=0, return_inverse=True)
-    return pat.astype(bool),code.ravel()
+    bits,code = np.unique(mask@(1<<np.arange(mask.shape[1])), return_inverse=True)
+    return (bits[:,None]>>np.arange(mask.shape[1]) & 1).astype(bool),code
 
 def log_components(x, mask, weights, means, covs):
     "Log weight plus log density of each component, shape (n, c)."

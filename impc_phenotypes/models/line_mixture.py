@@ -245,28 +245,30 @@ def _starts(self:LineMixture, profile, k, n):
     k = min(k, len(np.unique(profile, axis=0)))
     return [KMeans(k, n_init=1, random_state=self.seed+i).fit(profile).cluster_centers_ for i in range(n)]
 
-# %% ../../nbs/models/70_line_mixture.ipynb #933ea9b1
+# %% ../../nbs/models/70_line_mixture.ipynb #88101291
 @patch
-def _em(self:LineMixture, L, deltas, null, n_normal, max_iter, tol=.5):
-    "EM from one start; the state and the log-likelihood of all lines up to a constant."
-    k,shift,old = len(deltas),None,-np.inf
-    log_pi,log_r = np.log(np.r_[.95, np.full(k, .05/k)]),np.full(len(self.penetrance_), -np.log(len(self.penetrance_)))
+def _em(self:LineMixture, L, start, null, n_normal, max_iter, tol=.5):
+    "EM from profiles or from an earlier state; the state and the log-likelihood of all lines up to a constant."
+    if not isinstance(start, dict):
+        k,r = len(start),len(self.penetrance_)
+        start = dict(deltas=start, log_pi=np.log(np.r_[.95, np.full(k, .05/k)]), log_r=np.full(r, -np.log(r)), shift=None)
+    deltas,log_pi,log_r,shift = (start[o] for o in ('deltas','log_pi','log_r','shift'))
+    old = -np.inf
     for i in range(max_iter):
         ev,parts,shift = self._evidence(L, deltas, log_r, shift)
         post,total = self._posterior(ev, null, log_pi)
         ll = total.sum()+n_normal*log_pi[0]
-        if i>2 and abs(ll-old) < tol: break
+        if i==max_iter-1 or (i>2 and abs(ll-old) < tol): break
         old = ll
-        new = self._update(L, deltas, post, parts, n_normal)
-        if i<max_iter-1: deltas,log_pi,log_r = new
-    return dict(deltas=deltas, log_pi=log_pi, log_r=log_r, ll=ll, post=post, total=total)
+        deltas,log_pi,log_r = self._update(L, deltas, post, parts, n_normal)
+    return dict(deltas=deltas, log_pi=log_pi, log_r=log_r, shift=shift, ll=ll, post=post)
 
 @patch
 def _best(self:LineMixture, L, profile, k, null, n_normal, n_starts, warm=()):
-    "Short runs from every start, a full run from the best two."
+    "Short runs from every start, a longer one from the best."
     starts = self._starts(profile, k-1, n_starts)+[w for w in warm if len(w)==k-1]
-    short = sorted((self._em(L, d, null, n_normal, 5) for d in starts), key=lambda o: -o['ll'])[:2]
-    return max((self._em(L, o['deltas'], null, n_normal, self.config.max_iter) for o in short), key=lambda o: o['ll'])
+    best = max((self._em(L, d, null, n_normal, 5) for d in starts), key=lambda o: o['ll'])
+    return self._em(L, best, null, n_normal, 12)
 
 @patch
 def bic(self:LineMixture,
@@ -276,7 +278,7 @@ def bic(self:LineMixture,
     "Bayesian information criterion over lines."
     return -2*fit['ll'] + len(fit['deltas'])*(len(TONES)+1)*np.log(n_lines)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #ea69061f
+# %% ../../nbs/models/70_line_mixture.ipynb #9c2e0f07
 @patch
 def _grown(self:LineMixture, fit, profile, null):
     "The last solution plus the mean profile of the lines that gained least from it."
@@ -300,9 +302,11 @@ def _choose(self:LineMixture, L, profile, null, n_normal, n_lines):
     self.selection_ = pd.DataFrame(rows)
     if self.n_phenotypes: return tried[-1]
     real = self.selection_.smallest.isna() | (self.selection_.smallest>=self.config.min_lines)
-    return tried[int(self.selection_.bic.where(real, np.inf).argmin())]
+    best = tried[int(self.selection_.bic.where(real, np.inf).argmin())]
+    if not len(best['deltas']): return best
+    return max((best, self._best(L, profile, len(best['deltas'])+1, null, n_normal, self.config.n_starts)), key=lambda o: o['ll'])
 
-# %% ../../nbs/models/70_line_mixture.ipynb #1402fc75
+# %% ../../nbs/models/70_line_mixture.ipynb #55fc82ec
 @patch
 def fit(self:LineMixture,
     m:Matched, # From `match_controls`
@@ -318,7 +322,9 @@ def fit(self:LineMixture,
     cand,profile,strong = self._candidates(m, everyone)
     if strong.sum()<self.config.min_lines: return self
     L = Lines(m, keep & np.isin(m.line, everyone.code[cand]), self.background_, self.icc_)
-    fit = self._choose(L, profile[strong], self._null(L), len(everyone)-len(L), len(everyone))
+    null,n_normal = self._null(L),len(everyone)-len(L)
+    fit = self._choose(L, profile[strong], null, n_normal, len(everyone))
+    if len(fit['deltas']): fit = self._em(L, fit, null, n_normal, self.config.max_iter, tol=.05)
     order = np.argsort(-fit['deltas'][:,:5].mean(1), kind='stable')
     self.profiles_ = np.vstack([np.zeros(len(TONES)), fit['deltas'][order]])
     self.shares_,self.log_r_ = np.exp(fit['log_pi'])[np.r_[0,1+order]],fit['log_r']
