@@ -61,6 +61,10 @@ def test_names_and_types():
     assert f.equipment_manufacturer[0]=='TDT' and f.gene_symbol[0] is None and str(f.date_of_experiment.dtype)=='datetime64[ns]'
     assert 'true_class' in read_records(export().assign(true_class='flat', mystery=1), verbose=False).frame and 'mystery' not in f
 
+def test_truth_passes_through(csv):
+    cohort = read_records(csv(export().assign(true_phenotype=[0,1]*6, true_class=['normal','flat']*6)), verbose=False)
+    assert cohort.frame.true_phenotype.dtype==int and cohort.frame.true_class.tolist()==['normal','flat']*6
+
 def test_old_encodings(csv, tmp_path):
     p = csv(genetic_background='C57BL/6N, Müller, 37°C')
     p.write_bytes(p.read_text(encoding='utf-8').replace('¬∞', '°').encode('cp1252'))

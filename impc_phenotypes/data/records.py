@@ -337,7 +337,7 @@ def _check_group(raw, pos):
     if changed: raw.notes.append(f'{changed:,} values of `biological_sample_group` put into lower case')
     return new, [_problem(raw, raw.columns[pos], ~np.isin(new, SAMPLE_GROUPS), text, f'is none of {", ".join(SAMPLE_GROUPS)}')]
 
-# %% ../../nbs/data/20_records.ipynb #66d6cb35
+# %% ../../nbs/data/20_records.ipynb #e293ac0f
 def _clean(
     raw:_Raw, # The table
     where:dict, # canonical name → position
@@ -358,8 +358,13 @@ def _clean(
         problems += found
     empty = lambda c: np.nan if c in NUMERIC else np.datetime64('NaT', 'ns') if c in DATES else None
     frame = pd.DataFrame({c:out[c] if c in out else empty(c) for c in COLUMNS.index}, index=range(len(raw)))
-    truth = {c:raw.pull(raw.find(c)[0]).to_numpy() for c in raw.columns if c.startswith('true_')}
+    truth = {c:_truth(raw.pull(raw.find(c)[0])) for c in raw.columns if c.startswith('true_')}
     return frame.assign(**truth), problems
+
+def _truth(values):
+    text,_ = _text(values)
+    try: return pd.to_numeric(pd.Series(text, dtype=object)).to_numpy()
+    except (ValueError, TypeError): return text
 
 # %% ../../nbs/data/20_records.ipynb #15224632
 _procedure = ('procedure_stable_id', 'procedure_group', 'procedure_name', 'parameter_stable_id')

@@ -113,7 +113,7 @@ def _page_table(
         out['metadata'] = pa.array([m if k else None for m,k in zip(out['metadata'].to_pylist(), first)], pa.string())
     return pa.table(out)
 
-# %% ../../nbs/data/30_solr.ipynb #0a2a8260
+# %% ../../nbs/data/30_solr.ipynb #2e577379
 def _read_json(path):
     try: found = json.loads(path.read_text())
     except (OSError, ValueError): return {}
@@ -132,7 +132,7 @@ def _open_parts(
     resume = resume and any(folder.glob('page_*.parquet'))
     if resume and manifest and manifest['request']!=asked:
         differ = [k for k in asked if manifest['request'].get(k)!=asked[k]]
-        raise InputError(f"{folder}: holds pages of another download (different {', '.join(differ)}); finish that one, choose another output or start anew with `--no-resume` (in Python `resume=False`)")
+        raise InputError(f"{folder}: holds pages of another download (different {', '.join(differ)}); finish that one, choose another output, or delete the folder (in Python `resume=False`)")
     if not manifest or not resume:
         _clear(folder)
         _write_json(folder/'manifest.json', manifest := dict(request=asked, count=None))
@@ -227,7 +227,7 @@ def pivot_specimens(
     more = flatten_metadata(about.pop('metadata')) if 'metadata' in about else pd.DataFrame(index=about.index)
     return pd.concat([about, wide, more], axis=1).rename_axis(columns=None).reset_index(), notes
 
-# %% ../../nbs/data/30_solr.ipynb #1f78db59
+# %% ../../nbs/data/30_solr.ipynb #98438fd9
 @contextmanager
 def _bar(on):
     with Progress(console=Console(stderr=True), disable=not on, transient=True) as bar:
@@ -236,7 +236,7 @@ def _bar(on):
 
 def _check_request(out, base_url, core, rows, retries, overwrite):
     if out.suffix!='.parquet': raise InputError(f"{out}: a download is kept as .parquet, with its query and release inside")
-    if out.is_dir() or (out.exists() and not overwrite): raise InputError(f"{out}: stands there already; choose another name or allow it with `--overwrite` (in Python `overwrite=True`)")
+    if out.is_dir() or (out.exists() and not overwrite): raise InputError(f"{out}: stands there already; choose another name or replace it with `--force` (in Python `overwrite=True`)")
     if urlsplit(base_url).scheme not in ('http','https') or not urlsplit(base_url).netloc: raise InputError(f"base URL {base_url!r}: must begin with http:// or https://, e.g. {BASE_URL}")
     if rows<1 or retries<0: raise InputError(f"`rows` must be at least 1 and `retries` at least 0, got {rows} and {retries}")
 
