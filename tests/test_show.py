@@ -1,0 +1,127 @@
+"Plots, their static twins and the report, on a small colony whose phenotypes are known."
+import re
+from pathlib import Path
+import numpy as np, pandas as pd, pytest
+from impc_phenotypes.data.cohort import Cohort
+from impc_phenotypes.data.controls import match_controls
+from impc_phenotypes.data.errors import InputError
+from impc_phenotypes.data.schema import THRESHOLDS
+from impc_phenotypes.discover.phenotypes import Phenotypes
+from impc_phenotypes.show.plots import GREY, phenotype_style
+from impc_phenotypes.show.report import doubts, write_report
+from impc_phenotypes.show.static import save_figure, static
+
+EVIL = '<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>'
+NAMES = ['normal', 'severe flat', 'high-frequency']
+
+def colony(gene='Cdh23', control=120, line=(6, 5, 60)):
+    rng = np.random.default_rng(0)
+    genes = [None]*control + ['Myo7a']*line[0] + [gene]*line[1] + [f'Abc{i//4}' for i in range(line[2])]
+    truth = np.array([0]*control + [1]*line[0] + [2]*line[1] + [0]*line[2])
+    loss = np.array([[0]*6, [60]*6, [0,0,8,25,35,5]], float)[truth]
+    dB = (5*np.round((np.array([40,30,28,36,50,40]) + loss + rng.normal(0, 6, (len(genes),6)))/5)).clip(0, 100)
+    dB[:, 5] = np.where(np.arange(len(genes))%2, dB[:, 5], np.nan)
+    frame = pd.DataFrame(dict(specimen_id=[f'm{i}' for i in range(len(genes))], phenotyping_center='JAX', gene_symbol=genes, zygosity='homozygote', sex=np.where(np.arange(len(genes))%2, 'male', 'female'),
+        biological_sample_group=np.where(np.arange(len(genes))<control, 'control', 'experimental')) | dict(zip(THRESHOLDS, dB.T)))
+    m = match_controls(Cohort(frame, notes=('one row repeated a specimen',)))
+    member = np.full((len(m), 3), .05)
+    member[np.arange(len(m)), truth] = .9
+    e = np.arange(6)
+    history = pd.DataFrame(dict(stage=['pretrain']*3+['joint']*3, epoch=[0,1,2]*2, train_total=1/(e+1), valid_total=1.2/(e+1), train_clustering=[np.nan]*3+[.3,.2,.1], active_units=3.))
+    embedding = np.nan_to_num(m.offset)[:, :4].astype(np.float32)
+    return Phenotypes.from_membership(m, member, NAMES, embedding=embedding, history=history, config=dict(preset='anchored'), info=dict(seed=1, notes=['a colony for a test']))
+
+@pytest.fixture(scope='module')
+def ph(): return colony()
+
+def figures(ph):
+    return dict(profiles=ph.plot_profiles(), map=ph.plot_map(), offset=ph.plot_map('offset'), sizes=ph.plot_sizes(), centres=ph.plot_centres(), loss=ph.plot_history(), monitor=ph.plot_history('monitor'),
+                line=ph.plot_line('myo7a'), overview=ph.matched.cohort.plot_overview())
+
+def marks(ax): return len(ax.lines)+len(ax.collections)+len(ax.patches)
+
+def test_counts(ph):
+    f = figures(ph)
+    assert sum(len(t.x) for t in f['map'].data) == len(ph)
+    assert f['sizes'].data[2].x[0] == 6 and f['sizes'].data[4].x[0] == 5
+    assert np.shape(f['centres'].data[0].z) == (3, 1)
+    assert len([t for t in f['profiles'].data if t.name == 'severe flat']) == 2
+    assert len([t for t in f['loss'].data]) == 3 and len(f['monitor'].data) == 1
+    assert len([t for t in f['line'].data if t.name in ('male', 'female') and 'lines' in t.mode]) == 6
+
+def test_every_title_says_who_and_how_many(ph):
+    for name, fig in figures(ph).items():
+        said = re.sub('<[^>]+>', ' ', fig.layout.title.text)
+        assert re.search(r'\d', said), name
+
+def test_twin_draws_every_trace(ph):
+    for name, fig in figures(ph).items():
+        twin, panels = static(fig), {t.xaxis or 'x' for t in fig.data}
+        bars = sum(bool(t.marker.showscale) for t in fig.data if t.type == 'scattergl') + sum(t.showscale is not False for t in fig.data if t.type == 'heatmap')
+        assert len(twin.axes) == len(panels)+bars, name
+        assert sum(map(marks, twin.axes)) >= len(fig.data), name
+
+def test_a_phenotype_keeps_its_colour(ph):
+    f, style = figures(ph), [phenotype_style(k) for k in range(3)]
+    assert style[0]['color'] == GREY and len({s['color'] for s in style}) == 3
+    for k, name in enumerate(NAMES):
+        assert {t.line.color for t in f['profiles'].data if t.name == name and 'lines' in t.mode} == {style[k]['color']}
+        assert {t.marker.color for t in f['map'].data if t.name.startswith(f'{k} · {name}')} == {style[k]['color']}
+        assert f['sizes'].data[2*k].marker.color == style[k]['color']
+    assert {t.line.color for t in f['line'].data if t.name == 'mean of the line' and 'lines' in t.mode} == {style[1]['color']}
+
+def test_map_is_thinned_and_keeps_the_rare():
+    ph = colony(control=200, line=(6, 5, 3000))
+    fig = ph.plot_map(limit=100)
+    shown = {t.name.split(' (')[0]: len(t.x) for t in fig.data}
+    assert shown == {'0 · normal': 89, '1 · severe flat': 6, '2 · high-frequency': 5}
+    assert '100 of' in fig.layout.title.text and len(fig.to_json()) < 60_000
+
+def test_unknown_gene_and_colouring(ph):
+    with pytest.raises(InputError, match="did you mean 'Myo7a'"): ph.plot_line('Myo7')
+    with pytest.raises(InputError, match="did you mean 'centre'"): ph.plot_map('center')
+    with pytest.raises(InputError, match='umap'): ph.plot_map(method='isomap')
+
+def test_loaded_phenotypes_plot_offsets(ph, tmp_path):
+    back = Phenotypes.load(ph.save(tmp_path/'m'))
+    assert back.plot_line('Myo7a').layout.yaxis.title.text == 'offset, dB'
+    with pytest.raises(InputError, match='offset'): back.plot_line('Myo7a', unit='dB SPL')
+    assert back.plot_profiles().to_json() == ph.plot_profiles().to_json()
+
+def test_saved_figures_share_one_program(ph, tmp_path):
+    for n in ('a', 'b'): save_figure(ph.plot_sizes(), tmp_path/'figures'/n)
+    assert sorted(p.name for p in (tmp_path/'figures').iterdir()) == ['a.html', 'a.png', 'b.html', 'b.png', 'plotly.min.js']
+    assert (tmp_path/'figures'/'a.html').stat().st_size < 50_000
+
+def own_part(page):
+    "The report without plotly's program."
+    a = page.index('plotly.js v')
+    return page[:a] + page[page.index('</script>', a):]
+
+def test_report_loads_nothing_and_escapes_everything(tmp_path):
+    ph = colony(gene=EVIL)
+    metrics = {'model': dict(balanced_ari=.4), EVIL: dict(balanced_ari=.6)}
+    path = write_report(ph, tmp_path/'r.html', metrics=metrics, title=EVIL)
+    page = path.read_text(encoding='utf-8')
+    own = own_part(page)
+    assert path.stat().st_size < 8e6
+    assert '<script>alert' not in own and '<img' not in own
+    text = re.sub(r'<script.*?</script>|<style.*?</style>', '', own, flags=re.S)
+    assert not re.findall(r'<(?:script|img|link|iframe|object|embed)\b[^>]*>', text)
+    assert all(h.startswith('#') for h in re.findall(r'<[^>]*\shref="([^"]*)"', text)) and not re.findall(r'<[^>]*\ssrc=', text)
+    assert "default-src 'none'" in page
+
+def test_report_says_when_a_baseline_wins(ph, tmp_path):
+    page = write_report(ph, tmp_path/'r.html', metrics={'model': dict(balanced_ari=.4, macro_recall=.9), 'tied mixture': dict(balanced_ari=.6, macro_recall=.5)}).read_text(encoding='utf-8')
+    assert 'tied mixture (0.6) is better than model (0.4)' in page
+    assert 'macro recall: no other method is better' in page
+    none = write_report(ph, tmp_path/'n.html').read_text(encoding='utf-8')
+    assert 'No comparison is stored' in none
+
+def test_report_is_the_same_twice(ph, tmp_path):
+    a, b = (write_report(ph, tmp_path/n).read_bytes() for n in ('a.html', 'b.html'))
+    assert a == b
+
+def test_doubts(ph):
+    said = ' '.join(doubts(ph))
+    assert '1 severe flat: shown by 1 line only' in said and 'JAX' in said
