@@ -72,7 +72,7 @@ class Server:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         handler.send_response(status)
         handler.send_header('Content-Length', str(length or len(raw)))
-        if status in (429, 503): handler.send_header('Retry-After', '0')
+        if status in (429, 503): handler.send_header('Retry-After', '0' if status==503 else 'soon')
         handler.end_headers()
         handler.wfile.write(raw)
 

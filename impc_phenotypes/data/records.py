@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['KINDS', 'mend', 'column_map', 'read_records', 'atomic_path', 'write_table']
 
-# %% ../../nbs/data/20_records.ipynb #aded8db9
-import csv, gzip, hashlib, io, json, os, re, zlib
+# %% ../../nbs/data/20_records.ipynb #65a25309
+import gzip, hashlib, json, os, re, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches

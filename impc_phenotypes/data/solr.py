@@ -55,7 +55,7 @@ def _parse(
     if len(docs)!=expected: raise _Broken(f'{len(docs):,} documents instead of {expected:,}; a server with a lower limit needs smaller pages (`rows`)')
     return found,docs
 
-# %% ../../nbs/data/30_solr.ipynb #6167ede0
+# %% ../../nbs/data/30_solr.ipynb #6596cbcc
 def _refusal(response):
     try: said = response.json()['error']['msg']
     except (ValueError, KeyError, TypeError): said = response.reason
@@ -79,7 +79,8 @@ def _fetch(
         except (requests.RequestException, _Broken) as e:
             try: retry = retry.increment('GET', request.url, error=e)
             except MaxRetryError: raise RunError(f"{request.url}: gave up at document {start:,} after {len(retry.history)+1} attempts; the last failed with: {e}") from None
-            retry.sleep(None if response is None else response.raw)
+            try: retry.sleep(None if response is None else response.raw)
+            except HTTPError: retry.sleep() # a `Retry-After` that cannot be read
 
 # %% ../../nbs/data/30_solr.ipynb #581dada7
 def _check_fields(
