@@ -26,8 +26,8 @@ from ..models.config import model_config
 from ..models.contrastive_vae_dec import ContrastiveVAEDEC
 from ..models.line_mixture import LineMixture
 
-# %% ../../nbs/discover/10_phenotypes.ipynb #ed511c39
-def _members(membership, k=None): return pd.DataFrame({f'membership_{j}':membership[:,j] for j in range(membership.shape[1])})
+# %% ../../nbs/discover/10_phenotypes.ipynb #72438419
+def _members(membership): return pd.DataFrame({f'membership_{j}':membership[:,j] for j in range(membership.shape[1])})
 
 def assignment_table(
     matched:Matched, # n mice
@@ -86,13 +86,13 @@ def line_table(
     tail = dict(name=np.array(names, object)[k], evidence=evidence, line=matched.line_names)
     return pd.concat([facts.assign(phenotype=k, probability=m.max(1) if len(m) else m.sum(1)), offsets.assign(**tail), _members(m)], axis=1)
 
-# %% ../../nbs/discover/10_phenotypes.ipynb #f547002a
+# %% ../../nbs/discover/10_phenotypes.ipynb #3c4207b0
 def profile_table(
     matched:Matched, # n mice
     phenotype:np.ndarray, # Phenotype of each mouse, int, shape (n,)
     names:list, # K phenotype names
     line_phenotype:np.ndarray, # Phenotype of each line, int
-)->pd.DataFrame: # `offset_…` dB (mean), `offset_…_p05`, `offset_…_p95`
+)->pd.DataFrame: # `offset_…` dB (mean), `offset_…_p05`, `offset_…_p95`, `n_bulk_reference`
     "Mean audiogram of each phenotype, as offset from matched controls, and how far its mice spread."
     rows = []
     for k,name in enumerate(names):
@@ -100,10 +100,11 @@ def profile_table(
         cols = [c[~np.isnan(c)] for c in v.T]
         stat = {o:c.mean() if len(c) else np.nan for o,c in zip(OFFSETS, cols)}
         for q in (5, 95): stat |= {f'{o}_p{q:02}':np.percentile(c, q) if len(c) else np.nan for o,c in zip(OFFSETS, cols)}
-        rows.append(dict(phenotype=k, name=name, n_mice=len(v), n_lines=int((line_phenotype==k).sum())) | stat)
+        bulk = int((matched.evidence[phenotype==k]=='bulk-reference').sum())
+        rows.append(dict(phenotype=k, name=name, n_mice=len(v), n_lines=int((line_phenotype==k).sum())) | stat | dict(n_bulk_reference=bulk))
     return pd.DataFrame(rows)
 
-# %% ../../nbs/discover/10_phenotypes.ipynb #fc18ed16
+# %% ../../nbs/discover/10_phenotypes.ipynb #d66348c7
 def _one_summary(k, name, f, probability, line_genes, offset):
     centre = f.phenotyping_center.value_counts()
     n,controls = len(f),int((f.biological_sample_group=='control').sum())
@@ -123,7 +124,7 @@ def summary_table(
         mine = (assignments.phenotype==k).to_numpy()
         offset = np.nanmean(profiles.loc[k, list(OFFSETS)].to_numpy(float)) if mine.any() else np.nan
         rows.append(_one_summary(k, name, matched.cohort.frame[mine], assignments.probability[mine], lines.gene_symbol[lines.phenotype==k], offset))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(n_bulk_reference=profiles.n_bulk_reference.to_numpy())
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #271910f3
 def mouse_table(
@@ -240,16 +241,16 @@ def from_membership(cls:Phenotypes,
     return cls(a, l, p, summary_table(matched, a, l, p), matched.excluded, empty if embedding is None else embedding,
                pd.DataFrame(dict(stage=[], epoch=[])) if history is None else history, config or {}, info or {}, mouse_table(matched), matched=matched, **kw)
 
-# %% ../../nbs/discover/10_phenotypes.ipynb #69c49bae
+# %% ../../nbs/discover/10_phenotypes.ipynb #78349de8
 def _tint(v):
     if np.isnan(v): return '<td>–</td>'
     red,a = ('178,24,43' if v>0 else '33,102,172'),min(abs(v)/60, 1)*.7
-    return f'<td style="background:rgba({red},{a:.2f})">{v:.0f}</td>'
+    return f'<td style="background:rgba({red},{a:.2f})">{round(v)}</td>'
 
 def _row(s, p):
     n = lambda v, f: '–' if v is None or v!=v else format(v, f)
     cells = [s.phenotype, f'<b>{escape(str(s["name"]))}</b>', n(s.n_mice,','), n(s.n_lines,','), n(s.n_genes,','), n(s.share_of_controls,'.1%'), n(s.mean_probability,'.2f'),
-             f'{escape(str(s.largest_center))} {n(s.largest_center_share,".0%")}']
+             f'{escape(str(s.largest_center))} {s.largest_center_share:.0%}' if s.n_mice else '–']
     return '<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + ''.join(_tint(p[o]) for o in OFFSETS) + '</tr>'
 
 @patch

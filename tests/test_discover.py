@@ -1,0 +1,172 @@
+"The main path: planted phenotypes are found, a saved model answers the same in a new process, and nothing but itself is accepted."
+import hashlib, json, pickle, shutil, subprocess, sys
+import numpy as np, pandas as pd, pytest
+from impc_phenotypes.data.controls import match_controls
+from impc_phenotypes.data.errors import InputError
+from impc_phenotypes.data.simulate import simulate_cohort
+from impc_phenotypes.discover.discover import discover, settings
+from impc_phenotypes.discover.phenotypes import FILES, TABLES, Phenotypes, _seal
+
+SHORT = dict(stages=dict(pretrain_epochs=6, joint_epochs=6, kl_warmup=3, loss_warmup=3), checkpoints=dict(every=2))
+def run(cohort, **kw): return discover(cohort, **dict(dict(training_config=SHORT, device='cpu', progress=False), **kw))
+def same(a, b): pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+@pytest.fixture(scope='module')
+def cohort(): return simulate_cohort(3000, seed=3, affected=.08)
+@pytest.fixture(scope='module')
+def ph(cohort): return run(cohort)
+@pytest.fixture(scope='module')
+def saved(ph, tmp_path_factory): return ph.save(tmp_path_factory.mktemp('model')/'run')
+
+def test_every_row_is_assigned_or_excluded(cohort, ph):
+    a,x = ph.assignments,ph.excluded
+    assert sorted([*a.specimen_id, *x.specimen_id]) == sorted(cohort.frame.specimen_id)
+    assert list(a)[:5] == ['specimen_id','phenotype','name','probability','evidence']
+    assert list(a)[5:] == [f'membership_{k}' for k in range(len(ph.summary))]
+    assert (a.phenotype>=0).all() and a.probability.between(0, 1).all() and x.reason.str.len().gt(0).all()
+    assert set(a.evidence) <= {'line','mouse','weak-controls','bulk-reference'}
+    np.testing.assert_allclose(ph.membership.sum(1), 1, atol=1e-6)
+
+def test_every_line_has_one_row(ph):
+    m = ph.matched
+    assert sorted(ph.lines.line) == sorted(m.line_names) and ph.lines.n_mice.sum() == (m.line>=0).sum()
+    assert ph.lines.n_mice.min() < 3, 'small lines belong in the table'
+    assert ph.summary.n_mice.sum() == len(ph) and ph.summary.n_lines.sum() == len(ph.lines)
+    first = ph.lines.iloc[0]
+    mine = m.offset[np.asarray(m.cohort.line, object)==first.line]
+    np.testing.assert_allclose(first[['offset_6kHz','offset_30kHz']].astype(float), np.nanmean(mine[:, [0,4]], 0))
+
+def test_planted_phenotypes_beat_both_baselines(ph):
+    from sklearn.cluster import KMeans
+    from sklearn.mixture import GaussianMixture
+    from impc_phenotypes.metrics.metrics import balanced_ari, macro_recall
+    m,k = ph.matched,7
+    truth = m.cohort.frame.true_phenotype.to_numpy(int)
+    z = np.nan_to_num(m.offset/m.scale)
+    others = dict(kmeans=KMeans(k, n_init=5, random_state=0).fit_predict(z), mixture=GaussianMixture(k, covariance_type='tied', n_init=2, random_state=0).fit_predict(z))
+    for score in (balanced_ari, macro_recall):
+        ours = score(truth, ph.assignments.phenotype.to_numpy())
+        for name,labels in others.items(): assert ours > score(truth, labels)+.05, (score.__name__, name)
+
+def test_new_process_gives_identical_labels(cohort, ph, saved, tmp_path):
+    code = ("import sys, torch; torch.set_num_threads(1)\n"
+            "from impc_phenotypes.data.simulate import simulate_cohort\n"
+            "from impc_phenotypes.discover.phenotypes import Phenotypes\n"
+            "p = Phenotypes.load(sys.argv[1]).predict(simulate_cohort(3000, seed=3, affected=.08))\n"
+            "p.assignments.to_parquet(sys.argv[2]); p.lines.to_parquet(sys.argv[3])")
+    out = [tmp_path/'a.parquet', tmp_path/'l.parquet']
+    subprocess.run([sys.executable, '-c', code, str(saved), *map(str, out)], check=True, timeout=300)
+    same(pd.read_parquet(out[0]), ph.assignments)
+    same(pd.read_parquet(out[1]), ph.lines)
+
+def test_one_seed_one_result(cohort, ph):
+    again = run(cohort)
+    same(again.assignments, ph.assignments)
+    np.testing.assert_array_equal(again.embedding, ph.embedding)
+    for k,v in ph.fitted.weights.items(): assert v.equal(again.fitted.weights[k]), k
+
+@pytest.mark.parametrize('epoch', [5, 10, 12])
+def test_resume_equals_an_uninterrupted_run(cohort, ph, tmp_path, monkeypatch, epoch):
+    "Killed in pretraining, in the middle of the joint stage, and after its last epoch."
+    from impc_phenotypes.training.checkpoints import HistoryFile
+    write = HistoryFile.after_epoch
+    def killed(self):
+        write(self)
+        if len(self.rows)==epoch: raise KeyboardInterrupt
+    with monkeypatch.context() as m:
+        m.setattr(HistoryFile, 'after_epoch', killed)
+        with pytest.raises(KeyboardInterrupt): run(cohort, folder=tmp_path)
+    again = run(cohort, folder=tmp_path, resume=True)
+    assert again.info['joint'] == ph.info['joint'] and again.info['joint']['before']['log_loss'] > 0
+    np.testing.assert_array_equal(again.embedding, ph.embedding)
+
+def test_classic_goes_through_the_same_door(cohort):
+    c = run(cohort, preset='classic', n_phenotypes=5)
+    assert len(c.names) == 5 and c.names[0] == 'normal' and c.fitted.line_state == {}
+    assert c.summary.n_controls.idxmax() == 0
+    same(c.predict(cohort).assignments, c.assignments)
+
+@pytest.mark.xfail(strict=False, reason='the line model still finds small phenotypes in some null cohorts with line variance')
+def test_null_cohort_gives_one_phenotype():
+    null = run(simulate_cohort(3000, seed=11, null=True))
+    assert null.names == ['normal'] and set(null.history.stage) == {'pretrain'}
+    assert any('single phenotype' in n for n in null.info['notes'])
+
+def test_controls_alone_give_one_phenotype(cohort):
+    only = run(cohort.subset(cohort.is_control))
+    assert only.names == ['normal'] and (only.assignments.probability==1).all()
+
+def test_new_group_with_few_controls_is_excluded_with_reason(cohort, ph):
+    new = cohort.frame[cohort.is_experimental].head(30).assign(phenotyping_center='Atlantis')
+    p = ph.predict(type(cohort)(new))
+    assert len(p) == 0 and len(p.excluded) == 30 and p.excluded.reason.str.contains('Atlantis').all()
+
+def test_no_controls_is_an_input_error(cohort):
+    with pytest.raises(InputError, match='biological_sample_group|can drive a fit'): run(cohort.subset(cohort.is_experimental).subset(np.arange(60)))
+
+def spoiled(saved, tmp_path, name, change):
+    bad = tmp_path/'bad'
+    shutil.copytree(saved, bad)
+    (bad/name).write_bytes(change((bad/name).read_bytes()))
+    return bad
+
+@pytest.mark.parametrize('name', ('model.json',)+FILES)
+@pytest.mark.parametrize('how', ['cut','tampered','emptied','pickled'])
+def test_damaged_file_is_named(saved, tmp_path, name, how):
+    change = dict(cut=lambda b: b[:len(b)*2//3], tampered=lambda b: b[:-20]+bytes([b[-20]^1])+b[-19:], emptied=lambda b: b'', pickled=lambda b: pickle.dumps([1]))[how]
+    with pytest.raises(InputError) as e: Phenotypes.load(spoiled(saved, tmp_path, name, change))
+    assert name in str(e.value) and ('again' in str(e.value) or 'give' in str(e.value))
+
+@pytest.mark.parametrize('name', FILES)
+def test_missing_file_is_named(saved, tmp_path, name):
+    bad = tmp_path/'bad'
+    shutil.copytree(saved, bad)
+    (bad/name).unlink()
+    with pytest.raises(InputError, match=name): Phenotypes.load(bad)
+
+class Bomb:
+    def __init__(self, path): self.path = path
+    def __reduce__(self): return (open, (str(self.path), 'w'))
+
+@pytest.mark.parametrize('name', FILES)
+def test_nothing_in_the_folder_is_executed(saved, tmp_path, name):
+    "Even with checksums that an attacker brought up to date."
+    trace,bad = tmp_path/'trace',spoiled(saved, tmp_path, name, lambda b: b)
+    if name=='arrays.npz': np.savez(bad/name, embedding=np.array([Bomb(trace)], object))
+    else: (bad/name).write_bytes(pickle.dumps(Bomb(trace)))
+    meta = json.loads((bad/'model.json').read_text())
+    meta['sha256'][name] = hashlib.sha256((bad/name).read_bytes()).hexdigest()
+    (bad/'model.json').write_text(json.dumps(meta | dict(seal=_seal(meta))))
+    with pytest.raises(InputError, match=name): Phenotypes.load(bad)
+    assert not trace.exists()
+
+@pytest.mark.parametrize('change, say', [(dict(format=99), 'newer'), (dict(kind='other'), 'not a model'), (dict(fitted={}), 'model.json'), (dict(config=None, fitted=dict(a=1)), 'model.json')])
+def test_description_that_does_not_fit(saved, tmp_path, change, say):
+    bad = spoiled(saved, tmp_path, 'model.json', lambda b: b)
+    meta = json.loads((bad/'model.json').read_text()) | change
+    (bad/'model.json').write_text(json.dumps(meta | dict(seal=_seal(meta))))
+    with pytest.raises(InputError, match=say): Phenotypes.load(bad)
+
+def test_foreign_folders(tmp_path):
+    with pytest.raises(InputError, match='no such folder'): Phenotypes.load(tmp_path/'none')
+    (tmp_path/'export.pkl').write_bytes(pickle.dumps(1))
+    with pytest.raises(InputError, match='export.pkl'): Phenotypes.load(tmp_path)
+    with pytest.raises(InputError, match='is a file'): Phenotypes.load(tmp_path/'export.pkl')
+
+def test_saved_tables_and_model_come_back(ph, saved):
+    back = Phenotypes.load(saved)
+    for t in TABLES: same(getattr(back, t), getattr(ph, t))
+    np.testing.assert_array_equal(back.embedding, ph.embedding)
+    assert back.config == json.loads(json.dumps(ph.config)) and not list(saved.glob('*.pkl'))
+    assert [o.name for o in saved.parent.iterdir()] == ['run']
+
+def test_earlier_model_survives_a_failed_save(ph, saved, monkeypatch):
+    before = (saved/'model.json').read_bytes()
+    def full(*a, **k): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr('impc_phenotypes.discover.phenotypes.save_file', full)
+    with pytest.raises(RuntimeError, match='No space left'): ph.save(saved)
+    assert (saved/'model.json').read_bytes() == before and [o.name for o in saved.parent.iterdir()] == ['run']
+
+def test_settings_name_the_wrong_key():
+    with pytest.raises(ValueError, match='latent.dim'): settings(model_config=dict(latent=dict(dimm=2)))
+    with pytest.raises(ValueError, match='at least 2'): settings(n_phenotypes=1)
