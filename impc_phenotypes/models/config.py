@@ -62,12 +62,12 @@ class EncoderConfig:
         _positive('encoder', self, 'heads', 'head_width', 'audiogram_width', 'metadata_width')
         _share('encoder', self, 'dropout')
 
-# %% ../../nbs/models/05_config.ipynb #d957c6ed
+# %% ../../nbs/models/05_config.ipynb #a110f28f
 @dataclass
 class LatentConfig:
     "The latent space and the price of using it."
     dim:int = 4 # Dimensions, ≥ 1
-    beta:float = 1. # Final weight of the KL term, ≥ 0
+    beta:float = .5 # Final weight of the KL term, ≥ 0
     schedule:str = 'linear' # `constant`, `linear` or `cyclical`
     cycles:int = 4 # Rises of the cyclical schedule, ≥ 1
     free_bits:float = 0. # Nats a dimension may use for free, ≥ 0
@@ -217,12 +217,12 @@ def _build(cls, values, path):
     factory = lambda k: known[k].default_factory
     return cls(**{k: _build(factory(k), v, f'{path}{k}.') if is_dataclass(factory(k)) else list(v) if isinstance(v, (list,tuple)) else v for k,v in values.items()})
 
-# %% ../../nbs/models/05_config.ipynb #06b181c8
+# %% ../../nbs/models/05_config.ipynb #0a8eb2de
 def _classic():
     return ModelConfig(
         features=FeatureConfig(input='record', mask=False, metadata=True, components=True),
         encoder=EncoderConfig(hidden=[64,32,16], attention=True),
-        latent=LatentConfig(dim=10),
+        latent=LatentConfig(dim=10, beta=1.),
         decoder=DecoderConfig(hidden=[16,32,64], covariates=False, output='limited', likelihood='mse'),
         clustering=ClusteringConfig(init='kmeans', target='dec', temper=1., class_balanced=False),
         contrastive=ContrastiveConfig(positives='gene', max_pairs=128),

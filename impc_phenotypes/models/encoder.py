@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['mlp', 'FrequencyAttention', 'Embeddings', 'Encoder']
 
-# %% ../../nbs/models/10_encoder.ipynb #f7490774
+# %% ../../nbs/models/10_encoder.ipynb #8393a71c
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn, Tensor
 from ..data.schema import METADATA, TONES
 from .config import EncoderConfig, FeatureConfig
@@ -24,7 +25,7 @@ def mlp(
         layers += [nn.Linear(a, b), nn.ReLU()] + ([nn.Dropout(dropout)] if dropout else [])
     return nn.Sequential(*layers)
 
-# %% ../../nbs/models/10_encoder.ipynb #4e120fec
+# %% ../../nbs/models/10_encoder.ipynb #6735b900
 class FrequencyAttention(nn.Module):
     "Six thresholds as six tokens that attend to each other, then joined."
     def __init__(self,
@@ -35,29 +36,48 @@ class FrequencyAttention(nn.Module):
         residual:bool=True, # Add the tokens to what attention returns
     ):
         super().__init__()
-        d = heads*head_width
+        d,n = heads*head_width,len(TONES)
         self.heads,self.residual = heads,residual
-        self.value,self.code = nn.Parameter(torch.randn(d)*.5),nn.Parameter(torch.randn(len(TONES), d)*.5) if frequency_code else None
-        self.qkv,self.mix,self.join = nn.Linear(d, 3*d),nn.Linear(d, d),nn.Linear(len(TONES)*d, out)
+        self.value = nn.Parameter(torch.randn(d)*.5)
+        code = torch.randn(n, d)*.5 if frequency_code else torch.zeros(n, d)
+        self.code = nn.Parameter(code, requires_grad=frequency_code)
+        self.qkv,self.mix,self.join = nn.Linear(d, 3*d),nn.Linear(d, d),nn.Linear(n*d, out)
 
-    def tokens(self,
+    def forward(self,
         x:Tensor, # Values, shape (n, 6), 0 where missing
         mask:Tensor, # 1 where measured, shape (n, 6)
-    )->Tensor: # Shape (n, 6, heads × head_width)
-        "What each tone knows after it has looked at the others."
-        t = x[...,None]*self.value
-        if self.code is not None: t = t+self.code
-        q,k,v = self.qkv(t).unflatten(-1, (3, self.heads, -1)).permute(2,0,3,1,4)
-        hide = ((mask-1)*1e4)[:,None,None].to(q.dtype)
-        a = F.scaled_dot_product_attention(q, k, v, attn_mask=hide)
-        a = self.mix(a.transpose(1,2).flatten(2))
-        return a+t if self.residual else a
+    )->Tensor: # Shape (n, out)
+        "Tokens of measured tones after they have looked at each other, joined by one linear layer."
+        seen = self.tokens(x, mask)*mask.T
+        return F.relu(self.join(seen.transpose(0, 1).flatten(0, 1).T))
 
-    def forward(self, x:Tensor, mask:Tensor)->Tensor: # Shape (n, out)
-        "Tokens of measured tones, joined by one linear layer."
-        return F.relu(self.join((self.tokens(x, mask)*mask[...,None]).flatten(1)))
+# %% ../../nbs/models/10_encoder.ipynb #7d940636
+@patch
+def tables(self:FrequencyAttention)->tuple: # Slopes (3, heads, 1, d) and intercepts (3, heads, 6, d)
+    "Query, key and value of a tone, as lines in its value."
+    split = lambda o: o.unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)
+    return split((self.qkv.weight@self.value)[None]),split(self.qkv(self.code))
 
-# %% ../../nbs/models/10_encoder.ipynb #d9796ec6
+@patch
+def weights(self:FrequencyAttention, x:Tensor, mask:Tensor)->Tensor: # Shape (heads, 6, 6, n), sums to 1 over the third
+    "How much each tone (second) looks at each other (third)."
+    (q1,k1,_),(q0,k0,_) = self.tables()
+    a,b,c,d = ((l@r.transpose(-1, -2)/q1.shape[-1]**.5)[...,None] for l,r in ((q1,k1), (q1,k0), (q0,k1), (q0,k0)))
+    x,hide = x.T.contiguous(),(mask.T.contiguous()-1)*1e4
+    score = (a*x[:,None]+c)*x+(b*x[:,None]+d)
+    return torch.softmax(score+hide, 2)
+
+@patch
+def tokens(self:FrequencyAttention, x:Tensor, mask:Tensor)->Tensor: # Shape (heads × head_width, 6, n)
+    "What each tone knows after it has looked at the others."
+    w,x,(slope,intercept) = self.weights(x, mask),x.T.contiguous(),(o[2] for o in self.tables())
+    seen = torch.cat([(w*x).sum(2, keepdim=True), w], 2).transpose(1, 2).flatten(0, 1)
+    mix = self.mix.weight.unflatten(1, (self.heads, -1)).permute(1, 2, 0)
+    table = (torch.cat([slope, intercept], 1)@mix).flatten(0, 1)
+    out = (table.T@seen.flatten(1)).unflatten(1, x.shape)+self.mix.bias[:,None,None]
+    return out+x*self.value[:,None,None]+self.code.T[...,None] if self.residual else out
+
+# %% ../../nbs/models/10_encoder.ipynb #6ba0d09d
 class Embeddings(nn.Module):
     "Several embedding tables looked up in one operation."
     def __init__(self,
@@ -82,7 +102,7 @@ class Embeddings(nn.Module):
         rows = torch.where((codes>self.top)|(codes<0), 0, codes)+self.first
         return F.embedding_bag(rows, self.table*self.own, mode='sum')
 
-# %% ../../nbs/models/10_encoder.ipynb #4e476a00
+# %% ../../nbs/models/10_encoder.ipynb #ba91bc95
 class Encoder(nn.Module):
     "From a batch to mean and log variance of the latent."
     def __init__(self,
