@@ -89,7 +89,7 @@ def fit_mixture(
         if best-old < 1e-4: break
     return weights,means,covs,best
 
-# %% ../../nbs/models/60_background.ipynb #9de5ef02
+# %% ../../nbs/models/60_background.ipynb #36ec4285
 class ControlBackground:
     "Gaussian mixture of control residuals, pooled, then adapted to each technical group."
     def __init__(self,
@@ -120,6 +120,7 @@ def fit(self:ControlBackground,
     self.weights_,self.means_,self.covs_,self.spread_ = np.zeros((0,len(w))),np.zeros((0,len(w),d)),np.zeros((0,len(w),d,d)),np.zeros((0,d,d))
     return self.add_groups(m)
 
+# %% ../../nbs/models/60_background.ipynb #12e194fd
 @patch
 def add_groups(self:ControlBackground,
     m:Matched, # May hold groups not learned yet; those are adapted from their own controls
@@ -134,6 +135,7 @@ def add_groups(self:ControlBackground,
             setattr(self, k, np.concatenate([getattr(self,k), v[None]]))
     return self
 
+# %% ../../nbs/models/60_background.ipynb #4af69ca4
 @patch
 def _adapt(self:ControlBackground, z, keep_weights):
     w,mu,cov = self.pooled_
@@ -147,7 +149,7 @@ def _adapt(self:ControlBackground, z, keep_weights):
     new_w = w if keep_weights else (n+self.relevance*w)/(n.sum()+self.relevance)
     return new_w,mu+a*step,(1-a[...,None])*cov+a[...,None]*own
 
-# %% ../../nbs/models/60_background.ipynb #45e9739f
+# %% ../../nbs/models/60_background.ipynb #9b41b003
 def _bulk_correlation(z):
     "Correlation of residuals clipped at 2.5 SD, made positive definite; a tone too rarely measured is uncorrelated."
     v = np.clip(z-np.nan_to_num(np.nanmedian(z,0)), -2.5, 2.5)
@@ -171,7 +173,7 @@ def log_density(self:ControlBackground,
         out[rows] = logsumexp(log_components(m.offset[rows], m.mask[rows], self.weights_[k], self.means_[k], self.covs_[k]), 1)
     return out
 
-# %% ../../nbs/models/60_background.ipynb #9d7f6f91
+# %% ../../nbs/models/60_background.ipynb #50d32880
 _saved = ('weights','means','covs','spread','floor','corr')
 
 @patch
