@@ -6,11 +6,11 @@
 __all__ = ['EVIDENCE', 'HIGHER', 'LOWER', 'LIMITS', 'POLICY', 'CSS', 'SCRIPT', 'html_table', 'doubts', 'top_lines',
            'gene_summary', 'metrics_frame', 'baseline_verdicts', 'write_report']
 
-# %% ../../nbs/show/20_report.ipynb #ab246643
+# %% ../../nbs/show/20_report.ipynb #ed2e4c0d
 import json, re
 from pathlib import Path
 import numpy as np, pandas as pd
-from fastcore.xml import (Body, Button, Caption, Div, Figcaption, Figure, H1, H2, Head, Html, Input, Label, Li, Meta, Nav, A, P, Pre, Safe, Script, Section,
+from fastcore.xml import (Body, Button, Caption, Code, Div, Figcaption, Figure, H1, H2, Head, Html, Input, Label, Li, Meta, Nav, A, P, Pre, Safe, Script, Section,
     Style, Table, Tbody, Td, Th, Thead, Title, Tr, Ul, Main, Details, Summary, to_xml)
 from plotly.offline import get_plotlyjs
 from ..data.schema import OFFSETS, TONES
@@ -43,12 +43,16 @@ def html_table(
     rows = [Tr(*[Td(text, **({'data-v':key} if sortable and key!=text else {})) for text,key in row]) for row in zip(*cells)]
     return Div(Table(*([Caption(caption)] if caption else []), Thead(head), Tbody(*rows), id=id, cls='sortable' if sortable else None), cls='wide', tabindex='0')
 
-# %% ../../nbs/show/20_report.ipynb #0b7a31e5
+# %% ../../nbs/show/20_report.ipynb #b92da1f4
 EVIDENCE = {
     'line':'The mouse belongs to a line of at least three mice with enough matched controls. Its littermates count: the strongest evidence here.',
     'mouse':'Controls, single mice and lines of fewer than three: judged by its own audiogram alone, and one audiogram often cannot tell a mild phenotype from an odd normal mouse.',
     'weak-controls':'Its technical group has only 10–19 controls. The mouse was placed but taught the model nothing. Treat its offset as uncertain by several dB.',
     'bulk-reference':'Its technical group has hardly any controls, so the bulk of the group\'s own mice stands in for them, on the assumption that most knock-outs hear normally. A shift shared by the whole group would go unseen. Never call a gene on this alone.'}
+
+def _prose(text):
+    "A sentence; what stands between backticks is code."
+    return Li(*[Code(o) if i%2 else o for i,o in enumerate(str(text).split('`')) if o])
 
 def _asked(ph):
     s = ph.summary
@@ -67,11 +71,11 @@ def _data(ph, figures):
     e = ph.assignments.evidence.value_counts()
     levels = pd.DataFrame([dict(evidence=k, mice=int(e.get(k, 0)), not_normal=int((ph.assignments.phenotype[ph.assignments.evidence==k]>0).sum()), meaning=v) for k,v in EVIDENCE.items()])
     steps = ph.mice.matched_by.value_counts().rename_axis('matched by').rename('mice').reset_index()
-    return Section(H2('The data'), Ul(*[Li(str(o)) for o in notes]) if len(notes) else None,
-        html_table(reasons, caption='Left out, and why') if len(reasons) else P('No mouse was left out.'),
-        html_table(levels, caption='What the assignments rest on'), html_table(steps, caption='Controls were matched by'), *figures, id='data')
+    notes = [o for o in notes if not str(o).startswith('Left out')] # the table says it in full
+    return Section(H2('The data'), html_table(reasons, caption='Left out, and why') if len(reasons) else P('No mouse was left out.'),
+        html_table(levels, caption='What the assignments rest on'), html_table(steps, caption='Controls were matched by'), *((P('Notes of the run'), Ul(*[_prose(o) for o in notes])) if notes else ()), *figures, id='data')
 
-# %% ../../nbs/show/20_report.ipynb #2dd21a15
+# %% ../../nbs/show/20_report.ipynb #7fd93a7e
 def doubts(
     ph:Phenotypes, # A result
 )->list: # Sentences
@@ -85,30 +89,32 @@ def doubts(
         if s.largest_center_share >= .6: out.append(f'{who}: {s.largest_center_share:.0%} of its mice come from {s.largest_center}. It may be that laboratory.')
         crowd = centres[(centres.phenotype==s.phenotype) & centres.beyond_chance & (centres.ratio>=3) & (centres.observed>=5)].sort_values('ratio', ascending=False)
         if len(crowd): out.append(f'{who}: more lines than expected at ' + ', '.join(f'{c.centre} ({c.observed}, expected {c.expected:.1f})' for c in crowd.itertuples()) + '. Other genes, or that laboratory.')
+        firm = int(((ph.assignments.phenotype==s.phenotype) & (ph.assignments.evidence=='line')).sum())
+        if firm < s.n_mice/3: out.append(f'{who}: only {firm} of its {s.n_mice} mice rest on a line of three or more with enough controls.')
         if s.n_lines < 3: out.append(f'{who}: shown by {s.n_lines} line{"s" if s.n_lines!=1 else ""} only.')
     bulk = (ph.assignments.evidence=='bulk-reference').mean()
     if bulk > .05: out.append(f'{bulk:.0%} of the mice were measured against the bulk of their own group, for want of controls.')
     return out
 
-# %% ../../nbs/show/20_report.ipynb #abb165de
+# %% ../../nbs/show/20_report.ipynb #9bf5ab34
 _HEADS = dict(name='phenotype', n_mice='mice', n_controls='controls', n_lines='lines', n_genes='genes', share_of_controls='share of controls', mean_probability='mean probability', mean_offset='mean offset, dB',
-              largest_center='largest centre', largest_center_share='its share', gene_symbol='gene', allele_symbol='allele', phenotyping_center='centre') | {o:t.replace('kHz', ' kHz') for o,t in zip(OFFSETS, TONES)}
+              n_bulk_reference='on bulk reference', largest_center='largest centre', largest_center_share='its share', gene_symbol='gene', allele_symbol='allele', phenotyping_center='centre') | {o:t.replace('kHz', ' kHz') for o,t in zip(OFFSETS, TONES)}
 _FORMATS = dict(share_of_controls='.1%', mean_probability='.2f', largest_center_share='.0%', probability='.2f', mean_offset='.0f', loss='.0f') | {o:'.0f' for o in OFFSETS}
 
 def _phenotypes(ph, figures):
     sizes,profiles = (o.rename(columns=dict(phenotype='no.')) for o in (ph.summary.drop(columns='mean_offset'), ph.profiles[['phenotype','name',*OFFSETS]]))
     found = doubts(ph)
-    worry = Div(P('Reasons for doubt in this run'), Ul(*[Li(o) for o in found]), cls='warn') if found else P('None of the rules of thumb for doubt (wild types, centres, fewer than three lines) fires in this run.')
+    worry = Div(P('Reasons for doubt in this run'), Ul(*[Li(o) for o in found]), cls='warn') if found else P('None of the rules of thumb for doubt (wild types, centres, weak evidence, few lines) fires in this run.')
     return Section(H2('Phenotypes'), html_table(sizes, _FORMATS, _HEADS, 'Sizes. Controls define normal and are judged one by one, knock-outs with their line: a high share of controls is a warning, a low one is partly built in'),
         html_table(profiles, _FORMATS, _HEADS, 'Mean offset of a phenotype\'s mice, dB above matched controls'), worry, *figures, id='phenotypes')
 
 def top_lines(
     ph:Phenotypes, # A result
     per_phenotype:int=200, # At most so many lines of each
-)->pd.DataFrame: # Lines that are not normal, largest mean offset first
-    "Lines worth a look."
+)->pd.DataFrame: # Lines that are not normal, by phenotype, evidence and mean offset
+    "Lines worth a look, those with full evidence first."
     cols = ['gene_symbol','name','probability',*OFFSETS,'n_mice','n_controls','evidence','phenotyping_center','zygosity','allele_symbol']
-    d = ph.lines[ph.lines.phenotype>0].assign(loss=lambda o: o[list(OFFSETS)].mean(axis=1)).sort_values(['phenotype','loss'], ascending=[True,False])
+    d = ph.lines[ph.lines.phenotype>0].assign(loss=lambda o: o[list(OFFSETS)].mean(axis=1)).assign(weak=lambda o: o.evidence!='line').sort_values(['phenotype','weak','loss'], ascending=[True,True,False])
     return d.groupby('phenotype', sort=False).head(per_phenotype)[cols]
 
 def gene_summary(
@@ -158,7 +164,7 @@ def _baselines(metrics):
     return Section(H2('Beside the baselines'), html_table(d, caption='One row a method, the model first'),
         Ul(*[Li(o, cls='lost' if 'is better than' in o and 'no other' not in o else None) for o in said]) if said else P('These measures need a second method, or a truth, to be judged.'), id='baselines')
 
-# %% ../../nbs/show/20_report.ipynb #119b2427
+# %% ../../nbs/show/20_report.ipynb #af8661be
 LIMITS = (
     'A membership is no p-value. It says which phenotype fits best, not whether a line differs from controls; lines of one colony differ more than single mice do, which any test must allow for.',
     'The number of phenotypes is a choice the data support, not a fact of nature. Neighbours that differ only in severity are parts of a continuum.',
@@ -173,7 +179,7 @@ LIMITS = (
 def _sure(ph):
     p = ph.assignments.probability
     bins = pd.cut(p, [0,.5,.8,.95,1.0001], labels=['up to .50','.50–.80','.80–.95','over .95'], include_lowest=True)
-    d = pd.crosstab(ph.assignments['name'], bins).reindex(ph.names).fillna(0).astype(int).rename_axis('phenotype').reset_index()
+    d = pd.crosstab(ph.assignments['name'], bins).reindex(index=ph.names, columns=bins.cat.categories).fillna(0).astype(int).rename_axis('phenotype').reset_index()
     return Section(H2('How sure'), P('Probability is the largest membership of a mouse. Mice between two phenotypes have a low one; do not sort them by force.'), html_table(d, caption='Mice by probability of their phenotype'), id='sure')
 
 def _limits(): return Section(H2('What must not be concluded'), Ul(*[Li(o) for o in LIMITS]), id='limits')
@@ -228,7 +234,7 @@ for(const f of document.querySelectorAll('input[data-for]'))f.addEventListener('
 for(const s of document.querySelectorAll('button[data-save]'))s.addEventListener('click',()=>{const t=document.getElementById(s.dataset.save),q=v=>'"'+v.trim().replace(/^([=+@\\t])/,"'$1").replaceAll('"','""')+'"';
   const rows=[...t.rows].filter(r=>!r.hidden).map(r=>[...r.cells].map(c=>q(c.textContent)).join(','));const a=document.createElement('a');a.href=URL.createObjectURL(new Blob([rows.join('\\n')],{type:'text/csv'}));a.download=s.dataset.save+'.csv';a.click()});'''
 
-# %% ../../nbs/show/20_report.ipynb #f1ee6b45
+# %% ../../nbs/show/20_report.ipynb #90f7e364
 def _searchable(title, id, frame, note):
     return Section(H2(title), P(note), Div(Label('Filter ', Input(type='search', **{'data-for':f'{id}-table'})), Button('Save as CSV', type='button', **{'data-save':f'{id}-table'}), cls='tools'),
         Div(html_table(frame, _FORMATS, _HEADS, sortable=True, id=f'{id}-table'), cls='tall'), id=id)
@@ -238,7 +244,7 @@ def _sections(ph, metrics):
     odd = int((ph.lines.phenotype>0).sum())
     out = [('asked','Question',_asked(ph)), ('data','Data',_data(ph, f.get('data', []))), ('phenotypes','Phenotypes',_phenotypes(ph, f['phenotypes']))]
     if 'map' in f: out.append(('map','Map',Section(H2('Map of the mice'), *f['map'], id='map')))
-    out += [('lines','Lines',_searchable('Lines', 'lines', lines, f'{"All" if len(lines)==odd else f"{len(lines):,} of the"} {odd:,} lines that are not normal, largest loss first within each phenotype. Tones: mean offset, dB above matched controls; evidence is explained under Data.')),
+    out += [('lines','Lines',_searchable('Lines', 'lines', lines, f'{"All" if len(lines)==odd else f"{len(lines):,} of the"} {odd:,} lines that are not normal; within a phenotype those with evidence "line" come first, then the largest loss. Tones: mean offset, dB above matched controls; evidence is explained under Data.')),
         ('genes','Genes',_searchable('Genes', 'genes', genes, 'Genes with at least one such line. Where lines or centres of one gene disagree, look at the mice before believing either.')),
         ('sure','Certainty',_sure(ph)), ('baselines','Baselines',_baselines(metrics))]
     if 'training' in f: out.append(('training','Training',Section(H2('Training'), *f['training'], id='training')))
