@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
-from .. import __version__
-from ..data.schema import OFFSETS, TONES
+from .. import __version__, add_methods
+from ..data.schema import OFFSETS, TONES, nearest
 from ..data.errors import InputError, RunError
 from ..data.cohort import Cohort
 from ..data.controls import ControlReference, Matched, match_controls
@@ -194,6 +194,15 @@ def place(
     model = fitted.line_model()
     return Placement(q, None, embedding, q) if model is None else Placement(*line_place(model, matched), embedding, q)
 
+# %% ../../nbs/discover/10_phenotypes.ipynb #179b8609
+def _added(ph, name):
+    "A method that a higher layer or a plug-in adds, loaded when it is first asked for."
+    if not name.startswith('_') and not hasattr(type(ph), name):
+        add_methods()
+        if hasattr(type(ph), name): return getattr(ph, name)
+    near = nearest(name, [o for o in dir(type(ph)) if o[0]!='_'])
+    raise AttributeError(f"phenotypes have no `{name}`" + (f"; did you mean `{near}`?" if near else ''))
+
 # %% ../../nbs/discover/10_phenotypes.ipynb #cd54cc71
 @dataclass(repr=False)
 class Phenotypes:
@@ -216,6 +225,7 @@ class Phenotypes:
     def names(self)->list: return self.summary['name'].tolist()
     @property
     def membership(self)->np.ndarray: return self.assignments.filter(regex=r'^membership_\d+$').to_numpy() # (n, K)
+    def __getattr__(self, name): return _added(self, name)
     def __len__(self): return len(self.assignments)
     def __repr__(self): return f"Phenotypes({len(self):,} mice: {', '.join(self.names)})"
 
@@ -286,24 +296,25 @@ def predict(self:Phenotypes,
     a = assignment_table(m, p.membership, self.names)
     return Prediction(a, line_table(m, p.membership, self.names, p.line_membership), m.excluded, p.embedding)
 
-# %% ../../nbs/discover/10_phenotypes.ipynb #8a8729f0
+# %% ../../nbs/discover/10_phenotypes.ipynb #d32348b4
 KIND,FORMAT = 'impc_phenotypes model',1
 TABLES = ('assignments','lines','profiles','summary','excluded','history','mice')
 FILES = ('weights.safetensors','arrays.npz') + tuple(f'{t}.parquet' for t in TABLES)
 
 def _plain(o):
-    "What JSON can hold."
+    "What strict JSON can hold; a number that is none becomes null."
     if isinstance(o, dict): return {str(k):_plain(v) for k,v in o.items()}
     if isinstance(o, (list,tuple,set)): return [_plain(v) for v in o]
     if isinstance(o, np.ndarray): return _plain(o.tolist())
     if isinstance(o, np.generic): return _plain(o.item())
+    if isinstance(o, float) and not np.isfinite(o): return None
     return o if o is None or isinstance(o, (bool,int,float,str)) else str(o)
 
 def _sha(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 def _seal(meta):
     "Checksum of the description itself."
-    return hashlib.sha256(json.dumps({k:v for k,v in meta.items() if k!='seal'}, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps({k:v for k,v in meta.items() if k!='seal'}, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #21f321fa
 def _is_ours(folder):
