@@ -118,3 +118,22 @@ def test_nothing_of_a_step_outlives_it():
     l(m(b), b)
     held = [*l.last.values(), l.target, l.mouse_weight]
     assert all(t.grad_fn is None and not t.requires_grad for t in held)
+
+@pytest.mark.parametrize('preset', ['anchored', 'classic'])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_changes_little(preset, dtype):
+    "Forward and objective under autocast, as on a GPU."
+    b,_ = cohort(64)
+    b |= dict(cat=torch.ones(64, 8).long(), num=torch.zeros(64, 2), pcs=torch.zeros(64, 2), gene=torch.arange(64)//4)
+    torch.manual_seed(0)
+    m,l = ContrastiveVAEDEC(preset_model(preset), n_cov=2, cat_sizes=[3]*8).eval(),MultiObjectiveLoss(preset_model(preset))
+    l.stage,l.target = 'joint',torch.eye(12)[torch.arange(64)%12]
+    def total():
+        out = m(b)
+        l.view = m.embed({k:v[:64] for k,v in b.items()})
+        return l(out, b)
+    full = total()
+    with torch.autocast('cpu', dtype=dtype): half = total()
+    half.backward()
+    assert abs(half-full) < .03*full
+    assert all(p.grad.isfinite().all() for p in m.parameters() if p.grad is not None)

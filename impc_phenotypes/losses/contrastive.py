@@ -25,11 +25,11 @@ def positive_pairs(
     a,b = same.triu(1).nonzero(as_tuple=True)
     return torch.cat([a,b]),torch.cat([b,a])
 
-# %% ../../nbs/losses/40_contrastive.ipynb #85d294a8
+# %% ../../nbs/losses/40_contrastive.ipynb #37ce0bca
 def _contrast(p, labels, temperature, without_positives):
     "Rows of the positives, and for each the log ratio of all it competes with to the positive."
     if len(p)!=len(labels): raise ValueError(f"{len(p)} projections, {len(labels)} labels")
-    s,same = (p/temperature)@p.T,same_label(labels)
+    s,same = ((p/temperature)@p.T).float(),same_label(labels)
     i,j = positive_pairs(same)
     me = torch.eye(len(s), dtype=torch.bool, device=s.device)
     rest = s.masked_fill(same if without_positives else me, -1e9).logsumexp(1) if len(s) else s.sum(1)

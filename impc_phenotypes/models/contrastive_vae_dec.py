@@ -19,7 +19,7 @@ from .encoder import Encoder
 from .latent import reparametrise
 from .soft_assign import SoftAssign, weighted_centres
 
-# %% ../../nbs/models/50_contrastive_vae_dec.ipynb #3f49f54c
+# %% ../../nbs/models/50_contrastive_vae_dec.ipynb #d4a1460a
 AUTO_PHENOTYPES = 12 # centres before anything is known, and with k-means if no number is asked for
 STAGES = ('pretrain','cluster_init','joint')
 
@@ -60,7 +60,7 @@ class ContrastiveVAEDEC(nn.Module):
         mu:Tensor, # Latent means, shape (n, dim)
     )->Tensor: # Shape (n, projection), rows of length 1
         "To the unit sphere on which contrast is measured."
-        return F.normalize(self.projection(mu), dim=1)
+        return F.normalize(self.projection(mu).float(), dim=1)
 
 # %% ../../nbs/models/50_contrastive_vae_dec.ipynb #96ddc916
 @patch
