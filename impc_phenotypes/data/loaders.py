@@ -267,12 +267,12 @@ def to(self:LineLoader, device):
     if device is not None and device!=self.dataset.device: self.dataset = self.dataset.to(device)
     self.device = device
 
-# %% ../../nbs/data/60_loaders.ipynb #0bd25da6
+# %% ../../nbs/data/60_loaders.ipynb #17898c28
 def audiogram_dls(
     matched:Matched, # From `match_controls`
     *,
     preset_features:str='offset', # `offset` (anchored) or `record` (classic)
-    batch_size:int=512, # Mice a batch, ≥ 2
+    batch_size:int=512, # Mice a batch, ≥ 2; fewer in a small cohort
     valid_pct:float=.1, # Share of lines, and of controls, held out, in [0, 1)
     seed:int=42, # Of the split and of every order
     sampler:str='shuffle', # `shuffle`, `gene_pairs` or `balanced`
@@ -283,7 +283,8 @@ def audiogram_dls(
     train,valid = split_rows(matched, valid_pct=valid_pct, seed=seed)
     if len(train)<2: raise InputError(f"{len(train)} of {len(matched)} mice can drive a fit; it takes controls (≥ {matched.reference.min_controls} a technical group) or lines of 3 mice")
     tensors = audiogram_tensors(matched, learn_preparation(matched, preset_features, train), device)
-    loaders = [LineLoader(tensors, train, bs=batch_size, sampler=sampler, weights=None if weights is None else np.asarray(weights)[train], seed=seed),
+    bs = min(batch_size, max(32, len(train)//8))
+    loaders = [LineLoader(tensors, train, bs=bs, sampler=sampler, weights=None if weights is None else np.asarray(weights)[train], seed=seed),
                LineLoader(tensors, valid, bs=4*batch_size, seed=seed)]
     dls = DataLoaders(*loaders, device=tensors.device)
     dls.tensors,dls.matched = tensors,matched

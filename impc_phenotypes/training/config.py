@@ -37,11 +37,11 @@ class OptimiserConfig:
         _need(self.lr_min<=self.lr, 'optimiser.lr_min', f'be at most optimiser.lr ({self.lr:g})', self.lr_min)
         for n in ('weight_decay','grad_clip'): _need(getattr(self, n)>=0, f'optimiser.{n}', 'be 0 or more', getattr(self, n))
 
-# %% ../../nbs/training/05_config.ipynb #6eee21ef
+# %% ../../nbs/training/05_config.ipynb #df82fbee
 @dataclass
 class LoaderConfig:
     "What a batch is."
-    batch_size:int = 512 # Mice in a batch, ≥ 2
+    batch_size:int = 512 # Mice in a batch, ≥ 2; fewer in a small cohort, so that an epoch has about eight
     valid_pct:float = .1 # Share of lines (and of controls) held out, in [0, 1)
     sampler:str = 'shuffle' # `shuffle`, `gene_pairs` or `balanced`
 
@@ -50,7 +50,7 @@ class LoaderConfig:
         _share('loader', self, 'valid_pct')
         _one_of('loader', self, 'sampler', 'shuffle', 'gene_pairs', 'balanced')
 
-# %% ../../nbs/training/05_config.ipynb #bd2398ac
+# %% ../../nbs/training/05_config.ipynb #4f65d08d
 @dataclass
 class EarlyStoppingConfig:
     "Stop a stage that no longer improves on held-out lines."
@@ -68,10 +68,11 @@ class GuardConfig:
     min_certainty:float = .05 # Mean largest membership on a scale from 0 (every membership 1/K) to 1
     min_share:float = 1e-5 # Mean membership of the smallest phenotype, in [0, 1)
     grace:int = 10 # Epochs of a stage that are not judged, ≥ 0
+    grace_steps:int = 500 # Steps of a run that are not judged, ≥ 0: a young network is no collapsed one
     patience:int = 10 # Bad epochs in a row before training stops; 0 = only warn
 
     def __post_init__(self):
-        for n in ('min_active_units','grace','patience'): _need(getattr(self, n)>=0, f'guard.{n}', 'be 0 or more', getattr(self, n))
+        for n in ('min_active_units','grace','grace_steps','patience'): _need(getattr(self, n)>=0, f'guard.{n}', 'be 0 or more', getattr(self, n))
         _need(self.min_effective>=1, 'guard.min_effective', 'be at least 1', self.min_effective)
         _share('guard', self, 'min_certainty', 'min_share')
 

@@ -66,7 +66,7 @@ def symptoms(
     found = {n:scale.get(n, float)(row[n]) for n in low if n in row}
     return {n:v for n,v in found.items() if not v>=low[n]}
 
-# %% ../../nbs/training/20_guards.ipynb #df9c7ef4
+# %% ../../nbs/training/20_guards.ipynb #9d0acdb2
 class CollapseGuard(Keeper):
     "Warn, then stop with advice, when a stage collapses."
     order,kept = 52,('bad','good','warned')
@@ -74,7 +74,8 @@ class CollapseGuard(Keeper):
         self.config,self.bad,self.good,self.warned = config,0,None,False
 
     def after_epoch(self):
-        found = symptoms(self.rows[-1], self.config, self.model.k) if self.epoch>=self.config.grace else {}
+        young = self.epoch<self.config.grace or len(self.rows)*len(self.dls.train)<self.config.grace_steps
+        found = {} if young else symptoms(self.rows[-1], self.config, self.model.k)
         self.bad = self.bad+1 if found else 0
         if not found: self.good = copy_weights(self.model); return
         text = '; '.join(f"{n} is {v:.4g} ({ADVICE[n]})" for n,v in found.items())
