@@ -71,7 +71,7 @@ def _style_axis(ax, axis, side):
     if axis.showgrid is not False: ax.grid(axis=side, color='0.92', lw=.7)
     if axis.visible is False: getattr(ax, f'{side}axis').set_visible(False)
 
-# %% ../../nbs/show/05_static.ipynb #097178fd
+# %% ../../nbs/show/05_static.ipynb #0f77c488
 _DASH = dict(solid='-', dash='--', dot=':', dashdot='-.', longdash=(0,(8,3)), longdashdot=(0,(8,3,1,3)))
 _SYMBOL = {'circle':'o','square':'s','diamond':'D','triangle-up':'^','triangle-down':'v','triangle-left':'<','triangle-right':'>',
            'cross':'P','x':'X','star':'*','pentagon':'p','hexagon':'h','line-ew':'_','line-ns':'|','circle-open':'o','square-open':'s'}
@@ -86,8 +86,8 @@ def _points(ax, t, x, y):
     if c is not None and not isinstance(c, str) and not isinstance(c[0], str):
         return ax.scatter(x, y, c=_arr(c), cmap=_cmap(m.colorscale), vmin=m.cmin, vmax=m.cmax, **kw)
     cs = [_colour(o) for o in ([c] if c is None or isinstance(c, str) else c)]
-    if symbol.endswith('-open') or symbol.startswith('line'): return ax.scatter(x, y, **kw | dict(facecolors='none' if 'open' in symbol else cs, edgecolors=cs, lw=1.2))
-    return ax.scatter(x, y, c=cs, **kw)
+    if symbol.endswith('-open'): return ax.scatter(x, y, **kw | dict(facecolors='none', edgecolors=cs, lw=1.2))
+    return ax.scatter(x, y, c=cs, **kw | dict(lw=1.2 if symbol.startswith('line') else 0))
 
 def _scatter(ax, t, label):
     x,y,mode = _arr(t.x),_arr(t.y),t.mode or 'lines'
