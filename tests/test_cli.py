@@ -1,0 +1,297 @@
+"The command as a user runs it: real processes, real files, bad input, kills."
+import json, os, resource, shutil, signal, subprocess, sys, time
+from pathlib import Path
+import numpy as np, pandas as pd
+import pytest
+from impc_phenotypes.app.config import FOLDER, PRESETS, load_config, packaged
+from impc_phenotypes.data.schema import IMPC_THRESHOLDS
+from impc_phenotypes.models.config import ModelConfig, preset_model
+from impc_phenotypes.training.config import TrainingConfig, preset_training
+
+COMMAND = Path(sys.executable).with_name('impc-phenotypes')
+FAST = ['stages.pretrain_epochs=20', 'stages.joint_epochs=20', 'kl_warmup=5', 'loss_warmup=5', 'early_stopping.patience=0', 'checkpoints.every=1', 'line_model.n_starts=2', 'guard.patience=0']
+ENV = {k:v for k,v in os.environ.items() if k!='CI'} | dict(OMP_NUM_THREADS='1', COLUMNS='200')
+
+def impc(*args, cwd, **kw):
+    "Run the command; its exit code, stdout and stderr."
+    return subprocess.run([COMMAND, *map(str, args)], cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300, **kw)
+
+def refused(done, *words, code=2):
+    "Exit code, the words the message must hold, no traceback."
+    assert done.returncode==code, done.stderr
+    assert 'Traceback' not in done.stderr
+    for w in words: assert str(w) in done.stderr, (w, done.stderr)
+
+def spec(table): return set(table.specimen_id.astype(str))
+def tree(folder): return {p.relative_to(folder):(p.stat().st_mtime_ns, p.stat().st_size) for p in Path(folder).rglob('*') if p.is_file()}
+
+@pytest.fixture(scope='session')
+def work(tmp_path_factory): return tmp_path_factory.mktemp('cli')
+
+@pytest.fixture(scope='session')
+def export(work):
+    "A simulated export of 1,200 mice."
+    done = impc('simulate', '--n', 1200, '--seed', 5, '--out', 'clean.csv', cwd=work)
+    assert done.returncode==0, done.stderr
+    assert done.stdout.strip()==str(work/'clean.csv')
+    return pd.read_csv(work/'clean.csv', dtype=str, keep_default_na=False)
+
+@pytest.fixture(scope='session')
+def dirty(work, export):
+    "The export with two impossible rows, a copy of a row and a mouse with two tones."
+    t = export.copy()
+    t.loc[3, IMPC_THRESHOLDS[0]], t.loc[7, IMPC_THRESHOLDS[1]] = 'loud', '400'
+    t.loc[11, list(IMPC_THRESHOLDS[2:])] = ''
+    t = pd.concat([t, t.iloc[[20]]], ignore_index=True)
+    t.to_csv(work/'dirty.csv', index=False)
+    return t
+
+@pytest.fixture(scope='session')
+def run(work, dirty):
+    "One run that is done; other tests read it."
+    done = impc('train', 'dirty.csv', '--on-bad-rows', 'drop', '--experiment-name', 'shared', '--seed', 7, *FAST, cwd=work)
+    assert done.returncode==0, done.stderr
+    assert 'Traceback' not in done.stderr
+    folder = Path(done.stdout.splitlines()[-1])
+    assert folder.parent==work/'experiments'/'shared'
+    return folder
+
+def broken(work, export, name, change):
+    t = export.copy()
+    t = change(t) if change(t) is not None else t
+    path = work/name
+    t.to_csv(path, index=False)
+    return path
+
+BAD = {
+    'column missing': (lambda t: t.drop(columns='phenotyping_center'), ['phenotyping_center']),
+    'column misspelt': (lambda t: t.rename(columns={IMPC_THRESHOLDS[0]:'6kHz-evoked ABR Treshold'}), [IMPC_THRESHOLDS[0], '6kHz-evoked ABR Treshold']),
+    'other procedure': (lambda t: t.assign(procedure_stable_id='IMPC_BWT_001', procedure_name='Body Weight', procedure_group='IMPC_BWT', parameter_stable_id='IMPC_BWT_001_001'), ['auditory brainstem']),
+    'no rows': (lambda t: t.iloc[:0], ['no rows']),
+    'text in a threshold': (lambda t: t.assign(**{IMPC_THRESHOLDS[2]:['deaf']*12+t[IMPC_THRESHOLDS[2]].tolist()[12:]}), ['12', 'deaf', '--on-bad-rows drop', 2]),
+    'threshold of 300 dB': (lambda t: t.assign(**{IMPC_THRESHOLDS[3]:['300']+t[IMPC_THRESHOLDS[3]].tolist()[1:]}), ['300', '-20']),
+    'unknown group': (lambda t: t.assign(biological_sample_group=['mutant']+t.biological_sample_group.tolist()[1:]), ['mutant', 'control, experimental, unknown']),
+    'weight in words': (lambda t: t.assign(weight=['heavy']+t.weight.tolist()[1:]), ['heavy', 'weight']),
+    'conflicting specimen': (lambda t: pd.concat([t, t.iloc[[0]].assign(**{IMPC_THRESHOLDS[0]:'95', IMPC_THRESHOLDS[1]:'5'})]), ['more than once']),
+}
+
+@pytest.mark.parametrize('what', BAD)
+def test_bad_data_is_named(what, work, export):
+    change, words = BAD[what]
+    path = work/f'{what.replace(" ", "_")}.csv'
+    change(export).to_csv(path, index=False)
+    done = impc('train', path, '--experiment-name', 'bad', cwd=work)
+    refused(done, path.name, *words)
+    assert not (work/'experiments'/'bad').exists(), 'bad input must leave nothing behind'
+    if what in ('text in a threshold','threshold of 300 dB','unknown group','weight in words','conflicting specimen'): assert export.specimen_id[0] in done.stderr
+    if what=='text in a threshold': assert sum(i in done.stderr for i in export.specimen_id[:12])==10
+
+@pytest.mark.parametrize('name,content,words', [('empty.csv', b'', ['empty']), ('book.xlsx', b'PK\x03\x04', ['.xlsx', '.csv']), ('text.csv', b'\x89HDF\r\n\x1a\n\0\0', ['HDF5']),
+    ('cut.csv.gz', b'\x1f\x8b\x08\0\0', ['gzip']), ('page.csv', b'<html><body>404</body></html>', ['HTML']), ('bad.parquet', b'PAR1nonsense', ['Parquet'])])
+def test_a_file_of_the_wrong_kind_is_named(name, content, words, work):
+    (work/name).write_bytes(content)
+    refused(impc('train', name, cwd=work), name, *words)
+
+def test_a_missing_file_is_named(work, export): refused(impc('train', 'claen.csv', cwd=work), 'claen.csv', 'clean.csv')
+
+@pytest.mark.parametrize('args,words', [
+    (['model.latent.dmi=4'], ['model.latent.dmi', 'did you mean `model.latent.dim`']), (['training.pretrain_epoch=4'], ['training.stages.pretrain_epochs']),
+    (['latent.dim=wide'], ['`model.latent.dim`', 'whole number', 'wide']), (['latent.dim=-1'], ['latent.dim', '-1']), (['latent=3'], ['section']), (['hidden=[3]'], ['model.encoder.hidden', 'model.decoder.hidden']),
+    (['optimiser.lr=.nan'], ['training.optimiser.lr', 'number']), (['more.csv'], ['key=value']), (['--preset', 'modern'], ['modern', 'anchored']), (['--n-phenotypes', 'many'], ['many', 'auto']), (['--n-phenotypes', '1'], ['at least 2']),
+    (['--seed', '-1'], ['seed']), (['--device', 'abacus'], ['abacus']), (['--experiment-name', '../up'], ['../up']), (['--config', 'none.yaml'], ['none.yaml']), (['--columns', 'none.yaml'], ['none.yaml']), (['--resume', 'nothing', '--seed', '1'], ['--seed']), (['--nonsense'], ['--nonsense'])])
+def test_bad_settings_are_named(args, words, work, export):
+    done = impc('train', *([] if '--resume' in args else ['clean.csv']), *args, cwd=work)
+    refused(done, *words)
+    assert not (work/'experiments'/'run').exists()
+
+@pytest.mark.parametrize('text,words', [('latent:\n  dimension: 3\n', ['mine.yaml', 'latent.dim']), ('latent: [3', ['mine.yaml', 'YAML']), ('- 3\n', ['mine.yaml', 'key']), ('latent:\n  dim: two\n', ['mine.yaml', 'model.latent.dim', 'two']),
+    ('latent:\n  dim: 0\n', ['mine.yaml', 'latent.dim']), ('preset: classic\n', ['mine.yaml', 'classic'])])
+def test_a_bad_configuration_file_is_named(text, words, work, export):
+    (work/'mine.yaml').write_text(text)
+    refused(impc('train', 'clean.csv', '--preset', 'anchored', '--model-config', 'mine.yaml', cwd=work), *words)
+
+def test_config_prints_what_can_be_read_back(work):
+    for preset in PRESETS:
+        done = impc('config', '--preset', preset, cwd=work)
+        assert done.returncode==0, done.stderr
+        (work/'printed.yaml').write_text(done.stdout)
+        assert load_config(base=work/'printed.yaml')==load_config(preset)
+        assert impc('config', 'check', 'printed.yaml', cwd=work).returncode==0
+    (work/'printed.yaml').write_text('stages:\n  joint_epoch: 3\n')
+    refused(impc('config', 'check', 'printed.yaml', cwd=work), 'printed.yaml', 'training.stages.joint_epochs')
+
+def test_packaged_configuration_is_that_of_the_code():
+    for name,text in packaged().items(): assert (FOLDER/name).read_text(encoding='utf-8')==text, f'{name}: run impc_phenotypes.app.config.write_packaged()'
+    assert (load_config().model, load_config().training)==(ModelConfig(), TrainingConfig())
+    for p in PRESETS: assert (load_config(p).model, load_config(p).training)==(preset_model(p), preset_training(p))
+
+def test_help_is_light(work):
+    done = subprocess.run([sys.executable, '-c', "import sys, impc_phenotypes.app.cli; print(sorted({'torch','pandas','fastai','plotly'} & set(sys.modules)))"], capture_output=True, text=True, env=ENV)
+    assert done.stdout.strip()=='[]', done
+    done = impc('--help', cwd=work)
+    assert all(c in done.stdout for c in ('demo','simulate','download','train','evaluate','visualize','report','predict','runs','config'))
+
+def test_debug_shows_the_traceback(work): assert 'Traceback' in impc('train', 'nowhere.csv', '--debug', cwd=work).stderr
+
+def test_every_row_is_accounted_for(run, dirty):
+    a, e = pd.read_csv(run/'assignments.csv'), pd.read_csv(run/'excluded.csv')
+    assert len(a)+len(e)==len(dirty)
+    assert spec(a) | spec(e)==spec(dirty) and a.specimen_id.is_unique
+    reasons = e.set_index('specimen_id').reason
+    for i,word in ((3, 'loud'), (7, '400'), (11, 'tones'), (20, 'copy')): assert word in reasons[dirty.specimen_id[i]]
+    assert (a.phenotype>=0).all() and a.probability.between(0, 1).all() and set(a.evidence) <= {'line','mouse','weak-controls','bulk-reference'}
+    member = a.filter(like='membership_')
+    assert np.allclose(member.sum(axis=1), 1, atol=1e-4) and (member.to_numpy().argmax(1)==a.phenotype).all()
+
+def test_the_run_folder_is_complete(run, work):
+    for f in ('config.yaml','metadata.json','assignments.csv','excluded.csv','lines.csv','history.csv','embeddings/latent_embeddings.npz','model/model.json','checkpoints/pretrain/last.pt','checkpoints/joint/last.pt'): assert (run/f).is_file(), f
+    meta = json.loads((run/'metadata.json').read_text())
+    assert meta['status']=='done' and meta['seed']==7 and meta['data']['path']==str(work/'dirty.csv') and len(meta['data']['sha256'])==64
+    assert meta['command'][1:3]==['train', 'dirty.csv'] and meta['durations']['total']>0 and meta['versions']['torch'] and meta['host']
+    assert load_config(base=run/'config.yaml').training.stages.joint_epochs==20
+    z = np.load(run/'embeddings'/'latent_embeddings.npz', allow_pickle=False)
+    assert z['latent'].shape[0]==len(z['specimen_id'])==len(pd.read_csv(run/'assignments.csv'))
+    lines = pd.read_csv(run/'lines.csv')
+    assert ['gene_symbol','allele_symbol','zygosity','phenotyping_center','n_mice','n_controls','phenotype','probability','offset_6kHz']==list(lines)[:9]
+    assert not list(run.rglob('*.part')) and not list(run.rglob('*.tmp'))
+
+def test_evaluate_prints_the_baselines(run, work):
+    done = impc('evaluate', run, '--save-embeddings', '--save-predictions', cwd=work)
+    assert done.returncode==0, done.stderr
+    saved = json.loads((run/'metrics.json').read_text())
+    methods = [m['method'] for m in saved['methods']]
+    assert methods[0]=='anchored model' and {'k-means','tied mixture','gate + mixture'} <= set(methods) and saved['truth']
+    for m in ('k-means','tied mixture','balanced_ari','macro_recall'): assert m in done.stdout
+    done = impc('evaluate', '--checkpoint', run/'checkpoints'/'joint'/'last.pt', '--save-embeddings', cwd=work)
+    assert done.returncode==0, done.stderr
+    assert (run/'metrics-joint-last.json').is_file()
+    refused(impc('evaluate', run, '--checkpoint', run/'checkpoints'/'pretrain'/'last.pt', cwd=work), 'joint stage')
+    done = impc('visualize', '--embeddings', run/'embeddings'/'embeddings-joint-last.npz', '--results', run/'predictions.csv', cwd=work)
+    assert done.returncode==0, done.stderr
+    assert all(Path(f).stat().st_size>1000 for f in done.stdout.split()) and {'profiles.png','map_pca.html','sizes.png','centres.png','history.png'} <= {Path(f).name for f in done.stdout.split()}
+    done = impc('report', 'shared', cwd=work)
+    assert done.returncode==0, done.stderr
+    assert 'k-means' in (run/'report.html').read_text()
+
+def test_moved_or_changed_data_is_noticed(run, work, dirty):
+    away = work/'away.csv'
+    os.rename(work/'dirty.csv', away)
+    try:
+        refused(impc('evaluate', run, cwd=work), 'dirty.csv', '--data')
+        (work/'dirty.csv').write_text('something else')
+        refused(impc('evaluate', run, cwd=work), 'dirty.csv', '--data')
+        assert impc('evaluate', run, '--data', away, cwd=work).returncode==0
+    finally: os.replace(away, work/'dirty.csv')
+
+def test_predict_repeats_the_run_and_accounts_for_rows(run, work, dirty):
+    done = impc('predict', 'shared', 'dirty.csv', '--on-bad-rows', 'drop', '--out', 'new.csv', cwd=work)
+    assert done.returncode==0, done.stderr
+    assert 'new_excluded.csv' in done.stderr
+    new, old = pd.read_csv(work/'new.csv'), pd.read_csv(run/'assignments.csv')
+    pd.testing.assert_frame_equal(new, old)
+    assert len(new)+len(pd.read_csv(work/'new_excluded.csv'))==len(dirty)
+
+def test_predict_never_replaces_data_or_results(run, work, dirty):
+    before = tree(run)
+    refused(impc('predict', run, 'dirty.csv', '--out', 'dirty.csv', cwd=work), 'dirty.csv')
+    refused(impc('predict', run, 'dirty.csv', '--out', run/'assignments.csv', cwd=work), 'belongs to a run')
+    refused(impc('predict', run, 'dirty.csv', '--out', 'table.xlsx', cwd=work), '.csv')
+    assert tree(run)==before
+
+def test_runs_are_listed_and_shown(run, work):
+    done = impc('runs', cwd=work)
+    assert done.returncode==0 and run.name in done.stdout and 'done' in done.stdout
+    assert '"status": "done"' in impc('runs', 'show', 'latest', cwd=work).stdout
+    refused(impc('runs', 'show', 'shraed', cwd=work), 'shared')
+
+def test_a_new_run_leaves_others_alone(run, work, export):
+    before = tree(run)
+    done = impc('train', 'clean.csv', '--experiment-name', 'shared', '--preset', 'classic', *FAST, 'pretrain_epochs=2', 'joint_epochs=2', cwd=work)
+    assert done.returncode==0, done.stderr
+    assert Path(done.stdout.splitlines()[-1])!=run and tree(run)==before
+    done = impc('train', '--resume', run, cwd=work)
+    assert done.returncode==0 and 'done already' in done.stderr and done.stdout.splitlines()[-1]==str(run) and tree(run)==before
+    refused(impc('train', '--resume', run, 'latent.dim=3', cwd=work), 'model.latent.dim')
+
+def start(work, name): return subprocess.Popen([COMMAND, 'train', 'dirty.csv', '--on-bad-rows', 'drop', '--experiment-name', name, '--seed', '7', *FAST], cwd=work, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+def interrupted(work, name, sig, stage):
+    "Start a run, signal it when `stage` has a checkpoint; the folder, exit code and stderr."
+    p = start(work, name)
+    deadline = time.monotonic()+120
+    while not (found := list((work/'experiments'/name).glob(f'*/checkpoints/{stage}/last.pt'))):
+        assert p.poll() is None and time.monotonic()<deadline, p.communicate()
+        time.sleep(.01)
+    p.send_signal(sig)
+    err = p.communicate(timeout=60)[1]
+    return found[0].parents[2], p.returncode, err
+
+def same_result(a, b):
+    for f in ('assignments.csv','lines.csv','excluded.csv'): pd.testing.assert_frame_equal(pd.read_csv(a/f), pd.read_csv(b/f))
+    za, zb = (np.load(r/'embeddings'/'latent_embeddings.npz') for r in (a, b))
+    assert (za['latent']==zb['latent']).all()
+
+@pytest.mark.parametrize('sig,stage', [(signal.SIGTERM, 'pretrain'), (signal.SIGINT, 'joint'), (signal.SIGKILL, 'joint')])
+def test_a_stopped_run_goes_on_to_the_same_result(sig, stage, run, work):
+    folder, code, err = interrupted(work, f'stopped-{sig.name}', sig, stage)
+    assert not (folder/'assignments.csv').exists()
+    if sig==signal.SIGKILL: assert code==-9 and 'killed' in impc('runs', cwd=work).stdout
+    else:
+        assert code==1 and f'--resume {folder}' in err and 'Traceback' not in err
+        assert json.loads((folder/'metadata.json').read_text())['status']=='interrupted'
+    refused(impc('evaluate', folder, cwd=work), '--resume')
+    done = impc('train', '--resume', folder, cwd=work)
+    assert done.returncode==0, done.stderr
+    assert done.stdout.splitlines()[-1]==str(folder)
+    same_result(folder, run)
+
+def test_one_process_a_run(run, work):
+    import fcntl
+    copy = work/'experiments'/'locked'/run.name
+    shutil.copytree(run, copy)
+    meta = json.loads((copy/'metadata.json').read_text())
+    (copy/'metadata.json').write_text(json.dumps(meta | dict(status='interrupted')))
+    with open(copy/'.lock', 'a') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        refused(impc('train', '--resume', copy, cwd=work), 'another process')
+    shutil.rmtree(copy.parent)
+
+def small_files(n): return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))
+
+def test_a_full_disk_leaves_earlier_files(run, work, dirty):
+    (work/'kept.csv').write_text('mine')
+    before = tree(run)
+    refused(impc('predict', run, 'dirty.csv', '--on-bad-rows', 'drop', '--out', 'kept.csv', cwd=work, preexec_fn=small_files(20_000)), 'kept', code=1)
+    assert (work/'kept.csv').read_text()=='mine' and tree(run)==before and not list(work.glob('.*part'))
+    done = impc('train', 'dirty.csv', '--on-bad-rows', 'drop', '--experiment-name', 'full', *FAST, cwd=work, preexec_fn=small_files(20_000))
+    refused(done, 'last.pt', code=1)
+    folder = next((work/'experiments'/'full').iterdir())
+    assert json.loads((folder/'metadata.json').read_text())['status']=='failed'
+
+@pytest.mark.parametrize('file,spoil', [('weights.safetensors', lambda b: b[:len(b)//2]), ('weights.safetensors', lambda b: b[:-3]+bytes([b[-3]^1])+b[-2:]), ('model.json', lambda b: b.replace(b'"names"', b'"namez"')),
+    ('model.json', lambda b: b[:100]), ('arrays.npz', lambda b: b'')])
+def test_a_spoilt_model_is_refused(file, spoil, run, work):
+    copy = work/'spoilt'
+    shutil.copytree(run/'model', copy)
+    (copy/file).write_bytes(spoil((copy/file).read_bytes()))
+    try: refused(impc('predict', copy, 'dirty.csv', '--on-bad-rows', 'drop', '--out', 'never.csv', cwd=work), file)
+    finally: shutil.rmtree(copy)
+    assert not (work/'never.csv').exists()
+
+def test_a_foreign_folder_is_refused(work, export):
+    (work/'foreign').mkdir()
+    (work/'foreign'/'model.pkl').write_bytes(b'\x80\x04.')
+    refused(impc('predict', 'foreign', 'clean.csv', '--out', 'never.csv', cwd=work), 'foreign')
+
+def test_a_simulated_file_is_not_overwritten(work, export): refused(impc('simulate', '--out', 'clean.csv', cwd=work), 'clean.csv', '--force')
+
+def test_real_records(data_dir, tmp_path):
+    done = impc('train', data_dir/'abr_records.csv', '--experiment-name', 'real', '--seed', 42, 'pretrain_epochs=3', 'joint_epochs=3', cwd=tmp_path)
+    assert done.returncode==0, done.stderr
+    run = Path(done.stdout.splitlines()[-1])
+    a, e = pd.read_csv(run/'assignments.csv'), pd.read_csv(run/'excluded.csv')
+    assert len(a)+len(e)==854 and len(spec(a) | spec(e))==854 and len(a)>=600
+    for command in (['evaluate', run], ['visualize', run], ['predict', run, data_dir/'abr_records.csv', '--out', 'p.csv']):
+        done = impc(*command, cwd=tmp_path)
+        assert done.returncode==0, done.stderr
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path/'p.csv'), a)
