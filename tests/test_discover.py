@@ -55,7 +55,8 @@ def test_new_process_gives_identical_labels(cohort, ph, saved, tmp_path):
             "p = Phenotypes.load(sys.argv[1]).predict(simulate_cohort(3000, seed=3, affected=.08))\n"
             "p.assignments.to_parquet(sys.argv[2]); p.lines.to_parquet(sys.argv[3])")
     out = [tmp_path/'a.parquet', tmp_path/'l.parquet']
-    subprocess.run([sys.executable, '-c', code, str(saved), *map(str, out)], check=True, timeout=300)
+    r = subprocess.run([sys.executable, '-c', code, str(saved), *map(str, out)], capture_output=True, text=True, timeout=300)
+    assert r.returncode==0, r.stderr
     same(pd.read_parquet(out[0]), ph.assignments)
     same(pd.read_parquet(out[1]), ph.lines)
 
@@ -157,7 +158,7 @@ def test_saved_tables_and_model_come_back(ph, saved):
     back = Phenotypes.load(saved)
     for t in TABLES: same(getattr(back, t), getattr(ph, t))
     np.testing.assert_array_equal(back.embedding, ph.embedding)
-    assert back.config == json.loads(json.dumps(ph.config)) and not list(saved.glob('*.pkl'))
+    assert back.config == ph.config and back.info == ph.info and not list(saved.glob('*.pkl'))
     assert [o.name for o in saved.parent.iterdir()] == ['run']
 
 def test_earlier_model_survives_a_failed_save(ph, saved, monkeypatch):
@@ -166,6 +167,10 @@ def test_earlier_model_survives_a_failed_save(ph, saved, monkeypatch):
     monkeypatch.setattr('impc_phenotypes.discover.phenotypes.save_file', full)
     with pytest.raises(RuntimeError, match='No space left'): ph.save(saved)
     assert (saved/'model.json').read_bytes() == before and [o.name for o in saved.parent.iterdir()] == ['run']
+
+def test_more_phenotypes_than_mice_is_an_input_error(cohort):
+    few = cohort.subset(np.flatnonzero((cohort.frame.phenotyping_center=='HMGU').to_numpy() & cohort.is_control)[:30])
+    with pytest.raises(InputError, match='30 mice cannot make 40'): run(few, preset='classic', n_phenotypes=40)
 
 def test_settings_name_the_wrong_key():
     with pytest.raises(ValueError, match='latent.dim'): settings(model_config=dict(latent=dict(dimm=2)))

@@ -6,7 +6,7 @@
 __all__ = ['settings', 'fit_lines', 'agreement', 'StageTwo', 'stage_two', 'judge_joint', 'anchor_order', 'notes', 'train',
            'discover']
 
-# %% ../../nbs/discover/20_discover.ipynb #9c05d4b2
+# %% ../../nbs/discover/20_discover.ipynb #66609602
 import os, platform, time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,13 +19,14 @@ from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
 from ..data.loaders import audiogram_dls
 from ..models.config import ModelConfig, model_config as _model_config, preset_model
+from ..models.contrastive_vae_dec import AUTO_PHENOTYPES
 from ..models.line_mixture import LineMixture
 from ..training.config import TrainingConfig, training_config as _training_config, preset_training
 from ..training.guards import copy_weights
 from ..training.learner import phenotype_learner
 from ..training.stages import cohort_memberships
 from ..metrics.shapes import name_profiles
-from .phenotypes import Fitted, Phenotypes, line_place, network_place, profile_table
+from .phenotypes import Fitted, Phenotypes, _plain, line_place, network_place, profile_table
 
 # %% ../../nbs/discover/20_discover.ipynb #f20e0f4a
 def _changed(base, changes):
@@ -119,7 +120,7 @@ def anchor_order(
     mean[normal] = np.inf
     return np.argsort(-mean, kind='stable')
 
-# %% ../../nbs/discover/20_discover.ipynb #1ba13490
+# %% ../../nbs/discover/20_discover.ipynb #a20a0f60
 def _group_notes(matched):
     t = matched.table()
     for kind,say in (('bulk-reference', 'no adequate controls, so the bulk of its own mice stands for normal (evidence `bulk-reference`)'),
@@ -138,10 +139,12 @@ def notes(
     if len(why)>5: out.append(f"Left out, {why.iloc[5:].sum():,} mice, for {len(why)-5} more reasons: see `excluded`.")
     if line_model is None: out.append("Classic preset: phenotype 0 is the cluster that holds most controls; nothing ties it to them.")
     elif len(line_model.profiles_)==1: out.append("The line model found a single phenotype, normal hearing: no group of lines differs from controls by more than lines differ from each other. The joint stage was skipped.")
-    else: out.append(f"The line model {'was asked for' if line_model.n_phenotypes else 'chose'} {len(line_model.profiles_)} phenotypes, normal included.")
+    else:
+        asked,k = line_model.n_phenotypes,len(line_model.profiles_)
+        out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, normal included." if asked else f"The line model chose {k} phenotypes, normal included.")
     return out + ([f"Joint stage: {joint['verdict']}."] if joint else [])
 
-# %% ../../nbs/discover/20_discover.ipynb #20c3d9fb
+# %% ../../nbs/discover/20_discover.ipynb #b81b04e5
 def train(
     matched:Matched, # n mice
     config:ModelConfig, # Model
@@ -157,6 +160,8 @@ def train(
     "Loaders, learner, curriculum, verdict."
     l = training.loader
     dls = audiogram_dls(matched, preset_features=config.features.input, batch_size=l.batch_size, valid_pct=l.valid_pct, seed=seed, sampler=l.sampler)
+    k = (config.clustering.n_phenotypes or AUTO_PHENOTYPES) if membership is None else 1
+    if len(matched)<k: raise InputError(f"{len(matched)} mice cannot make {k} phenotypes; ask for fewer with n_phenotypes, or give more mice")
     learn = phenotype_learner(dls, config, training, seed=seed, device=device, folder=folder, progress=progress).add_cb(StageTwo())
     single = membership is not None and membership.shape[1]==1
     joint = 0 if single else training.stages.joint_epochs
@@ -182,7 +187,7 @@ def _line_info(m):
 
 def _versions(): return dict(impc_phenotypes=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, pandas=pd.__version__)
 
-# %% ../../nbs/discover/20_discover.ipynb #ec70bcfd
+# %% ../../nbs/discover/20_discover.ipynb #b83a86e4
 def _result(matched, learn, line_model, placed, config, info):
     "Put the phenotypes in order and fill the tables."
     learn.model.cpu()
@@ -195,7 +200,7 @@ def _result(matched, learn, line_model, placed, config, info):
     membership,line_membership = (q,None) if placed is None else placed
     info |= dict(joint=learn.joint, line_model=_line_info(line_model), notes=notes(matched, line_model, learn.joint))
     return Phenotypes.from_membership(matched, membership, _names(matched, membership, line_model), line_membership=line_membership, embedding=embedding,
-        history=learn.history, config=config, info=info, fitted=_fitted(matched, learn, learn.model.config, line_model), network_membership=q)
+        history=learn.history, config=_plain(config), info=_plain(info), fitted=_fitted(matched, learn, learn.model.config, line_model), network_membership=q)
 
 # %% ../../nbs/discover/20_discover.ipynb #13e44b6b
 def discover(
