@@ -189,6 +189,7 @@ def _legend(new, fig, axes):
 # %% ../../nbs/show/05_static.ipynb #e053b772
 class Static(Figure):
     "A matplotlib figure that any notebook shows as PNG of 256 colours, whatever the backend."
+    def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs)
     def _repr_png_(self):
         raw,small = BytesIO(),BytesIO()
         self.savefig(raw, format='png')
