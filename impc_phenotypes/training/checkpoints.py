@@ -6,8 +6,8 @@
 __all__ = ['FORMAT', 'write_atomic', 'pack', 'unpack', 'save_checkpoint', 'load_checkpoint', 'Checkpoint', 'history_csv',
            'HistoryFile']
 
-# %% ../../nbs/training/25_checkpoints.ipynb #4951046f
-import csv, io, json, os
+# %% ../../nbs/training/25_checkpoints.ipynb #5aa1708e
+import csv, io, os, warnings
 from pathlib import Path
 import numpy as np, torch
 from fastai.callback.core import Callback
@@ -31,7 +31,7 @@ def write_atomic(
         raise RunError(f"cannot write {path}: {e.strerror or e}; what was there before is unchanged") from e
     return path
 
-# %% ../../nbs/training/25_checkpoints.ipynb #fe4bfa52
+# %% ../../nbs/training/25_checkpoints.ipynb #f6e70d57
 FORMAT = 'impc_phenotypes checkpoint 1'
 
 def pack(
@@ -61,7 +61,8 @@ def load_checkpoint(
 )->dict: # Its state, tensors on the CPU
     "Read a checkpoint without running anything in it."
     if not Path(path).is_file(): raise InputError(f"there is no checkpoint {path}")
-    try: state = torch.load(path, map_location='cpu', weights_only=True)
+    try:
+        with warnings.catch_warnings(action='ignore'): state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: raise InputError(f"{path} is cut short or no checkpoint of this package ({type(e).__name__}); use an earlier one or train anew") from None
     if not isinstance(state, dict) or state.get('format')!=FORMAT: raise InputError(f"{path} is no checkpoint of this package")
     return state

@@ -174,7 +174,7 @@ def load_state(self:PhenotypeLearner)->dict|None: # The newest checkpoint; None 
     self.target_refresh.fixed,self.rows,self.extra_state = state['fixed'],state['rows'],unpack(state['extra'])
     return state
 
-# %% ../../nbs/training/30_learner.ipynb #2b7565ce
+# %% ../../nbs/training/30_learner.ipynb #c76128db
 @patch
 def stage_callbacks(self:PhenotypeLearner, stage:str)->list:
     "What lives for one stage."
@@ -190,6 +190,7 @@ def fit_stage(self:PhenotypeLearner,
     state:dict|None=None, # A checkpoint of this stage to go on from
 ):
     "Train one stage to its end."
+    if state and state['done']: return
     self.stage,self.start_epoch,cbs = stage,state['epoch'] if state else 0,self.stage_callbacks(stage)
     if self.start_epoch<n_epoch:
         self.create_opt()
@@ -222,7 +223,7 @@ def place_clusters(self:PhenotypeLearner,
     self.stage,self.opt = 'joint',None
     self.save_state(0)
 
-# %% ../../nbs/training/30_learner.ipynb #a632e343
+# %% ../../nbs/training/30_learner.ipynb #b0f9f480
 @patch
 def fit_curriculum(self:PhenotypeLearner,
     pretrain:int|None=None, # Epochs of the autoencoder; None = stages.pretrain_epochs
@@ -240,9 +241,9 @@ def fit_curriculum(self:PhenotypeLearner,
     with own_chance(self.dls.tensors.device):
         state = self.load_state() if resume else None
         if state is None or state['stage']=='pretrain':
-            self.fit_stage('pretrain', 0 if state and state['done'] else s.pretrain_epochs, state)
+            self.fit_stage('pretrain', s.pretrain_epochs, state)
             self.place_clusters(init)
             state = None
-        self.fit_stage('joint', 0 if state and state['done'] else s.joint_epochs, state)
+        self.fit_stage('joint', s.joint_epochs, state)
     self.model.eval()
     return self
