@@ -272,7 +272,7 @@ def _repr_html_(self:Phenotypes):
             f'<table><tr>{"".join(f"<th>{h}</th>" for h in heads)}</tr>{rows}</table><ul>{notes}</ul>')
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #7f145400
-@dataclass
+@dataclass(repr=False)
 class Prediction:
     "New mice placed in the phenotypes of a run."
     assignments:pd.DataFrame # Columns of `Phenotypes.assignments`
@@ -280,6 +280,7 @@ class Prediction:
     excluded:pd.DataFrame # `specimen_id`, `reason`
     embedding:np.ndarray # Latent means, shape (n, d)
     def __len__(self): return len(self.assignments)
+    def __repr__(self): return f"Prediction({len(self):,} mice placed, {len(self.excluded):,} left out)"
     def _repr_html_(self):
         n = self.assignments.groupby(['phenotype','name']).size().rename('mice').reset_index()
         return f'<p><b>{len(self):,} mice placed</b>, {len(self.excluded):,} left out</p>' + n.to_html(index=False)
