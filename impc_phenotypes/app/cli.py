@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Optional
 import typer
 
-# %% ../../nbs/app/30_cli.ipynb #9d0ce86e
+# %% ../../nbs/app/30_cli.ipynb #95de5b98
 def say(
     *lines, # Text
 ):
@@ -42,9 +42,8 @@ def show_metrics(
     title:str, # Above it
 ):
     "Methods side by side, one metric a row."
-    wide = table.set_index('method').T
-    wide.loc['phenotypes'] = wide.loc['phenotypes'].astype(int).astype(object)
-    show_table(wide.astype(object).rename_axis('metric').reset_index(), title)
+    wide = table.astype(dict(phenotypes=int)).astype(object).set_index('method').T
+    show_table(wide.rename_axis('metric').reset_index(), title)
 
 def _progress(): return sys.stderr.isatty() and not os.environ.get('CI')
 
@@ -128,7 +127,7 @@ def _run(run, output_dir=None):
     from impc_phenotypes.app.runs import find_run
     return find_run(run, output_dir or 'experiments')
 
-# %% ../../nbs/app/30_cli.ipynb #64377a9f
+# %% ../../nbs/app/30_cli.ipynb #cf9311b3
 def _tell_data(cohort):
     frame = cohort.frame.biological_sample_group
     say(f"{len(cohort):,} mice, {int((frame=='control').sum()):,} of them controls", *[f'note: {n}' for n in cohort.notes])
@@ -145,32 +144,53 @@ def _fit(run, cohort, config=None, resume=False):
     except Stopped as e:
         say(f'stopped by {e}; go on with: impc-phenotypes train --resume {run.path}')
         raise typer.Exit(1)
+    _tell_result(run, ph, cohort)
+
+def _tell_result(run, ph, cohort):
     say(*[f'note: {n}' for n in ph.info.get('notes', []) if n not in cohort.notes], f'{len(ph.excluded):,} rows left out, see {run/"excluded.csv"}')
     show_table(ph.summary[['phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','mean_offset']], f'{len(ph.names)} phenotypes of {len(ph):,} mice', digits=2, err=True)
-    return ph
 
-# %% ../../nbs/app/30_cli.ipynb #320e8855
-def _resume(run, fixed, data, overrides, device, output_dir):
-    from impc_phenotypes.app.runs import resume_run
+# %% ../../nbs/app/30_cli.ipynb #c6c3fe31
+def _refuse(options, other):
     from impc_phenotypes.data.errors import InputError
-    given = [k for k,v in fixed.items() if v is not None]
-    if given: raise InputError(f"{given[0]}: cannot be combined with --resume; the run keeps its own")
+    given = [k for k,v in options.items() if v is not None]
+    if given: raise InputError(f"{given[0]}: cannot be combined with {other}")
+
+def _resume(run, data, overrides, device, output_dir):
+    from impc_phenotypes.app.runs import resume_run
     if data is not None and '=' in str(data) and not data.exists(): data, overrides = None, [str(data), *overrides]
     run = _run(run, output_dir)
     config = _config(device=device, overrides=overrides, base=run/'config.yaml')
     return run, resume_run(run, config, data), config
 
-def _begin(cfg, data, name, columns, on_bad_rows):
-    from impc_phenotypes.app.runs import open_data, create_run
+def _read(data, columns, on_bad_rows):
+    from impc_phenotypes.app.runs import open_data
     from impc_phenotypes.data.errors import InputError
     if data is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
     cohort, record = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value if on_bad_rows else 'error')
     _tell_data(cohort)
+    return cohort, record
+
+def _begin(cfg, data, name, columns, on_bad_rows):
+    from impc_phenotypes.app.runs import create_run
+    cohort, record = _read(data, columns, on_bad_rows)
     from impc_phenotypes.training.learner import pick_device
     pick_device(cfg.device)
     return create_run(cfg, name=name or 'run', root=cfg.training.paths.experiments, data=record), cohort, None
 
-# %% ../../nbs/app/30_cli.ipynb #18baef3b
+# %% ../../nbs/app/30_cli.ipynb #c83c739a
+def _model(run, output_dir):
+    return Path(run) if (Path(run)/'model.json').is_file() else _run(run, output_dir).model
+
+def _adapt(model, data, name, columns, on_bad_rows, output_dir):
+    model = _model(model, output_dir)
+    cohort, record = _read(data, columns, on_bad_rows)
+    from impc_phenotypes.app.jobs import adapt_run
+    run, ph = adapt_run(model, cohort, record, name=name or 'adapted', root=output_dir or 'experiments')
+    _tell_result(run, ph, cohort)
+    return run.path
+
+# %% ../../nbs/app/30_cli.ipynb #8f647eeb
 @app.command()
 def train(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export: CSV, CSV.GZ, Parquet or H5AD', show_default=False)]=None,
@@ -185,20 +205,24 @@ def train(
     output_dir:Root=None,
     columns:Columns=None,
     on_bad_rows:Annotated[Optional[BadRows], Opt('What to do with rows that hold an impossible value [error]')]=None,
+    model:Annotated[Optional[str], Opt('Adapt the model of this run to a small export instead of fitting one')]=None,
     resume:Annotated[Optional[str], Opt('Go on with this run')]=None,
 ):
     "Find the hearing phenotypes of a cohort. The last line of output is the run's folder."
     overrides = list(overrides or [])
+    fixed = {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--seed':seed}
+    if model is not None:
+        _refuse(fixed | {'--resume':resume, '--device':device, 'key=value':overrides or None}, '--model; the run keeps the settings of the model')
+        return print(_adapt(model, data, experiment_name, columns, on_bad_rows, output_dir))
     if resume is not None:
-        fixed = {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--seed':seed,
-            '--experiment-name':experiment_name, '--columns':columns, '--on-bad-rows':on_bad_rows}
-        run, cohort, changed = _resume(resume, fixed, data, overrides, device, output_dir)
+        _refuse(fixed | {'--experiment-name':experiment_name, '--columns':columns, '--on-bad-rows':on_bad_rows}, '--resume; the run keeps its own')
+        run, cohort, changed = _resume(resume, data, overrides, device, output_dir)
         if cohort is None: say(f'{run.name} is done already')
     else: run, cohort, changed = _begin(_config(preset, config, model_config, n_phenotypes, seed, device, output_dir, overrides), data, experiment_name, columns, on_bad_rows)
     if cohort is not None: _fit(run, cohort, changed, resume is not None)
     print(run.path)
 
-# %% ../../nbs/app/30_cli.ipynb #c4c8834e
+# %% ../../nbs/app/30_cli.ipynb #aa29c180
 def _owner(run, output_dir, *files):
     from impc_phenotypes.data.errors import InputError
     for f in [f for f in files if f is not None and run is None]:
@@ -224,7 +248,7 @@ def evaluate(
     say(*[f'wrote {f}' for f in files])
     show_metrics(table, f'{run.name}: the model, then its baselines')
 
-# %% ../../nbs/app/30_cli.ipynb #079234d0
+# %% ../../nbs/app/30_cli.ipynb #d945ea7d
 @app.command()
 def visualize(
     run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest [the files', else latest]", show_default=False)]=None,
@@ -247,7 +271,7 @@ def report(run:Run='latest', output_dir:Root=None):
     from impc_phenotypes.app.jobs import report_run
     print(report_run(run))
 
-# %% ../../nbs/app/30_cli.ipynb #5eae08bf
+# %% ../../nbs/app/30_cli.ipynb #e97c4053
 def _prediction_file(out, data, run):
     from impc_phenotypes.data.errors import InputError
     if not out.name.endswith(('.csv','.csv.gz','.parquet')): raise InputError(f"{out}: tables are written as .csv, .csv.gz or .parquet")
@@ -268,7 +292,7 @@ def predict(
 ):
     "Place new mice in the phenotypes of a run."
     from impc_phenotypes.app.runs import open_data
-    model = Path(run) if (Path(run)/'model.json').is_file() else _run(run, output_dir).model
+    model = _model(run, output_dir)
     rest = _prediction_file(out, data, model)
     cohort, _ = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value)
     from impc_phenotypes.app.jobs import predict_file
@@ -277,7 +301,7 @@ def predict(
     say(f'{len(placed):,} mice placed, {len(placed.excluded):,} left out ({rest.name})')
     print(out.absolute())
 
-# %% ../../nbs/app/30_cli.ipynb #cdd817a2
+# %% ../../nbs/app/30_cli.ipynb #49d0d186
 runs_app = typer.Typer(help='List runs, or show one.')
 app.add_typer(runs_app, name='runs')
 
@@ -299,7 +323,7 @@ def show(run:Run, output_dir:Root=None):
     print(json.dumps({'path':str(run.path), **run.metadata, 'status':run.status}, indent=1, ensure_ascii=False))
     for f in sorted(p for p in run.path.rglob('*') if p.is_file() and not p.name.startswith('.')): print(f'{f.stat().st_size:>12,}  {f.relative_to(run.path)}')
 
-# %% ../../nbs/app/30_cli.ipynb #dfddaaa1
+# %% ../../nbs/app/30_cli.ipynb #a08161a2
 config_app = typer.Typer(help='Print the merged configuration, or check a file.')
 app.add_typer(config_app, name='config')
 
@@ -325,7 +349,7 @@ def check(file:Annotated[Path, typer.Argument(help='A training, model or complet
     n = check_file(file)
     say(f'{file}: {n} settings, all valid')
 
-# %% ../../nbs/app/30_cli.ipynb #3edecec8
+# %% ../../nbs/app/30_cli.ipynb #8236d7eb
 @app.command()
 def demo(
     n:Annotated[int, Opt('Mice', '--n', min=200, show_default=True)]=4000,
@@ -344,7 +368,7 @@ def demo(
     say(f'pictures: {run/"figures"}', f'report:   {page}')
     print(run.path)
 
-# %% ../../nbs/app/30_cli.ipynb #fdc2c5ea
+# %% ../../nbs/app/30_cli.ipynb #1d21e0ee
 def _explain(error): # message and exit code
     from impc_phenotypes.data.errors import InputError, RunError
     if isinstance(error, InputError): return str(error), 2

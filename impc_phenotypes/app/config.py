@@ -140,9 +140,8 @@ def _checked(cfg, origins):
         at = [k for k in origins if re.search(rf'(?<![\w.]){re.escape(tail(k))}(?![\w.])', said)]
         raise InputError(f"{origins[max(at, key=len)]}: {said}" if at else said) from None
 
-# %% ../../nbs/app/10_config.ipynb #be7a52a2
-def _layers(preset, training, model, base):
-    if base is not None: return [('', base)]
+# %% ../../nbs/app/10_config.ipynb #4fb7cf51
+def _layers(preset, training, model):
     own = [(s,p) for s,p in (('training', training), ('model', model)) if p is not None]
     packaged = [('model', FOLDER/'model_config.yaml'), ('training', FOLDER/'training_config.yaml'), ('', FOLDER/f'{preset}.yaml')]
     return packaged + own
@@ -161,11 +160,13 @@ def load_config(
     training=None, # Your training configuration, a YAML file
     model=None, # Your model configuration, a YAML file
     overrides=(), # `key=value` strings
-    base=None, # `config.yaml` of a run to go on with; replaces preset and files
+    base=None, # Complete configuration of a run, `config.yaml` or a nested dict; replaces preset and files
 )->RunConfig:
     "The merged and checked configuration."
     preset = _preset(preset, (training, model)) if base is None else None
-    layers = [(str(p), dict(_pairs(read_yaml(p), s, str(p)))) for s,p in _layers(preset, training, model, base)]
+    sources = _layers(preset, training, model) if base is None else [] if isinstance(base, dict) else [('', base)]
+    layers = [(str(p), dict(_pairs(read_yaml(p), s, str(p)))) for s,p in sources]
+    if isinstance(base, dict): layers.append(('saved configuration', dict(_pairs(base, '', 'saved configuration'))))
     if preset: layers.append(('preset', dict(preset=preset)))
     layers.append(('command line', parse_overrides(overrides)))
     cfg, origins = OmegaConf.structured(RunConfig), {}

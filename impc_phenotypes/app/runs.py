@@ -113,7 +113,7 @@ def cohort(self:RunFolder,
         "say with --data where that file is, or train a new run")
     return read_records(path, columns=rec.get('columns'), on_bad_rows=rec.get('on_bad_rows', 'error'), verbose=False)
 
-# %% ../../nbs/app/20_runs.ipynb #8a57aa1a
+# %% ../../nbs/app/20_runs.ipynb #d8b94f26
 def _check_name(name):
     if not re.fullmatch(r'[\w][\w.+-]*', name): raise InputError(f"experiment name `{name}`: use letters, digits, `_`, `-`, `.` and `+`, beginning with a letter or digit")
 
@@ -123,13 +123,13 @@ def create_run(
     name:str='run', # Experiment, a folder name
     root='experiments', # Folder of all experiments
     data:dict=None, # Record of `open_data`
-    command:list=None, # Command line; `sys.argv` by default
+    **facts, # Further entries of `metadata.json`
 )->RunFolder: # New folder with `config.yaml` and `metadata.json`
     "A folder for a new run; never an existing one."
     _check_name(name)
     host, now = socket.gethostname().split('.')[0] or 'host', datetime.now()
-    meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'), command=command or [Path(sys.argv[0]).name, *sys.argv[1:]], preset=config.preset,
-        seed=config.seed, host=host, platform=platform.platform(), data=data, versions=versions(), durations={})
+    meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], preset=config.preset,
+        seed=config.seed, host=host, platform=platform.platform(), data=data, versions=versions(), durations={}, **facts)
     base = Path(root)/name
     if base.exists() and not base.is_dir(): raise InputError(f"{base}: is a file; choose another experiment name or output folder")
     base.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def working(self:RunFolder):
             raise
         said('done', finished=datetime.now().isoformat(timespec='seconds'))
 
-# %% ../../nbs/app/20_runs.ipynb #4a83ba94
+# %% ../../nbs/app/20_runs.ipynb #30adc794
 def _values(config, prefix=''): # pairs of dotted key and value
     for f in dataclasses.fields(config):
         v = getattr(config, f.name)
@@ -214,6 +214,7 @@ def resume_run(
     data=None, # Where the data is now
 )->Cohort: # None when the run is done already
     "Check that a run can go on, and read its mice."
+    if run.status!='done' and run.metadata.get('adapted_from'): raise InputError(f"{run.name} adapts {run.metadata['adapted_from']}, which takes seconds: give that command again")
     old = dict(_values(run.config))
     changed = [k for k,v in _values(config) if v!=old[k]]
     fixed = [k for k in changed if not k.startswith(MAY_CHANGE)]
