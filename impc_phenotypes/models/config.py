@@ -157,7 +157,7 @@ class LossWeights:
         for f in fields(self): _need(getattr(self, f.name)>=0, f'loss_weights.{f.name}', 'be 0 or more', getattr(self, f.name))
         _positive('loss_weights', self, 'reconstruction', 'thresholds')
 
-# %% ../../nbs/models/05_config.ipynb #1d0f7e1d
+# %% ../../nbs/models/05_config.ipynb #c7b37577
 @dataclass
 class LineModelConfig:
     "The mixture over lines of class × penetrance × severity."
@@ -165,7 +165,7 @@ class LineModelConfig:
     severity_grid:list[float] = field(default_factory=lambda: [.55,.7,.85,1.,1.15,1.3,1.45]) # Multiples of a profile a line may have, above 0
     severity_sd:float = .2 # SD of severity over lines, above 0
     mouse_sd:float = .12 # SD of severity over the mice of a line, above 0
-    penetrance_grid:list[float] = field(default_factory=lambda: [.3,.5,.7,.85,1.]) # Share of affected mice in a line, in (0, 1]
+    penetrance_grid:list[float] = field(default_factory=lambda: [.5,.65,.8,.9,1.]) # Share of affected mice in a line, in (0, 1]
     n_starts:int = 12 # Starts of the EM, ≥ 1
     max_phenotypes:int = 10 # Most phenotypes beside normal, ≥ 1
     line_icc_cap:float = .3 # Largest share of variance given to the line, in [0, 1)

@@ -106,7 +106,7 @@ def class_evidence(
     severity = ((affected_v/mixed)@scatter.astype(f))*h
     return evidence,affected_v.sum(2).astype(float),severity.astype(float),post
 
-# %% ../../nbs/models/70_line_mixture.ipynb #5786dd65
+# %% ../../nbs/models/70_line_mixture.ipynb #fcd6a0d1
 class LineMixture:
     "Phenotypes as shifts of the control background, shared by the mice of a line."
     def __init__(self,
@@ -134,6 +134,7 @@ def _grids(self:LineMixture):
     self.log_v = np.log(p/p.sum())
     s = norm.pdf(self.severity_[None], self.severity_[:,None], sd_mouse)
     self.scatter = s/s.sum(1, keepdims=True)
+    self.log_marginal = np.log(np.exp(self.log_v)@self.scatter)
 
 @patch
 def _group_icc(self:LineMixture, m, name):
@@ -175,30 +176,37 @@ class Lines:
         cost = np.einsum('lki,lij,lkj->lk', u, self.precision, u)/safe + (n>0).sum(2)*np.log1p(self.size[:,None]*safe/(1-safe))
         return self.repeat(u),np.where(self.icc[:,None]>1e-3, -.5*cost, 0.)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #4c8e1bad
+# %% ../../nbs/models/70_line_mixture.ipynb #d66698c1
 @patch
 def _null(self:LineMixture, L):
-    "Evidence of each line for normal."
+    "Log density of each mouse when its line is normal, and the log prior of the line's shift."
     u,prior = L.shift(L.sh.x[:,None], np.ones((len(L.rows),1)))
-    f0 = L.sh(np.zeros((1,1,len(TONES))), u)[:,0,0]
-    return line_sums(f0.astype(float), L.starts)+prior[:,0]
+    return L.sh(np.zeros((1,1,len(TONES))), u)[:,0,0].astype(float),prior[:,0]
 
 @patch
-def _evidence(self:LineMixture, L, deltas, log_r, shift=None, sweeps=0):
-    "Evidence of each line for each profile; what its mice are; the line shifts for the next sweep."
+def _sporadic(self:LineMixture, log_h, log_e):
+    "Log density of a mouse that shows a phenotype without its line, shape (n, k)."
+    return logsumexp(log_h+self.log_marginal, axis=2)+log_e
+
+@patch
+def _evidence(self:LineMixture, L, null, deltas, log_r, log_e, shift=None, sweeps=0):
+    "Evidence of each line for normal and each profile; what its mice are; the line shifts for the next sweep."
     path = self.severity_[:,None]*deltas[:,None]
     zero = np.zeros((len(deltas),1,len(TONES)))
     for _ in range(sweeps+1):
         u,prior = shift if shift is not None else (None,0.)
         dens = L.sh(np.concatenate([zero,path], 1), u)
-        ev,aff,sev,post = class_evidence(dens[...,1:], dens[...,0], L.starts, self.log_v, self.scatter, self.penetrance_, log_r)
+        tail = logsumexp(self._sporadic(dens[...,1:], log_e), axis=1)
+        f0 = np.logaddexp(dens[...,0], tail[:,None]).astype(np.float32)
+        ev,aff,sev,post = class_evidence(dens[...,1:], f0, L.starts, self.log_v, self.scatter, self.penetrance_, log_r)
         mean = (sev@self.severity_)[...,None]*deltas
         shift = L.shift(L.sh.x[:,None]-np.minimum(mean, L.sh.room[:,None]), np.ones(aff.shape))
-    return ev+prior,(aff,sev,post,u),shift
+    normal = line_sums(np.logaddexp(null[0], tail), L.starts)+null[1]
+    return np.c_[normal,ev+prior],(aff,sev,post,u),shift
 
 @patch
-def _posterior(self:LineMixture, ev, null, log_pi):
-    lp = np.concatenate([null[:,None], ev], 1)+log_pi
+def _posterior(self:LineMixture, ev, log_pi):
+    lp = ev+log_pi
     total = logsumexp(lp, 1)
     return np.exp(lp-total[:,None]),total
 
@@ -247,30 +255,50 @@ def _starts(self:LineMixture, profile, k, n):
     k = min(k, len(np.unique(profile, axis=0)))
     return [KMeans(k, n_init=1, random_state=self.seed+i).fit(profile).cluster_centers_ for i in range(n)]
 
-# %% ../../nbs/models/70_line_mixture.ipynb #88101291
+# %% ../../nbs/models/70_line_mixture.ipynb #f590ce23
 @patch
-def _em(self:LineMixture, L, start, null, n_normal, max_iter, tol=.5):
+def _wild_types(self:LineMixture, m):
+    "Outlying controls, ready for shifting, with their log density under the background, and the number of controls."
+    control = m.cohort.is_control & m.is_reference
+    alone = self.background_.log_density(m)
+    rows = np.flatnonzero(control & (alone<=np.quantile(alone[control], .1))) if control.any() else np.array([], int)
+    return Shifter(self.background_, m, rows, np.zeros(len(self.background_.groups_))),alone[rows],int(control.sum())
+
+@patch
+def _wild(self:LineMixture, wild, deltas, log_e):
+    "Log-likelihood that outlying controls gain from sporadic phenotypes, and the new rates."
+    sh,f0,n = wild
+    if not len(sh): return 0.,log_e
+    sporadic = self._sporadic(sh(self.severity_[:,None]*deltas[:,None]), log_e)
+    both = np.logaddexp(f0, logsumexp(sporadic, axis=1))
+    return (both-f0).sum(),np.log((np.exp(sporadic-both[:,None]).sum(0)+.5)/(n+1))
+
+# %% ../../nbs/models/70_line_mixture.ipynb #9a7e5aca
+@patch
+def _em(self:LineMixture, L, start, null, wild, n_normal, max_iter, tol=.5):
     "EM from profiles or from an earlier state; the state and the log-likelihood of all lines up to a constant."
     if not isinstance(start, dict):
         k,r = len(start),len(self.penetrance_)
-        start = dict(deltas=start, log_pi=np.log(np.r_[.95, np.full(k, .05/k)]), log_r=np.full(r, -np.log(r)), shift=None)
-    deltas,log_pi,log_r,shift = (start[o] for o in ('deltas','log_pi','log_r','shift'))
+        start = dict(deltas=start, log_pi=np.log(np.r_[.95, np.full(k, .05/k)]), log_r=np.full(r, -np.log(r)), log_e=np.full(k, np.log(.01/k)), shift=None)
+    deltas,log_pi,log_r,log_e,shift = (start[o] for o in ('deltas','log_pi','log_r','log_e','shift'))
     old = -np.inf
     for i in range(max_iter):
-        ev,parts,shift = self._evidence(L, deltas, log_r, shift)
-        post,total = self._posterior(ev, null, log_pi)
-        ll = total.sum()+n_normal*log_pi[0]
+        ev,parts,shift = self._evidence(L, null, deltas, log_r, log_e, shift)
+        post,total = self._posterior(ev, log_pi)
+        gain,rate = self._wild(wild, deltas, log_e)
+        ll = total.sum()+n_normal*log_pi[0]+gain
         if i==max_iter-1 or (i>2 and abs(ll-old) < tol): break
         old = ll
         deltas,log_pi,log_r = self._update(L, deltas, post, parts, n_normal)
-    return dict(deltas=deltas, log_pi=log_pi, log_r=log_r, shift=shift, ll=ll, post=post)
+        log_e = rate
+    return dict(deltas=deltas, log_pi=log_pi, log_r=log_r, log_e=log_e, shift=shift, ll=ll, post=post)
 
 @patch
-def _best(self:LineMixture, L, profile, k, null, n_normal, n_starts, warm=()):
+def _best(self:LineMixture, L, profile, k, null, wild, n_normal, n_starts, warm=()):
     "Short runs from every start, a longer one from the best."
     starts = self._starts(profile, k-1, n_starts)+[w for w in warm if len(w)==k-1]
-    best = max((self._em(L, d, null, n_normal, 5) for d in starts), key=lambda o: o['ll'])
-    return self._em(L, best, null, n_normal, 12)
+    best = max((self._em(L, d, null, wild, n_normal, 5) for d in starts), key=lambda o: o['ll'])
+    return self._em(L, best, null, wild, n_normal, 12)
 
 @patch
 def bic(self:LineMixture,
@@ -280,35 +308,43 @@ def bic(self:LineMixture,
     "Bayesian information criterion over lines."
     return -2*fit['ll'] + len(fit['deltas'])*(len(TONES)+1)*np.log(n_lines)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #9c2e0f07
+# %% ../../nbs/models/70_line_mixture.ipynb #44e1cb05
 @patch
-def _grown(self:LineMixture, fit, profile, null):
+def _grown(self:LineMixture, fit, profile):
     "The last solution plus the mean profile of the lines that gained least from it."
     if not len(fit['deltas']): return profile.mean(0, keepdims=True)
     near = np.square(profile[:,None]-fit['deltas']).sum(2).min(1)
     return np.vstack([fit['deltas'], profile[near>=np.quantile(near, .95)].mean(0)])
 
 @patch
-def _choose(self:LineMixture, L, profile, null, n_normal, n_lines):
+def _choose(self:LineMixture, L, profile, null, wild, n_normal, n_lines):
     "The best fit for the wanted number, or over numbers by BIC. Rows of `selection_` say what was tried."
     ks = [self.n_phenotypes] if self.n_phenotypes else range(2, self.config.max_phenotypes+2)
-    fit = dict(deltas=np.zeros((0,len(TONES))), log_pi=np.zeros(1), log_r=self.log_r_, ll=null.sum())
+    fit = dict(deltas=np.zeros((0,len(TONES))), log_pi=np.zeros(1), log_r=self.log_r_, log_e=np.zeros(0), ll=null[0].sum()+null[1].sum())
     tried,rows = [fit],[dict(n_phenotypes=1, loglik=fit['ll'], bic=-2*fit['ll'], smallest=np.nan)]
     n_starts = self.config.n_starts if self.n_phenotypes else max(2, self.config.n_starts//4)
     for k in ks:
         if len(profile)<k-1: break
-        fit = self._best(L, profile, k, null, n_normal, n_starts, [self._grown(fit, profile, null)])
+        fit = self._best(L, profile, k, null, wild, n_normal, n_starts, [self._grown(fit, profile)])
         tried.append(fit)
         rows.append(dict(n_phenotypes=k, loglik=fit['ll'], bic=self.bic(fit, n_lines), smallest=fit['post'].sum(0)[1:].min()))
         if len(rows)>3 and min(r['bic'] for r in rows[-2:]) > min(r['bic'] for r in rows[:-2]): break
     self.selection_ = pd.DataFrame(rows)
     if self.n_phenotypes: return tried[-1]
-    real = self.selection_.smallest.isna() | (self.selection_.smallest>=self.config.min_lines)
-    best = tried[int(self.selection_.bic.where(real, np.inf).argmin())]
-    if not len(best['deltas']): return best
-    return max((best, self._best(L, profile, len(best['deltas'])+1, null, n_normal, self.config.n_starts)), key=lambda o: o['ll'])
+    best = tried[int(self.selection_.bic.argmin())]
+    if len(best['deltas']): best = max((best, self._best(L, profile, len(best['deltas'])+1, null, wild, n_normal, self.config.n_starts)), key=lambda o: o['ll'])
+    return self._prune(L, best, null, wild, n_normal)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #55fc82ec
+@patch
+def _prune(self:LineMixture, L, fit, null, wild, n_normal):
+    "Drop the rarest phenotype while fewer than `min_lines` lines show it, and let the others settle."
+    while len(fit['deltas']) and fit['post'].sum(0)[1:].min()<self.config.min_lines:
+        keep = np.arange(len(fit['deltas'])) != fit['post'].sum(0)[1:].argmin()
+        if not keep.any(): return fit | dict(deltas=fit['deltas'][:0], log_pi=np.zeros(1), log_e=np.zeros(0))
+        fit = self._em(L, fit['deltas'][keep], null, wild, n_normal, 12)
+    return fit
+
+# %% ../../nbs/models/70_line_mixture.ipynb #0d4c3e59
 @patch
 def fit(self:LineMixture,
     m:Matched, # From `match_controls`
@@ -316,7 +352,7 @@ def fit(self:LineMixture,
     "Learn the background, the line variance and the phenotypes."
     self._prepare(m)
     keep = m.usable_line & m.drives_fit
-    self.profiles_,self.shares_ = np.zeros((1,len(TONES))),np.ones(1)
+    self.profiles_,self.shares_,self.log_e_ = np.zeros((1,len(TONES))),np.ones(1),np.zeros(0)
     self.log_r_ = np.full(len(self.penetrance_), -np.log(len(self.penetrance_)))
     self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','bic','smallest'])
     if not keep.any(): return self
@@ -324,26 +360,25 @@ def fit(self:LineMixture,
     cand,profile,strong = self._candidates(m, everyone)
     if strong.sum()<self.config.min_lines: return self
     L = Lines(m, keep & np.isin(m.line, everyone.code[cand]), self.background_, self.icc_)
-    null,n_normal = self._null(L),len(everyone)-len(L)
-    fit = self._choose(L, profile[strong], null, n_normal, len(everyone))
-    if len(fit['deltas']): fit = self._em(L, fit, null, n_normal, self.config.max_iter, tol=.05)
+    null,wild,n_normal = self._null(L),self._wild_types(m),len(everyone)-len(L)
+    fit = self._choose(L, profile[strong], null, wild, n_normal, len(everyone))
+    if len(fit['deltas']): fit = self._em(L, fit, null, wild, n_normal, self.config.max_iter, tol=.05)
     order = np.argsort(-fit['deltas'][:,:5].mean(1), kind='stable')
     self.profiles_ = np.vstack([np.zeros(len(TONES)), fit['deltas'][order]])
-    self.shares_,self.log_r_ = np.exp(fit['log_pi'])[np.r_[0,1+order]],fit['log_r']
+    self.shares_,self.log_r_,self.log_e_ = np.exp(fit['log_pi'])[np.r_[0,1+order]],fit['log_r'],fit['log_e'][order]
     return self
 
-# %% ../../nbs/models/70_line_mixture.ipynb #05621053
+# %% ../../nbs/models/70_line_mixture.ipynb #ce6d8763
 @patch
 def _alone(self:LineMixture, m, rows):
     "Memberships of mice judged one by one."
     sh = Shifter(self.background_, m, rows, np.zeros(len(self.background_.groups_)))
     f0 = sh(np.zeros((1,1,len(TONES))))[:,0,0]
-    rho,marginal = np.exp(self.log_r_)@self.penetrance_,np.exp(self.log_v)@self.scatter
-    cols = [f0[:,None]+np.log(self.shares_[0]+(1-self.shares_[0])*(1-rho))]
-    if len(self.profiles_)>1:
-        h = sh(self.severity_[:,None]*self.profiles_[1:,None])
-        cols.append(logsumexp(h+np.log(marginal/marginal.sum()), 2)+np.log(self.shares_[1:]*rho))
-    lp = np.concatenate(cols, 1)
+    if len(self.profiles_)==1: return np.ones((len(rows),1))
+    rho,h = np.exp(self.log_r_)@self.penetrance_,sh(self.severity_[:,None]*self.profiles_[1:,None])
+    tail = logsumexp(self._sporadic(h, self.log_e_), axis=1)
+    normal = np.logaddexp(f0, tail)+np.log(self.shares_[0]+(1-self.shares_[0])*(1-rho))
+    lp = np.c_[normal, logsumexp(h+self.log_marginal, axis=2)+np.log(self.shares_[1:]*rho)]
     return np.exp(lp-logsumexp(lp, 1, keepdims=True))
 
 @patch
@@ -352,12 +387,12 @@ def _by_line(self:LineMixture, m, keep):
     L = Lines(m, keep, self.background_, self.icc_)
     null = self._null(L)
     if len(self.profiles_)==1: return L.rows,np.ones((len(L.rows),1)),L.code,np.ones((len(L),1))
-    ev,(aff,*_),_ = self._evidence(L, self.profiles_[1:], self.log_r_, sweeps=2)
-    post,_ = self._posterior(ev, null, np.log(self.shares_))
+    ev,(aff,*_),_ = self._evidence(L, null, self.profiles_[1:], self.log_r_, self.log_e_, sweeps=2)
+    post,_ = self._posterior(ev, np.log(self.shares_))
     hit = L.repeat(post[:,1:])*aff
     return L.rows,np.c_[1-hit.sum(1), hit],L.code,post
 
-# %% ../../nbs/models/70_line_mixture.ipynb #9d75c60a
+# %% ../../nbs/models/70_line_mixture.ipynb #0517df6f
 @patch
 def predict(self:LineMixture,
     m:Matched, # Same or new mice; groups not learned are adapted from their own controls
@@ -385,8 +420,8 @@ def _extend(self:LineMixture, m):
     self.background_.add_groups(m)
     if len(self.background_.groups_)>known: self.icc_ = np.r_[self.icc_, np.full(len(self.background_.groups_)-known, np.median(self.icc_))]
 
-# %% ../../nbs/models/70_line_mixture.ipynb #a22ba9ef
-_kept = ('profiles','shares','log_r','icc')
+# %% ../../nbs/models/70_line_mixture.ipynb #62ac11cd
+_kept = ('profiles','shares','log_r','log_e','icc')
 
 @patch
 def state(self:LineMixture)->dict: # name → array
