@@ -268,7 +268,7 @@ def test_a_full_disk_leaves_earlier_files(run, work, dirty):
     refused(impc('predict', run, 'dirty.csv', '--on-bad-rows', 'drop', '--out', 'kept.csv', cwd=work, preexec_fn=small_files(20_000)), 'kept', code=1)
     assert (work/'kept.csv').read_text()=='mine' and tree(run)==before and not list(work.glob('.*part'))
     done = impc('train', 'dirty.csv', '--on-bad-rows', 'drop', '--experiment-name', 'full', *FAST, cwd=work, preexec_fn=small_files(20_000))
-    refused(done, 'last.pt', code=1)
+    refused(done, 'last.pt', '--resume', code=1)
     folder = next((work/'experiments'/'full').iterdir())
     assert json.loads((folder/'metadata.json').read_text())['status']=='failed'
 
@@ -287,6 +287,12 @@ def test_a_foreign_folder_is_refused(work, export):
     refused(impc('predict', 'foreign', 'clean.csv', '--out', 'never.csv', cwd=work), 'foreign')
 
 def test_a_simulated_file_is_not_overwritten(work, export): refused(impc('simulate', '--out', 'clean.csv', cwd=work), 'clean.csv', '--force')
+
+def test_the_demonstration(work):
+    done = impc('demo', '--n', 800, cwd=work)
+    assert done.returncode==0, done.stderr
+    run = Path(done.stdout.splitlines()[-1])
+    assert 'balanced_ari' in done.stdout and (run/'report.html').is_file() and (run/'figures'/'profiles.png').is_file() and (run/'cohort.csv').is_file()
 
 def test_real_records(data_dir, tmp_path):
     done = impc('train', data_dir/'abr_records.csv', '--experiment-name', 'real', '--seed', 42, 'pretrain_epochs=3', 'joint_epochs=3', cwd=tmp_path)

@@ -127,7 +127,7 @@ def _run(run, output_dir=None):
     from impc_phenotypes.app.runs import find_run
     return find_run(run, output_dir or 'experiments')
 
-# %% ../../nbs/app/30_cli.ipynb #cf9311b3
+# %% ../../nbs/app/30_cli.ipynb #d61f54a2
 def _tell_data(cohort):
     frame = cohort.frame.biological_sample_group
     say(f"{len(cohort):,} mice, {int((frame=='control').sum()):,} of them controls", *[f'note: {n}' for n in cohort.notes])
@@ -139,11 +139,15 @@ def _tell_excluded(excluded, where):
 def _fit(run, cohort, config=None, resume=False):
     from impc_phenotypes.app import jobs
     from impc_phenotypes.app.runs import Stopped
+    from impc_phenotypes.data.errors import RunError
     say(f'{run.path}')
     try: ph = jobs.train_run(run, cohort, config=config, resume=resume, progress=_progress())
     except Stopped as e:
         say(f'stopped by {e}; go on with: impc-phenotypes train --resume {run.path}')
         raise typer.Exit(1)
+    except RunError:
+        say(f'checkpoints are kept; once the cause is removed, go on with: impc-phenotypes train --resume {run.path}')
+        raise
     _tell_result(run, ph, cohort)
 
 def _tell_result(run, ph, cohort):
@@ -301,7 +305,7 @@ def predict(
     say(f'{len(placed):,} mice placed, {len(placed.excluded):,} left out ({rest.name})')
     print(out.absolute())
 
-# %% ../../nbs/app/30_cli.ipynb #49d0d186
+# %% ../../nbs/app/30_cli.ipynb #479f852e
 runs_app = typer.Typer(help='List runs, or show one.')
 app.add_typer(runs_app, name='runs')
 
@@ -313,7 +317,8 @@ def _runs(ctx:typer.Context, output_dir:Root=None):
 def list_(output_dir:Root=None):
     "All runs, oldest first."
     from impc_phenotypes.app.runs import list_runs
-    show_table(list_runs(output_dir or 'experiments').astype(object), f"runs in {output_dir or 'experiments'}/", digits=1)
+    runs = list_runs(output_dir or 'experiments').astype(object)
+    show_table(runs.where(runs.notna(), None), f"runs in {output_dir or 'experiments'}/", digits=1)
 
 @runs_app.command('show')
 def show(run:Run, output_dir:Root=None):

@@ -199,7 +199,7 @@ def working(self:RunFolder):
             raise
         said('done', finished=datetime.now().isoformat(timespec='seconds'))
 
-# %% ../../nbs/app/20_runs.ipynb #30adc794
+# %% ../../nbs/app/20_runs.ipynb #540b1d68
 def _values(config, prefix=''): # pairs of dotted key and value
     for f in dataclasses.fields(config):
         v = getattr(config, f.name)
@@ -225,8 +225,8 @@ def resume_run(
 @patch(as_prop=True)
 def model(self:RunFolder)->Path:
     "The folder of the saved model."
-    if (self/'model'/'model.json').is_file(): return self/'model'
-    raise InputError(f"{self.name} is {self.status} and holds no model; go on with `impc-phenotypes train --resume {self.path}`")
+    if self.status=='done': return self/'model'
+    raise InputError(f"{self.name} is {self.status}, not done; go on with `impc-phenotypes train --resume {self.path}`")
 
 # %% ../../nbs/app/20_runs.ipynb #5eeb6224
 def _all(root): return sorted((p.parent for p in Path(root).glob('*/*/metadata.json')), key=lambda p: (_created(p), p.name))
@@ -250,12 +250,12 @@ def find_run(
     near = nearest(str(run), names)
     raise InputError(f"no run `{run}` in {Path(root)}/" + (f"; did you mean `{near}`?" if near else '' if names else ', which holds none; `impc-phenotypes train` makes one'))
 
-# %% ../../nbs/app/20_runs.ipynb #92283957
+# %% ../../nbs/app/20_runs.ipynb #6047a6f9
 def list_runs(
     root='experiments', # Folder of all experiments
 )->pd.DataFrame: # One row per run, oldest first
     "All runs with status, data and size."
-    return pd.DataFrame([_row(RunFolder(p)) for p in _all(root)], columns=['run','status','preset','seed','data','mice','phenotypes','seconds'])
+    return pd.DataFrame([_row(RunFolder(p)) for p in _all(root)], columns=['run','status','preset','seed','data','mice','phenotypes','seconds']).astype(dict(seed='Int64', mice='Int64', phenotypes='Int64'))
 
 def _row(run):
     try: m = run.metadata
