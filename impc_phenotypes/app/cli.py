@@ -47,12 +47,12 @@ def show_metrics(
 
 def _progress(): return sys.stderr.isatty() and not os.environ.get('CI')
 
-# %% ../../nbs/app/30_cli.ipynb #fb51983c
+# %% ../../nbs/app/30_cli.ipynb #7e0e1326
 class Preset(str, Enum): anchored='anchored'; classic='classic'
 class BadRows(str, Enum): error='error'; drop='drop'
 
 Opt = lambda help, *names, **kw: typer.Option(*names, help=help, show_default=kw.pop('show_default', False), **kw)
-Root = Annotated[Optional[Path], Opt('Folder of all experiments [experiments]', '--output-dir')]
+Root = Annotated[Optional[Path], Opt('Folder of all experiments (default: experiments)', '--output-dir')]
 Run = Annotated[str, typer.Argument(help='A run folder, an experiment (its newest run), experiment/run, or latest', show_default=False)]
 Columns = Annotated[Optional[Path], Opt('YAML map: canonical or IMPC name → column of the file')]
 OnBadRows = Annotated[BadRows, Opt('What to do with rows that hold an impossible value', show_default=True)]
@@ -93,12 +93,12 @@ def simulate(
     say(f'{n:,} simulated mice; the true phenotype is in the column true_phenotype')
     print(out.absolute())
 
-# %% ../../nbs/app/30_cli.ipynb #01f9d137
+# %% ../../nbs/app/30_cli.ipynb #108c6670
 @app.command()
 def download(
     out:Annotated[Path, Opt('Parquet file', show_default=True)]=Path('impc_abr.parquet'),
-    base_url:Annotated[Optional[str], Opt("Solr server [IMPC's]")]=None,
-    query:Annotated[Optional[str], Opt('Solr query [the six ABR thresholds]')]=None,
+    base_url:Annotated[Optional[str], Opt("Solr server (default: IMPC's)")]=None,
+    query:Annotated[Optional[str], Opt('Solr query (default: the six ABR thresholds)')]=None,
     rows:Annotated[int, Opt('Documents a page', min=1, show_default=True)]=5000,
     retries:Annotated[int, Opt('Further attempts a page', min=0, show_default=True)]=6,
     release:Annotated[str, Opt('Release the server holds, e.g. 22.1, for the record')]='',
@@ -194,21 +194,21 @@ def _adapt(model, data, name, columns, on_bad_rows, output_dir):
     _tell_result(run, ph, cohort)
     return run.path
 
-# %% ../../nbs/app/30_cli.ipynb #8f647eeb
+# %% ../../nbs/app/30_cli.ipynb #18a0719d
 @app.command()
 def train(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export: CSV, CSV.GZ, Parquet or H5AD', show_default=False)]=None,
-    overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings, e.g. training.pretrain_epochs=5 latent.dim=4', metavar='[key=value]...', show_default=False)]=None,
-    preset:Annotated[Optional[Preset], Opt('Line model anchored to controls, or the published design [anchored]')]=None,
+    overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings, e.g. training.pretrain_epochs=5 latent.dim=4', metavar='key=value', show_default=False)]=None,
+    preset:Annotated[Optional[Preset], Opt('Line model anchored to controls, or the published design (default: anchored)')]=None,
     config:Annotated[Optional[Path], Opt('Training configuration, YAML')]=None,
     model_config:Annotated[Optional[Path], Opt('Model configuration, YAML')]=None,
-    n_phenotypes:Annotated[Optional[str], Opt('Number of phenotypes, normal included, or auto [auto]')]=None,
-    seed:Annotated[Optional[int], Opt('Same seed, same result on one machine [42]')]=None,
-    device:Annotated[Optional[str], Opt('auto, cpu, cuda or mps [auto]')]=None,
-    experiment_name:Annotated[Optional[str], Opt('Name of the experiment [run]')]=None,
+    n_phenotypes:Annotated[Optional[str], Opt('Number of phenotypes, normal included, or auto (default: auto)')]=None,
+    seed:Annotated[Optional[int], Opt('Same seed, same result on one machine (default: 42)')]=None,
+    device:Annotated[Optional[str], Opt('auto, cpu, cuda or mps (default: auto)')]=None,
+    experiment_name:Annotated[Optional[str], Opt('Name of the experiment (default: run)')]=None,
     output_dir:Root=None,
     columns:Columns=None,
-    on_bad_rows:Annotated[Optional[BadRows], Opt('What to do with rows that hold an impossible value [error]')]=None,
+    on_bad_rows:Annotated[Optional[BadRows], Opt('What to do with rows that hold an impossible value (default: error)')]=None,
     model:Annotated[Optional[str], Opt('Adapt the model of this run to a small export instead of fitting one')]=None,
     resume:Annotated[Optional[str], Opt('Go on with this run')]=None,
 ):
@@ -226,7 +226,7 @@ def train(
     if cohort is not None: _fit(run, cohort, changed, resume is not None)
     print(run.path)
 
-# %% ../../nbs/app/30_cli.ipynb #aa29c180
+# %% ../../nbs/app/30_cli.ipynb #418c4a7f
 def _owner(run, output_dir, *files):
     from impc_phenotypes.data.errors import InputError
     for f in [f for f in files if f is not None and run is None]:
@@ -237,7 +237,7 @@ def _owner(run, output_dir, *files):
 
 @app.command()
 def evaluate(
-    run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest [the checkpoint's, else latest]", show_default=False)]=None,
+    run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the checkpoint's, else latest)", show_default=False)]=None,
     checkpoint:Annotated[Optional[Path], Opt('Evaluate the network as it was at this checkpoint')]=None,
     save_embeddings:Annotated[bool, Opt('Write its latent means to embeddings/', '--save-embeddings')]=False,
     save_predictions:Annotated[bool, Opt('Write its memberships to predictions.csv', '--save-predictions')]=False,
@@ -252,10 +252,10 @@ def evaluate(
     say(*[f'wrote {f}' for f in files])
     show_metrics(table, f'{run.name}: the model, then its baselines')
 
-# %% ../../nbs/app/30_cli.ipynb #d945ea7d
+# %% ../../nbs/app/30_cli.ipynb #573bd152
 @app.command()
 def visualize(
-    run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest [the files', else latest]", show_default=False)]=None,
+    run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the files', else latest)", show_default=False)]=None,
     embeddings:Annotated[Optional[Path], Opt('Latent means to map: latent_embeddings.npz of an evaluation')]=None,
     results:Annotated[Optional[Path], Opt('Assignments to draw: predictions.csv of an evaluation')]=None,
     umap:Annotated[bool, Opt('A UMAP of the latent space too (slow)', '--umap')]=False,
@@ -328,7 +328,7 @@ def show(run:Run, output_dir:Root=None):
     print(json.dumps({'path':str(run.path), **run.metadata, 'status':run.status}, indent=1, ensure_ascii=False))
     for f in sorted(p for p in run.path.rglob('*') if p.is_file() and not p.name.startswith('.')): print(f'{f.stat().st_size:>12,}  {f.relative_to(run.path)}')
 
-# %% ../../nbs/app/30_cli.ipynb #a08161a2
+# %% ../../nbs/app/30_cli.ipynb #32a99117
 config_app = typer.Typer(help='Print the merged configuration, or check a file.')
 app.add_typer(config_app, name='config')
 
@@ -338,7 +338,7 @@ def _config_options(ctx:typer.Context, preset:Annotated[Optional[Preset], Opt('a
 
 @config_app.command('print')
 def print_(
-    overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings', metavar='[key=value]...', show_default=False)]=None,
+    overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings', metavar='key=value', show_default=False)]=None,
     preset:Annotated[Optional[Preset], Opt('anchored or classic')]=None,
     config:Annotated[Optional[Path], Opt('Training configuration, YAML')]=None,
     model_config:Annotated[Optional[Path], Opt('Model configuration, YAML')]=None,
