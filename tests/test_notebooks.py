@@ -13,7 +13,6 @@ def parsed(cell):
 
 def code_lines(cell): return [l for l in source(cell).splitlines() if l.strip() and not l.lstrip().startswith('#|')]
 def is_import(node): return isinstance(node, (ast.Import, ast.ImportFrom))
-def is_tail(cell): return 'nbdev_export()' in source(cell)
 def outputs(cell): return cell.get('outputs', [])
 def shows(cell): return any({'image/png', 'image/svg+xml', 'text/html', 'application/vnd.plotly.v1+json'} & set(o.get('data', {})) for o in outputs(cell))
 
@@ -29,7 +28,7 @@ def complaints(all_cells, size, path):
     for i,c in enumerate(code):
         if len(code_lines(c)) > MAX_LINES and c in exported: yield f'code cell {i} exports {len(code_lines(c))} lines, at most {MAX_LINES}'
         kinds = {is_import(n) for n in parsed(c)}
-        if len(kinds) == 2 and not is_tail(c): yield f'code cell {i} mixes imports with other code'
+        if len(kinds) == 2: yield f'code cell {i} mixes imports with other code'
         if any(o['output_type'] == 'error' for o in outputs(c)): yield f'code cell {i} has stored an error'
         if any(o.get('name') == 'stderr' for o in outputs(c)): yield f'code cell {i} has stored a warning or progress text (stderr)'
         if str(ROOT) in json.dumps(outputs(c)): yield f'code cell {i} has stored a path of the machine it ran on'
@@ -41,7 +40,7 @@ def complaints(all_cells, size, path):
         module = f'{folder}.{file[3:-6]}'
         if source(all_cells[0]).strip() != f'#| default_exp {module}': yield f'the first cell must be `#| default_exp {module}`'
         if not exported: yield 'nothing is exported'
-        if not is_tail(all_cells[-1]): yield 'the last cell must export: `#| hide`, `import nbdev; nbdev.nbdev_export()`'
+        if any('nbdev_export()' in source(c) for c in all_cells): yield 'a notebook must not export while it is tested; `make export` does'
         checked = sum(bool(CHECK.search(source(c))) for c in code if c not in exported)
         if checked < max(1, len(exported)//3): yield f'{checked} checked cells for {len(exported)} exported'
         if len(prose) < len(exported): yield f'{len(prose)} prose cells for {len(exported)} exported'
@@ -62,7 +61,7 @@ def test_every_code_cell_parses(path):
 def cell(text, kind='code', **kw): return dict(cell_type=kind, source=text, **(dict(outputs=[]) if kind == 'code' else {})) | kw
 PICTURE = [dict(output_type='display_data', data={'image/png':''})]
 GOOD = [cell('#| default_exp data.thing'), cell('# Thing\n> What it is', 'markdown'), cell('#| export\nimport re'), cell('A thing.', 'markdown'),
-        cell('#| export\ndef f(): return 1'), cell('assert f() == 1\nf()', outputs=PICTURE), cell('#| hide\nimport nbdev; nbdev.nbdev_export()')]
+        cell('#| export\ndef f(): return 1'), cell('assert f() == 1\nf()', outputs=PICTURE)]
 
 def changed(i, new): return [new if j == i else c for j,c in enumerate(GOOD)]
 

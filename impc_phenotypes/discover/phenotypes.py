@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save as as_safetensors
 from .. import __version__, add_methods
 from ..data.schema import OFFSETS, TONES, nearest
 from ..data.errors import InputError, RunError
@@ -366,7 +366,7 @@ def save(self:Phenotypes,
     with staged(folder) as tmp:
         for t in TABLES: getattr(self, t).to_parquet(tmp/f'{t}.parquet', index=False)
         np.savez(tmp/'arrays.npz', **self._arrays())
-        save_file({k:v.detach().cpu().contiguous() for k,v in (self.fitted.weights.items() if self.fitted else ())}, tmp/'weights.safetensors')
+        (tmp/'weights.safetensors').write_bytes(as_safetensors({k:v.detach().cpu().contiguous() for k,v in (self.fitted.weights.items() if self.fitted else ())}))
         meta = self._description() | dict(sha256={f:_sha(tmp/f) for f in FILES})
         (tmp/'model.json').write_text(json.dumps(meta | dict(seal=_seal(meta)), indent=1))
     return folder

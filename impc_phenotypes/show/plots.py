@@ -264,10 +264,10 @@ def plot_centres(self:Phenotypes)->go.Figure: # Heat map, phenotypes × centres
     note = 'cell: lines seen (expected) · orange: more, blue: fewer than chance explains · pale: within chance<br>A coloured cell means other genes or a laboratory effect: look at that centre\'s controls before believing it'
     return _finish(fig, f'Phenotypes by centre, {_count(len(self.lines), "line")}', note, width=max(640, 290+62*len(size)), height=150+40*len(self.names), l=185, r=105, b=50)
 
-# %% ../../nbs/show/10_plots.ipynb #af25eb89
+# %% ../../nbs/show/10_plots.ipynb #5b65f79d
 def _terms(history, what):
     "Panel title → its columns."
-    skip = {'stage','epoch','time','seconds','lr','beta','warm'}
+    skip = {'stage','epoch','time','seconds','memory_mb','lr','beta','warm'}
     terms = [c[6:] for c in history if c.startswith('train_')] + [c[6:] for c in history if c.startswith('valid_') and f'train_{c[6:]}' not in history]
     if what=='loss': return {t:[c for c in (f'train_{t}',f'valid_{t}') if c in history] for t in sorted(terms, key=lambda t: t!='total')}
     return {c:[c] for c in history.select_dtypes('number') if not c.startswith(('train_','valid_')) and c not in skip}

@@ -6,7 +6,7 @@
 __all__ = ['SCALE', 'Static', 'static', 'save_figure']
 
 # %% ../../nbs/show/05_static.ipynb #dcee897d
-import html, os, re
+import html, re
 from io import BytesIO
 from pathlib import Path
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from PIL import Image
 from plotly.graph_objects import Figure as PlotlyFigure
 from plotly.offline import get_plotlyjs
+from ..data.records import atomic_path
 
 # %% ../../nbs/show/05_static.ipynb #bbcb5be1
 def _colour(c, default='#444444'):
@@ -220,11 +221,7 @@ def static(
 # %% ../../nbs/show/05_static.ipynb #f7b6eb5a
 def _atomic(path, write):
     "Write beside the target, then rename."
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        write(tmp)
-        os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
+    with atomic_path(path) as tmp: write(tmp)
     return path
 
 def save_figure(

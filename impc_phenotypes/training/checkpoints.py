@@ -7,11 +7,12 @@ __all__ = ['FORMAT', 'write_atomic', 'pack', 'unpack', 'save_checkpoint', 'load_
            'HistoryFile']
 
 # %% ../../nbs/training/25_checkpoints.ipynb #5aa1708e
-import csv, io, os, warnings
+import csv, io, warnings
 from pathlib import Path
 import numpy as np, torch
 from fastai.callback.core import Callback
-from ..data.errors import InputError, RunError
+from ..data.errors import InputError
+from ..data.records import atomic_path
 from .guards import CollapseGuard, Keeper, copy_weights
 
 # %% ../../nbs/training/25_checkpoints.ipynb #c435371f
@@ -20,16 +21,8 @@ def write_atomic(
     data:bytes, # Its whole content
 )->Path: # The file
     "Write, flush, rename; a failure leaves the old file as it was."
-    path = Path(path)
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(tmp, 'wb') as f: f.write(data); f.flush(); os.fsync(f.fileno())
-        os.replace(tmp, path)
-    except OSError as e:
-        tmp.unlink(missing_ok=True) if tmp.parent.is_dir() else None
-        raise RunError(f"cannot write {path}: {e.strerror or e}; what was there before is unchanged") from e
-    return path
+    with atomic_path(path) as tmp: tmp.write_bytes(data)
+    return Path(path)
 
 # %% ../../nbs/training/25_checkpoints.ipynb #f6e70d57
 FORMAT = 'impc_phenotypes checkpoint 1'
@@ -76,13 +69,13 @@ class Checkpoint(Callback):
         worried = any(cb.bad for cb in self.cbs if isinstance(cb, CollapseGuard))
         if (self.epoch+1)%self.every==0 and not worried: self.learn.save_state(self.epoch+1)
 
-# %% ../../nbs/training/25_checkpoints.ipynb #c6b47805
+# %% ../../nbs/training/25_checkpoints.ipynb #85d9f599
 def history_csv(
     rows:list, # Dicts, one an epoch
 )->bytes: # UTF-8
     "Rows of several stages as one table."
     names = list(dict.fromkeys(k for r in rows for k in r))
-    tail = [n for n in ('criterion','beta','warm','lr','seconds') if n in names]
+    tail = [n for n in ('criterion','beta','warm','lr','seconds','memory_mb') if n in names]
     names = [n for n in names if n not in tail]+tail
     text = io.StringIO()
     w = csv.DictWriter(text, names, lineterminator='\n')

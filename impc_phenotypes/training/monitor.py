@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['gene_purity', 'clustering_state', 'watch_rows', 'Monitor', 'wants_progress', 'ProgressLine', 'TensorBoardHistory']
 
-# %% ../../nbs/training/15_monitor.ipynb #43986e4a
+# %% ../../nbs/training/15_monitor.ipynb #16a40803
 import os, sys, time
-import numpy as np, torch
+import numpy as np, psutil, torch
 from fastai.callback.core import Callback
 from fastcore.basics import patch
 from fastcore.imports import in_notebook
@@ -83,7 +83,7 @@ def after_batch(self:Monitor):
         error = ((seen-self.y['y'])*self.y['mask']).square().sum(0)
         self.wrong = self.wrong + torch.stack([error, self.y['mask'].sum(0)])
 
-# %% ../../nbs/training/15_monitor.ipynb #a6fc5adb
+# %% ../../nbs/training/15_monitor.ipynb #e0c83e8b
 @patch
 def terms(self:Monitor)->dict: # `train_…` and `valid_…`, unweighted
     "Mean of each term over mice."
@@ -110,7 +110,7 @@ def after_epoch(self:Monitor):
     row |= {f'rmse_{t}':e for t,e in zip(TONES, error)} | dict(active_units=active_units(mu))
     if self.stage=='joint': row |= clustering_state(q, self.dls.tensors.longs[self.watch,-2])
     row |= dict(criterion=self.criterion(row), beta=self.loss_func.beta, warm=self.loss_func.warm, lr=self.opt.hypers[-1]['lr'])
-    self.rows.append(row | dict(seconds=time.perf_counter()-self.since))
+    self.rows.append(row | dict(seconds=time.perf_counter()-self.since, memory_mb=psutil.Process().memory_info().rss/1e6))
 
 # %% ../../nbs/training/15_monitor.ipynb #72fc53e9
 def wants_progress(
