@@ -170,7 +170,7 @@ def test_saved_tables_and_model_come_back(ph, saved):
 def test_earlier_model_survives_a_failed_save(ph, saved, monkeypatch):
     before = (saved/'model.json').read_bytes()
     def full(*a, **k): raise OSError(28, 'No space left on device')
-    monkeypatch.setattr('impc_phenotypes.discover.phenotypes.save_file', full)
+    monkeypatch.setattr('impc_phenotypes.discover.phenotypes.as_safetensors', full)
     with pytest.raises(RuntimeError, match='No space left'): ph.save(saved)
     assert (saved/'model.json').read_bytes() == before and [o.name for o in saved.parent.iterdir()] == ['run']
 
