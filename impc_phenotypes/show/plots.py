@@ -63,6 +63,10 @@ def _grid(n, columns, titles, share_y=True, gap=.3):
     fig = make_subplots(r, c, shared_yaxes='all' if share_y else False, subplot_titles=titles, horizontal_spacing=.035 if share_y else .07, vertical_spacing=gap/r)
     return fig,r,c,lambda i: dict(row=i//c+1, col=i%c+1)
 
+def _room(ph):
+    "Left margin for the names of phenotypes, px."
+    return max(185, 48+7*max(map(len, ph.names)))
+
 # %% ../../nbs/show/10_plots.ipynb #8d7e6f1a
 CLICK_AT = 47. # Place of the click on the kHz axis
 X = np.array([*FREQUENCIES, CLICK_AT])
@@ -231,7 +235,7 @@ def plot_sizes(self:Phenotypes)->go.Figure: # Two bars a phenotype, in two panel
     fig.update_xaxes(range=[0, top*1.6], tickvals=ticks, ticktext=[f'{v:.0%}' for v in ticks], row=1, col=2)
     fig.update_yaxes(tickvals=list(range(len(s))), ticktext=[_label(k, n) for k,n in zip(s.phenotype, s['name'])], range=[len(s)-.4, -.6], showgrid=False)
     fig.update_layout(showlegend=False, bargap=.3)
-    return _finish(fig, f'Sizes of {_count(len(s), "phenotype")}, {len(self):,} mice', f'dashed: {usual:.1%} of all mice are controls; a phenotype near that line is not explained by knock-outs', width=820, height=140+36*len(s), l=190, t=92)
+    return _finish(fig, f'Sizes of {_count(len(s), "phenotype")}, {len(self):,} mice', f'dashed: {usual:.1%} of all mice are controls; a phenotype near that line is not explained by knock-outs', width=820, height=140+36*len(s), l=_room(self), t=92)
 
 # %% ../../nbs/show/10_plots.ipynb #a1f319de
 _DIVERGING = [(0,'#2166AC'),(.25,'#92C5DE'),(.5,'#F4F4F4'),(.75,'#F4A582'),(1,'#B2400C')]
@@ -262,7 +266,7 @@ def plot_centres(self:Phenotypes)->go.Figure: # Heat map, phenotypes × centres
         hovertemplate='%{y} at %{x}: %{text} lines<extra></extra>', colorscale=_DIVERGING, zmin=-3, zmax=3, colorbar=bar, xgap=1, ygap=1))
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False, tickangle=0, tickfont=dict(size=10))
     note = 'cell: lines seen (expected) · orange: more, blue: fewer than chance explains · pale: within chance<br>A coloured cell means other genes or a laboratory effect: look at that centre\'s controls before believing it'
-    return _finish(fig, f'Phenotypes by centre, {_count(len(self.lines), "line")}', note, width=max(640, 290+62*len(size)), height=150+40*len(self.names), l=185, r=105, b=50)
+    return _finish(fig, f'Phenotypes by centre, {_count(len(self.lines), "line")}', note, width=max(640, 290+62*len(size)), height=150+40*len(self.names), l=_room(self), r=105, b=50)
 
 # %% ../../nbs/show/10_plots.ipynb #5b65f79d
 def _terms(history, what):
