@@ -142,6 +142,7 @@ def notes(
     else:
         asked,k = line_model.n_phenotypes,len(line_model.profiles_)
         out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, normal included." if asked else f"The line model chose {k} phenotypes, normal included.")
+    if line_model is not None and line_model.unplaced_: out.append("Too few lines to learn every kind of loss from: mice that resemble neither wild types nor a phenotype found are called `unplaced`. A model fitted to a larger cohort can name them (`train DATA --model RUN`).")
     return out + ([f"Joint stage: {joint['verdict']}."] if joint else [])
 
 # %% ../../nbs/discover/20_discover.ipynb #b81b04e5
@@ -179,7 +180,8 @@ def _names(matched, membership, line_model):
     p = profile_table(matched, label, [str(k) for k in range(membership.shape[1])], label[:0])
     mean = p[list(OFFSETS)].to_numpy(float)
     if line_model is not None: mean = np.where(p.n_mice.to_numpy()[:,None]>0, mean, line_model.profiles_)
-    return name_profiles(mean, np.nanmedian(matched.scale, 0))
+    names = name_profiles(mean, np.nanmedian(matched.scale, 0))
+    return [*names[:-1], 'unplaced'] if line_model is not None and line_model.unplaced_ else names
 
 def _line_info(m):
     if m is None: return None
