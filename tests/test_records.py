@@ -179,6 +179,14 @@ def test_other_procedure(csv):
 
 def test_long_form(csv): refused(csv(export()[['specimen_id','phenotyping_center','biological_sample_group']].assign(parameter_stable_id='IMPC_ABR_004_001', data_point=20.)), 'pivot_specimens')
 
+@pytest.mark.parametrize('gone', [IMPC_THRESHOLDS[0], IMPC_THRESHOLDS[3]])
+def test_a_wide_export_without_a_tone(csv, gone):
+    wide = export().assign(parameter_stable_id='IMPC_ABR_004_001')
+    said = refused(csv(wide.drop(columns=gone)), 'abr.csv', f"'{gone}') is missing", '--columns', '1 of 8 needed columns')
+    assert 'pivot_specimens' not in said
+    said = refused(csv(wide.rename(columns={gone:gone.replace('Threshold', 'Treshold')})), f"nearest is '{gone.replace('Threshold', 'Treshold')}'", '--columns')
+    assert 'pivot_specimens' not in said
+
 def test_two_columns_for_one(csv):
     same = export().assign(threshold_6kHz=lambda d: d[IMPC_THRESHOLDS[0]])
     assert len(read_records(csv(same), verbose=False))==12
@@ -190,7 +198,7 @@ def test_two_columns_for_one(csv):
 # Bad values
 
 @pytest.mark.parametrize('column,value,words', [
-    ('threshold_6kHz', 'no response', 'is not a number'), ('threshold_click', 'NR', 'is not a number'), ('threshold_30kHz', '12,5', 'Decimal commas'), ('threshold_30kHz', '>90', 'is not a number'),
+    ('threshold_6kHz', 'no response', 'is not a number'), ('threshold_click', 'NR', 'is not a number'), ('threshold_30kHz', '12,5', 'decimal comma'), ('threshold_30kHz', '>90', 'is not a number'),
     ('threshold_12kHz', 131, 'outside -20…130'), ('threshold_12kHz', -21, 'outside'), ('threshold_18kHz', 'inf', 'is not a number'), ('threshold_18kHz', 1e300, 'outside'),
     ('biological_sample_group', 'mutant', 'control, experimental, unknown'), ('age_in_weeks', 'fourteen', 'is not a number'), ('age_in_weeks', -1, 'not positive'),
     ('weight', '25 g', 'is not a number'), ('weight', 0, 'not positive'), ('phenotyping_center', '', 'is missing'), ('phenotyping_center', 'NA', 'is missing')])
@@ -207,6 +215,12 @@ def test_missing_specimen(csv):
     p = csv(specimen_id='')
     refused(p, 'row 5', "'specimen_id'", 'is missing')
     accounts(read_records(p, on_bad_rows='drop', verbose=False), 12)
+
+def test_decimal_commas_throughout_need_another_export(csv):
+    tones = {t:export()[t].map('{:.1f}'.format).str.replace('.', ',') for t in IMPC_THRESHOLDS}
+    said = refused(csv(export().assign(**tones)), 'decimal comma', IMPC_THRESHOLDS[0], 'Write 35.0, not 35,0', '72 numbers')
+    assert 'is not a number' not in said and 'drop' not in said
+    refused(csv(export().assign(**tones)), 'none of the 12 rows', 'decimal comma', on_bad_rows='drop')
 
 def test_ten_of_many(csv):
     frame = export(40).astype(object)

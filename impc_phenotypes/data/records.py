@@ -210,7 +210,7 @@ def column_map(
         out[_names[k]] = str(v)
     return out
 
-# %% ../../nbs/data/20_records.ipynb #bac6d447
+# %% ../../nbs/data/20_records.ipynb #7ebe9c3c
 def _closest(
     name:str, # Canonical name
     columns, # Columns to choose from
@@ -236,8 +236,9 @@ def _missing(
         lines.append(f"  `{c}`{twin} is missing" + (f"; nearest is '{hit}'" if hit else ''))
     found = ', '.join(f"'{c}'" for c in raw.columns[:15]) + (f' … ({len(raw.columns)} columns)' if len(raw.columns)>15 else '')
     remedy = "Rename the column, or say which one it is with `--columns MAP.yaml` (in Python `columns={…}`)" + (f": {used}" if used else '')
-    if {'data_point','parameter_stable_id'} & set(raw.columns): remedy = "The table has one row a measurement; `pivot_specimens` of `impc_phenotypes.data.solr` makes one row a mouse."
-    return f"{raw.name}: not a table of hearing records\n" + '\n'.join(lines) + f"\nFound {found}\n{remedy}"
+    if not used: remedy += f"; its lines read `{missing[0]}: name in the file`"
+    if 'data_point' in raw.columns: remedy = "The table has one row a measurement; `pivot_specimens` of `impc_phenotypes.data.solr` makes one row a mouse."
+    return f"{raw.name}: {len(missing)} of {len(REQUIRED)} needed columns {'is' if len(missing)==1 else 'are'} missing\n" + '\n'.join(lines) + f"\nFound {found}\n{remedy}"
 
 # %% ../../nbs/data/20_records.ipynb #adfc3805
 def _locate(
@@ -314,15 +315,18 @@ def _date(values):
     x = np.array([*parsed.to_numpy(), np.datetime64('NaT')], dtype='datetime64[ns]')[codes]
     return x, (codes>=0) & np.isnat(x)
 
-# %% ../../nbs/data/20_records.ipynb #084af6ed
+# %% ../../nbs/data/20_records.ipynb #edc24bfc
 def _problem(raw, column, at, values, what):
     i = np.flatnonzero(at)
     return pd.DataFrame(dict(at=i, column=column, value=np.asarray(values, dtype=object)[i], problem=what))
 
+_comma = re.compile(r'-?\d+,\d+')
+
 def _check_number(raw, c, pos):
     x,bad,text = _number(raw.pull(pos))
     name,(low,high) = raw.columns[pos],VALID_RANGE
-    out = [_problem(raw, name, bad, text, 'is not a number')]
+    comma = np.array([b and bool(_comma.fullmatch(str(t))) for b,t in zip(bad, text)], bool)
+    out = [_problem(raw, name, comma, text, 'has a decimal comma'), _problem(raw, name, bad & ~comma, text, 'is not a number')]
     with np.errstate(invalid='ignore'):
         if c in THRESHOLDS: out.append(_problem(raw, name, (x<low)|(x>high), text, f'lies outside {low:g}…{high:g} dB SPL'))
         else: out.append(_problem(raw, name, x<=0 if c=='weight' else x<0, text, 'is not positive'))
@@ -383,7 +387,7 @@ def _check_procedure(
         raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:5]))}, not of the auditory brainstem response ({', '.join(PROCEDURES)})")
     return [_problem(raw, 'procedure', ~abr[codes], name, 'is another procedure')]
 
-# %% ../../nbs/data/20_records.ipynb #db0efd97
+# %% ../../nbs/data/20_records.ipynb #2b732750
 def _judge(
     raw:_Raw, # The table
     frame:pd.DataFrame, # Its cleaned columns
@@ -399,17 +403,23 @@ def _judge(
     rows = bad.row.nunique()
     if rows and not drop:
         raise InputError(f"{raw.name}: {len(bad):,} bad values in {rows:,} of {len(raw)+len(raw.ragged):,} rows\n" + bad_rows(bad[['row','specimen_id','column','value','problem']],
-            remedy="Correct them, or leave these rows out with `--on-bad-rows drop` (in Python `on_bad_rows='drop'`)." + _comma(bad.value)))
+            remedy=_remedy(bad, len(raw)+len(raw.ragged))))
     bad['reason'] = [f'{c} {v!r} {p}' if isinstance(v, str) else f'{c} {p}' if v is None else f'{c} {v} {p}' for c,v,p in zip(bad.column, bad.value, bad.problem)]
     out = bad.groupby('row').agg(specimen_id=('specimen_id','first'), reason=('reason','; '.join)).reset_index()
     out['reason'] = 'row ' + out.row.astype(str) + ': ' + out.reason
     if rows: raw.notes.append(f'{rows:,} rows with bad values left out')
     return ~np.isin(raw.rows, out.row), out[['specimen_id','reason']]
 
-def _comma(values):
-    return ' Decimal commas are not read: write 12.5, not 12,5.' if any(isinstance(v, str) and re.fullmatch(r'-?\d+,\d+', v) for v in values) else ''
+def _remedy(bad, total):
+    "What to do about bad rows; where most numbers have a comma, a new export and not fewer rows."
+    comma = bad.problem=='has a decimal comma'
+    drop = "Correct them, or leave these rows out with `--on-bad-rows drop` (in Python `on_bad_rows='drop'`)."
+    if not comma.any(): return drop
+    where = ', '.join(f"'{c}'" for c in bad.column[comma].unique())
+    say = f"{comma.sum():,} numbers are written with a decimal comma ({where}). Write 35.0, not 35,0: export the table with a decimal point."
+    return say if 2*bad.row[comma].nunique()>total else f'{say}\n{drop}'
 
-# %% ../../nbs/data/20_records.ipynb #0a28e9c7
+# %% ../../nbs/data/20_records.ipynb #80acf44c
 def _repeats(
     raw:_Raw, # The table
     frame:pd.DataFrame, # Cleaned rows that passed
@@ -431,7 +441,7 @@ def _repeats(
     reason = np.where(clash, 'the specimen stands more than once with different values', 'copy of an identical row')[gone]
     return ~gone, pd.DataFrame(dict(specimen_id=frame.specimen_id.to_numpy(object)[gone], reason=reason))
 
-# %% ../../nbs/data/20_records.ipynb #6be5faed
+# %% ../../nbs/data/20_records.ipynb #d37b30ab
 def read_records(
     source, # Path of a .csv, .csv.gz, .parquet or .h5ad file, a DataFrame, or an AnnData object; one row a mouse
     *,
@@ -465,7 +475,7 @@ def _report(raw, cohort):
     out = [f'  {len(cohort.excluded):,} of {raw.source["rows"]:,} rows left out (`cohort.excluded`)'] if len(cohort.excluded) else []
     return '\n'.join([head] + out + [f'  {n}' for n in cohort.notes])
 
-# %% ../../nbs/data/20_records.ipynb #f00b7d41
+# %% ../../nbs/data/20_records.ipynb #aab00978
 @contextmanager
 def atomic_path(
     path, # Where the file shall stand
@@ -482,7 +492,7 @@ def atomic_path(
     finally:
         if tmp.exists(): tmp.unlink()
 
-# %% ../../nbs/data/20_records.ipynb #c35d19f5
+# %% ../../nbs/data/20_records.ipynb #a4aa107d
 def write_table(
     frame:pd.DataFrame, # The table; its index is not written
     path, # Ends in .csv, .csv.gz or .parquet

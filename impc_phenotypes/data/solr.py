@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BASE_URL', 'NEEDED', 'FIELDS', 'QUERY', 'flatten_metadata', 'pivot_specimens', 'download_cohort']
 
-# %% ../../nbs/data/30_solr.ipynb #52ddc76c
-import json, math, shutil, sys, time
+# %% ../../nbs/data/30_solr.ipynb #4246f2e1
+import json, math, re, shutil, sys, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -55,9 +55,15 @@ def _parse(
     if len(docs)!=expected: raise _Broken(f'{len(docs):,} documents instead of {expected:,}; a server with a lower limit needs smaller pages (`rows`)')
     return found,docs
 
-# %% ../../nbs/data/30_solr.ipynb #6596cbcc
+# %% ../../nbs/data/30_solr.ipynb #9a41d984
+def _why(error):
+    "What failed, without the address that was asked, which is a thousand letters long."
+    inner = getattr(error.args[0] if error.args else None, 'reason', None) or error
+    text = re.sub(r' *(for|with) url: .*?(?= \(Caused|$)', '', str(inner))
+    return re.sub(r"^.*?(object at 0x\w+>|port=\w+\)): ", '', text, flags=re.S)[:200]
+
 def _refusal(response):
-    try: said = response.json()['error']['msg']
+    try: said = str(response.json()['error']['msg'])[:200]
     except (ValueError, KeyError, TypeError): said = response.reason
     return f"{response.url.split('?')[0]}: HTTP {response.status_code} ({said}); check the base URL, the core and the query"
 
@@ -78,7 +84,7 @@ def _fetch(
             return _parse(response.json(), request, start)
         except (requests.RequestException, _Broken) as e:
             try: retry = retry.increment('GET', request.url, error=e)
-            except MaxRetryError: raise RunError(f"{request.url}: gave up at document {start:,} after {len(retry.history)+1} attempts; the last failed with: {e}") from None
+            except MaxRetryError: raise RunError(f"{request.url}: gave up at document {start:,} after {len(retry.history)+1} attempts; the last failed with: {_why(e)}") from None
             try: retry.sleep(None if response is None else response.raw)
             except HTTPError: retry.sleep() # a `Retry-After` that cannot be read
 
