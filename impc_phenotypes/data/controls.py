@@ -129,7 +129,7 @@ def look_up(self:ControlReference,
             if label=='group' or nodes[s]['n']>=self.min_controls: count[rows],step[rows] = nodes[s]['n'],label
     return centres,count,step
 
-# %% ../../nbs/data/50_controls.ipynb #e1022e0e
+# %% ../../nbs/data/50_controls.ipynb #907d4ab0
 @dataclass(frozen=True)
 class Matched:
     "A cohort as offsets from matched controls. Arrays have one row a mouse and one column a tone."
@@ -137,10 +137,11 @@ class Matched:
     reference:ControlReference # What was learned from controls
     center:np.ndarray # Centre of matched controls, dB SPL, (n, 6)
     scale:np.ndarray # Control SD within the technical group, dB, (n, 6)
-    n_controls:np.ndarray # Controls (or bulk mice) behind `center`, (n,)
+    n_reference:np.ndarray # Mice behind `center`: controls of the step, or the bulk, (n,)
     step:np.ndarray # Step of the ladder, str, (n,)
     is_reference:np.ndarray # Mice that define normal, bool, (n,)
     excluded:pd.DataFrame # Mice left out: `specimen_id`, `reason`
+    lost_genes:dict = field(default_factory=dict) # Genes all of whose mice were left out → why
 
     def __post_init__(self):
         c,put = self.cohort,lambda k,v: object.__setattr__(self, k, v)
@@ -159,12 +160,14 @@ class Matched:
         size = np.bincount(line[line>=0], minlength=len(line_names)) if len(line_names) else np.zeros(0, int)
         put('usable_line', (line>=0) & (size[np.maximum(line,0)]>=MIN_LINE) if len(size) else np.zeros(len(c), bool))
         put('drives_fit', np.isin(kind, ['controls','bulk-reference']))
+        own = np.array([self.reference.groups[g]['n_controls'] for g in groups], int)[group] if len(c) else np.zeros(0, int)
+        put('n_controls', np.where(kind=='bulk-reference', own, self.n_reference))
         put('evidence', np.where(np.isin(kind, ['weak-controls','bulk-reference']), kind, np.where(self.usable_line, 'line', 'mouse')))
     def __len__(self): return len(self.cohort)
 
 MIN_LINE = 3 # mice; a smaller line is assigned mouse by mouse
 
-# %% ../../nbs/data/50_controls.ipynb #9e0e6baf
+# %% ../../nbs/data/50_controls.ipynb #27f66c7f
 def _reference_for(cohort, reference, kw):
     "Learn every group, or only those `reference` lacks, which then need controls of their own."
     new = ControlReference(**kw) if reference is None else ControlReference.from_dict(reference.to_dict())
@@ -176,14 +179,20 @@ def _reference_for(cohort, reference, kw):
         if reference is not None and new.groups[g]['kind']!='controls': new.groups[g].update(kind='none', nodes={})
     return new,used
 
-def _reasons(cohort, ref, centres):
+def _reasons(cohort, ref, centres, learned):
     groups = cohort.technical_group
     few = (~np.isnan(cohort.thresholds-centres)).sum(1) < MIN_TONES
     tones = cohort.mask.sum(1) < MIN_TONES
     lone = np.array([ref.groups[g]['kind']=='none' for g in groups], bool)
-    say = lambda g: f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {ref.weak_controls} are needed"
+    need = ref.weak_controls if learned else ref.min_controls
+    say = lambda g: f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {need} are needed" + ('' if learned else ' for a group the model has not seen')
     return np.where(tones, f'fewer than {MIN_TONES} tones measured', np.where(lone, [say(g) for g in groups],
         np.where(few, f'fewer than {MIN_TONES} tones have matched controls', ''))) if len(cohort) else np.array([], str)
+
+def _lost(cohort, keep, reason):
+    gene = cohort.frame.gene_symbol.where(cohort.is_experimental).to_numpy(object)
+    kept = set(gene[keep])
+    return {g: str(r) for g,r in zip(gene[~keep], reason[~keep]) if isinstance(g, str) and g not in kept}
 
 def match_controls(
     cohort:Cohort, # From `read_records`
@@ -198,14 +207,14 @@ def match_controls(
     kw = dict(ladder=tuple(ladder), min_controls=min_controls, weak_controls=weak_controls, bulk_mice=bulk_mice)
     ref,used = _reference_for(cohort, reference, kw)
     centres,count,step = ref.look_up(cohort)
-    reason = _reasons(cohort, ref, centres)
+    reason = _reasons(cohort, ref, centres, reference is None)
     keep = reason==''
     out = pd.DataFrame(dict(specimen_id=cohort.frame.specimen_id[~keep].to_numpy(), reason=reason[~keep]))
     excluded = pd.concat([o for o in (cohort.excluded, out) if len(o)], ignore_index=True) if len(out)+len(cohort.excluded) else out
     scale = np.array([ref.groups[g]['scale'] for g in cohort.technical_group]).reshape(-1, len(TONES))
     bulk = np.array([ref.groups[g]['kind']=='bulk-reference' for g in cohort.technical_group], bool)
     step = np.where(bulk & (step!='none'), np.char.replace(step.astype(str), 'group', 'bulk', 1), step).astype(object)
-    return Matched(cohort.subset(keep), ref, centres[keep], scale[keep], count[keep], step[keep], used[keep], excluded)
+    return Matched(cohort.subset(keep), ref, centres[keep], scale[keep], count[keep], step[keep], used[keep], excluded, _lost(cohort, keep, reason))
 
 # %% ../../nbs/data/50_controls.ipynb #e7cf9b1d
 @patch

@@ -138,7 +138,7 @@ def notes(
     out += [f"Left out, {n:,} mice: {reason}." for reason,n in why.head(5).items()]
     if len(why)>5: out.append(f"Left out, {why.iloc[5:].sum():,} mice, for {len(why)-5} more reasons: see `excluded`.")
     if line_model is None: out.append("Classic preset: phenotype 0 is the cluster that holds most controls; nothing ties it to them.")
-    elif len(line_model.profiles_)==1: out.append("The line model found a single phenotype, normal hearing: no group of lines differs from controls by more than lines differ from each other. The joint stage was skipped.")
+    elif len(line_model.profiles_)==1: out.append("The line model found a single phenotype, normal hearing: too few lines of three or more mice differ from controls to establish another. That does not mean that every mouse hears. The joint stage was skipped.")
     else:
         asked,k = line_model.n_phenotypes,len(line_model.profiles_)
         out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, normal included." if asked else f"The line model chose {k} phenotypes, normal included.")
@@ -228,7 +228,7 @@ def discover(
     placed = line_place(line_model, matched) if line_model else None; tick()
     learn = train(matched, m, t, membership=placed and placed[0], seed=seed, device=device, folder=folder, resume=resume, progress=progress); tick()
     seconds = dict(zip(('controls','line_model','training'), np.diff(clock).round(2).tolist()))
-    info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision, versions=_versions(), seconds=seconds, source=cohort.source)
+    info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision, versions=_versions(), seconds=seconds, source=cohort.source, lost_genes=matched.lost_genes)
     ph = _result(matched, learn, line_model, placed, config, info)
     if len(ph.assignments)+len(ph.excluded)!=len(cohort)+len(cohort.excluded): raise AssertionError("mice were lost between input and tables")
     return ph

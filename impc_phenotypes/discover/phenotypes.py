@@ -65,11 +65,13 @@ def _line_facts(matched):
     first = rows[np.unique(code, return_index=True)[1]] if n else rows
     controls = np.full(n, np.iinfo(int).max)
     np.minimum.at(controls, code, matched.n_controls[rows])
+    reference = np.full(n, np.iinfo(int).max)
+    np.minimum.at(reference, code, matched.n_reference[rows])
     order = np.array(['line','mouse','weak-controls','bulk-reference'], object)
     weakest = np.zeros(n, int)
     np.maximum.at(weakest, code, pd.Categorical(matched.evidence[rows], order).codes.astype(int))
     f = matched.cohort.frame.iloc[first][['gene_symbol','allele_symbol','zygosity','phenotyping_center']].reset_index(drop=True)
-    return f.assign(n_mice=np.bincount(code, minlength=n), n_controls=controls), order[weakest]
+    return f.assign(n_mice=np.bincount(code, minlength=n), n_controls=controls, n_reference=reference), order[weakest]
 
 def line_table(
     matched:Matched, # n mice
@@ -79,11 +81,12 @@ def line_table(
 )->pd.DataFrame: # One row a line of experimental mice, however small
     "Phenotype, probability, mean offsets and evidence of every line."
     facts,evidence = _line_facts(matched)
+    reference = facts.pop('n_reference')
     m = _line_sum(matched, membership)/facts.n_mice.to_numpy()[:,None]
     if line_membership is not None: m = np.where(np.isnan(line_membership), m, line_membership)
     k = m.argmax(1) if len(m) else np.zeros(0, int)
     offsets = pd.DataFrame(line_offsets(matched), columns=OFFSETS)
-    tail = dict(name=np.array(names, object)[k], evidence=evidence, line=matched.line_names)
+    tail = dict(name=np.array(names, object)[k], evidence=evidence, n_reference=reference, line=matched.line_names)
     return pd.concat([facts.assign(phenotype=k, probability=m.max(1) if len(m) else m.sum(1)), offsets.assign(**tail), _members(m)], axis=1)
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #3c4207b0

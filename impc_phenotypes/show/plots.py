@@ -313,6 +313,8 @@ def find_gene(
     genes = ph.mice.gene_symbol[~_is_control(ph)].dropna().unique()
     same = [g for g in genes if g.lower()==str(gene).strip().lower()]
     if same: return same[0]
+    lost = {g.lower():(g,why) for g,why in ph.info.get('lost_genes', {}).items()}.get(str(gene).strip().lower())
+    if lost: raise InputError(f"every mouse of gene '{lost[0]}' was left out: {lost[1]}")
     near = nearest(str(gene), genes)
     raise InputError(f"no knock-out mouse of gene '{gene}' in this cohort" + (f"; did you mean '{near}'?" if near else f"; it has {len(genes):,} genes, see `lines.gene_symbol`"))
 
