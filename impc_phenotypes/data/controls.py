@@ -130,6 +130,8 @@ def look_up(self:ControlReference,
     return centres,count,step
 
 # %% ../../nbs/data/50_controls.ipynb #907d4ab0
+def _seen(cohort): return pd.DataFrame(dict(mice=1, controls=cohort.is_control.astype(int))).groupby(cohort.technical_group).sum()
+
 @dataclass(frozen=True)
 class Matched:
     "A cohort as offsets from matched controls. Arrays have one row a mouse and one column a tone."
@@ -142,6 +144,7 @@ class Matched:
     is_reference:np.ndarray # Mice that define normal, bool, (n,)
     excluded:pd.DataFrame # Mice left out: `specimen_id`, `reason`
     lost_genes:dict = field(default_factory=dict) # Genes all of whose mice were left out → why
+    seen:pd.DataFrame = None # `mice` and `controls` of each technical group, those left out included; None = those placed
 
     def __post_init__(self):
         c,put = self.cohort,lambda k,v: object.__setattr__(self, k, v)
@@ -149,6 +152,7 @@ class Matched:
         put('mask', ~np.isnan(self.offset))
         put('ceiling', c.ceilings-self.center)
         put('censored', self.mask & c.censored)
+        if self.seen is None: put('seen', _seen(c))
         self._codes(c, put)
 
     def _codes(self, c, put):
@@ -197,14 +201,16 @@ def _lost(cohort, keep, reason):
 def match_controls(
     cohort:Cohort, # From `read_records`
     *,
-    reference:ControlReference=None, # A fitted model's; its groups are used as they are
-    ladder:tuple=LADDER, # Any of sex, strain, year, coarse to fine
-    min_controls:int=20, # A group with fewer does not drive the fit
-    weak_controls:int=10, # A group with fewer is left out
-    bulk_mice:int=200, # A group this large may use its own bulk
+    reference:ControlReference=None, # A fitted model's; its groups and settings are used as they are
+    ladder:tuple=None, # Any of sex, strain, year, coarse to fine; None = sex, strain
+    min_controls:int=None, # A group with fewer does not drive the fit; None = 20
+    weak_controls:int=None, # A group with fewer is left out; None = 10
+    bulk_mice:int=None, # A group this large may use its own bulk; None = 200
 )->Matched: # Offsets in dB, with what was used for each mouse
     "Offset of every mouse from its matched controls."
-    kw = dict(ladder=tuple(ladder), min_controls=min_controls, weak_controls=weak_controls, bulk_mice=bulk_mice)
+    kw = dict(ladder=ladder if ladder is None else tuple(ladder), min_controls=min_controls, weak_controls=weak_controls, bulk_mice=bulk_mice)
+    kw = {k:v for k,v in kw.items() if v is not None}
+    if reference is not None and kw: raise ValueError(f"{', '.join(f'`{k}`' for k in kw)} cannot be given with a `reference`, which keeps the settings it was learned with; leave out one of the two")
     ref,used = _reference_for(cohort, reference, kw)
     centres,count,step = ref.look_up(cohort)
     reason = _reasons(cohort, ref, centres, reference is None)
@@ -214,15 +220,17 @@ def match_controls(
     scale = np.array([ref.groups[g]['scale'] for g in cohort.technical_group]).reshape(-1, len(TONES))
     bulk = np.array([ref.groups[g]['kind']=='bulk-reference' for g in cohort.technical_group], bool)
     step = np.where(bulk & (step!='none'), np.char.replace(step.astype(str), 'group', 'bulk', 1), step).astype(object)
-    return Matched(cohort.subset(keep), ref, centres[keep], scale[keep], count[keep], step[keep], used[keep], excluded, _lost(cohort, keep, reason))
+    return Matched(cohort.subset(keep), ref, centres[keep], scale[keep], count[keep], step[keep], used[keep], excluded, _lost(cohort, keep, reason), _seen(cohort))
 
 # %% ../../nbs/data/50_controls.ipynb #e7cf9b1d
 @patch
 def table(self:Matched)->pd.DataFrame: # One row a technical group
-    "Technical groups: kind, mice, controls, and mice placed."
-    d = pd.DataFrame([dict(technical_group=g, kind=o['kind'], mice=o['n_mice'], controls=o['n_controls']) for g,o in self.reference.groups.items()])
+    "Technical groups of this cohort: kind, mice, controls, and mice placed."
+    d = pd.DataFrame([dict(technical_group=g, kind=o['kind']) for g,o in self.reference.groups.items()], columns=['technical_group','kind'])
     placed = pd.Series(self.cohort.technical_group).value_counts()
-    return d.assign(placed=d.technical_group.map(placed).fillna(0).astype(int)).sort_values('mice', ascending=False, ignore_index=True)
+    n = dict(mice=self.seen.mice, controls=self.seen.controls, placed=placed)
+    d = d.assign(**{k:d.technical_group.map(v).fillna(0).astype(int) for k,v in n.items()})
+    return d[d.mice>0].sort_values('mice', ascending=False, ignore_index=True)
 
 @patch
 def _repr_html_(self:Matched):
