@@ -6,14 +6,15 @@
 __all__ = ['AUTO_PHENOTYPES', 'STAGES', 'ContrastiveVAEDEC']
 
 # %% ../../nbs/models/50_contrastive_vae_dec.ipynb #ea8ddf13
-import numpy as np, torch
+import torch
 import torch.nn.functional as F
 from collections.abc import Mapping
 from fastcore.basics import patch
 from sklearn.cluster import KMeans
 from torch import nn, Tensor
+from ..data.loaders import driving_rows
 from ..data.schema import METADATA
-from .config import ModelConfig, model_config, preset_model
+from .config import ModelConfig, model_config
 from .decoder import Decoder
 from .encoder import Encoder
 from .latent import reparametrise
@@ -94,19 +95,20 @@ def set_k(self:ContrastiveVAEDEC,
 
 @patch
 def initialize_clusters(self:ContrastiveVAEDEC,
-    dls, # DataLoaders of `audiogram_dls`: `dls.tensors.batch(idx)` is the whole cohort
+    dls, # From `audiogram_dls`; its training and held-out mice place the centres
     *,
     method:str|None=None, # `line_mixture` or `kmeans`; None = `clustering.init`
-    memberships=None, # Shape (n, k), from the line model; needed by `line_mixture`
+    memberships=None, # Of the whole cohort, shape (n, k), from the line model; needed by `line_mixture`
     seed:int=0, # Seed of k-means
 )->ContrastiveVAEDEC: # `self`, `clusters_initialized` true
     "Place the centres in the latent space."
     c = self.config.clustering
     method = method or ('kmeans' if memberships is None else c.init)
-    z = self.encode(dls.tensors.batch(slice(None)))
+    rows = torch.as_tensor(driving_rows(dls), device=dls.tensors.device)
+    z = self.encode(dls.tensors.batch(rows))
     if method=='line_mixture':
         if memberships is None: raise ValueError("`line_mixture` needs `memberships` of shape (n, k); use method='kmeans' without them")
-        centres = weighted_centres(z, memberships)
+        centres = weighted_centres(z, torch.as_tensor(memberships)[rows.cpu()])
     elif method=='kmeans':
         k = c.n_phenotypes or AUTO_PHENOTYPES
         centres = KMeans(k, n_init=4, max_iter=c.kmeans_iter, random_state=seed).fit(z.double().cpu().numpy()).cluster_centers_

@@ -64,7 +64,7 @@ class EarlyStoppingConfig:
 class GuardConfig:
     "What counts as collapse; the last three are judged in the joint stage."
     min_active_units:int = 2 # Latent dimensions in use, ≥ 0
-    min_effective:float = 1.02 # Effective number of phenotypes, from 1 (all mice in one) to K
+    min_effective:float = 1.005 # Effective number of phenotypes by largest membership, from 1 (all mice in one) to K
     min_certainty:float = .05 # Mean largest membership on a scale from 0 (every membership 1/K) to 1
     min_share:float = 1e-5 # Mean membership of the smallest phenotype, in [0, 1)
     grace:int = 10 # Epochs of a stage that are not judged, ≥ 0

@@ -9,7 +9,6 @@ __all__ = ['ADVICE', 'copy_weights', 'Keeper', 'NonFinite', 'symptoms', 'Collaps
 import math, warnings
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from fastcore.basics import patch
 from ..data.errors import RunError
 from .config import EarlyStoppingConfig, GuardConfig
 
@@ -50,7 +49,7 @@ class NonFinite(Keeper):
 # %% ../../nbs/training/20_guards.ipynb #68a2b2f4
 ADVICE = dict(
     active_units="the latent space is hardly used: raise stages.kl_warmup, set latent.free_bits to .1 or lower latent.beta",
-    n_effective="nearly all mice share one phenotype: lower loss_weights.clustering, set clustering.class_balanced to true, or ask for fewer phenotypes",
+    n_used="nearly all mice share one phenotype: lower loss_weights.clustering, set clustering.class_balanced to true, or ask for fewer phenotypes",
     certainty="memberships are flat: lower loss_weights.clustering, set clustering.temper to 0, or ask for fewer phenotypes",
     smallest_share="a phenotype has no mice: lower clustering.n_phenotypes, or set loss_weights.balance above 0")
 
@@ -61,7 +60,7 @@ def symptoms(
 )->dict: # Symptom → value; empty when healthy
     "What is wrong with this epoch."
     low = dict(active_units=config.min_active_units)
-    if row['stage']=='joint' and k>1: low |= dict(n_effective=config.min_effective, certainty=config.min_certainty, smallest_share=config.min_share)
+    if row['stage']=='joint' and k>1: low |= dict(n_used=config.min_effective, certainty=config.min_certainty, smallest_share=config.min_share)
     scale = dict(certainty=lambda c: (c-1/k)/(1-1/k))
     found = {n:scale.get(n, float)(row[n]) for n in low if n in row}
     return {n:v for n,v in found.items() if not v>=low[n]}

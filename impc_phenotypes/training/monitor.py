@@ -38,11 +38,13 @@ def gene_purity(
 def clustering_state(
     q:torch.Tensor, # Memberships, shape (n, k)
     gene:torch.Tensor, # Gene codes, −1 = none, shape (n,)
-)->dict: # `n_effective`, `certainty`, `smallest_share`, `gene_purity`
+)->dict: # `n_effective`, `n_used`, `certainty`, `smallest_share`, `gene_purity`
     "What memberships look like from outside."
-    use = q.mean(0)
-    return dict(n_effective=torch.special.entr(use).sum().exp().item(), certainty=q.max(1).values.mean().item(),
-                smallest_share=use.min().item(), gene_purity=gene_purity(q.argmax(1), gene))
+    effective = lambda use: torch.special.entr(use).sum().exp().item()
+    use,label = q.mean(0),q.argmax(1)
+    used = torch.bincount(label, minlength=q.shape[1])/len(q)
+    return dict(n_effective=effective(use), n_used=effective(used), certainty=q.max(1).values.mean().item(),
+                smallest_share=use.min().item(), gene_purity=gene_purity(label, gene))
 
 # %% ../../nbs/training/15_monitor.ipynb #7d378955
 def watch_rows(

@@ -10,8 +10,7 @@ __all__ = ['stage_seed', 'EpochSeed', 'StageMark', 'KLWarmup', 'LossWarmup', 'co
 import numpy as np, torch
 from fastai.callback.core import Callback
 from fastai.torch_core import to_float
-from fastcore.basics import patch
-from ..data.loaders import AudiogramTensors, views
+from ..data.loaders import AudiogramTensors, driving_rows, views
 from ..losses.clustering import target_dist
 from ..models.config import ContrastiveConfig, LatentConfig
 from ..models.contrastive_vae_dec import STAGES
@@ -77,7 +76,7 @@ def cohort_memberships(
     return mu,torch.cat([model.assign(m) for m in mu.split(chunk)])
 
 class TargetRefresh(Callback):
-    "Recompute the clustering target of the whole cohort at an interval, unless it is fixed."
+    "Recompute the clustering target at an interval, unless it is fixed; only mice that may drive a fit have one."
     order = -15
     def __init__(self,
         temper:float=0., # Exponent of cluster size: 1 = DEC, 0 = no division
@@ -85,10 +84,16 @@ class TargetRefresh(Callback):
     ):
         self.temper,self.every,self.fixed = temper,every,False
 
+    def spread(self, p, rows): return p.new_zeros(len(self.dls.tensors), p.shape[1]).index_copy(0, rows, p)
+    def before_fit(self):
+        self.rows_fit = torch.as_tensor(driving_rows(self.dls), device=self.dls.tensors.device)
+        if self.fixed: self.loss_func.target = self.spread(self.loss_func.target[self.rows_fit], self.rows_fit)
+
     def before_epoch(self):
         if self.stage!='joint' or self.fixed: return
         if self.epoch%self.every and self.loss_func.target is not None: return
-        self.loss_func.target = target_dist(cohort_memberships(self.model, self.dls.tensors)[1], self.temper)
+        q = cohort_memberships(self.model, self.dls.tensors, self.rows_fit)[1]
+        self.loss_func.target = self.spread(target_dist(q, self.temper), self.rows_fit)
 
 # %% ../../nbs/training/10_stages.ipynb #68298346
 class ViewCallback(Callback):
