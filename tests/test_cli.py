@@ -89,7 +89,7 @@ def test_a_missing_file_is_named(work, export): refused(impc('train', 'claen.csv
 
 @pytest.mark.parametrize('args,words', [
     (['model.latent.dmi=4'], ['model.latent.dmi', 'did you mean `model.latent.dim`']), (['training.pretrain_epoch=4'], ['training.stages.pretrain_epochs']),
-    (['latent.dim=wide'], ['`model.latent.dim`', 'whole number', 'wide']), (['latent.dim=-1'], ['latent.dim', '-1']), (['latent=3'], ['section']), (['hidden=[3]'], ['model.encoder.hidden', 'model.decoder.hidden']),
+    (['optimiser.learning_rate=1'], ['did you mean `training.optimiser.lr`']), (['training.seed=1'], ['did you mean `seed`']), (['latent.dim=wide'], ['`model.latent.dim`', 'whole number', 'wide']), (['latent.dim=-1'], ['latent.dim', '-1']), (['latent=3'], ['section']), (['hidden=[3]'], ['model.encoder.hidden', 'model.decoder.hidden']),
     (['optimiser.lr=.nan'], ['training.optimiser.lr', 'number']), (['more.csv'], ['key=value']), (['--preset', 'modern'], ['modern', 'anchored']), (['--n-phenotypes', 'many'], ['many', 'auto']), (['--n-phenotypes', '1'], ['at least 2']),
     (['--seed', '-1'], ['seed']), (['--device', 'abacus'], ['abacus']), (['--experiment-name', '../up'], ['../up']), (['--config', 'none.yaml'], ['none.yaml']), (['--columns', 'none.yaml'], ['none.yaml']), (['--resume', 'nothing', '--seed', '1'], ['--seed']), (['--nonsense'], ['--nonsense'])])
 def test_bad_settings_are_named(args, words, work, export):
@@ -190,11 +190,49 @@ def test_predict_never_replaces_data_or_results(run, work, dirty):
     refused(impc('predict', run, 'dirty.csv', '--out', 'table.xlsx', cwd=work), '.csv')
     assert tree(run)==before
 
+def test_predict_replaces_files_only_when_told_to(run, work, dirty):
+    predict = lambda out, *more: impc('predict', run, 'dirty.csv', '--on-bad-rows', 'drop', '--out', out, *more, cwd=work)
+    for kept in ('mine.csv', 'fresh_excluded.csv'):
+        (work/kept).write_text('mine')
+        out = kept.replace('_excluded', '')
+        refused(predict(out), kept, '--force')
+        assert (work/kept).read_text()=='mine'
+    assert not (work/'fresh.csv').exists()
+    done = predict('fresh.csv', '--force')
+    assert done.returncode==0 and (work/'fresh_excluded.csv').read_text()!='mine'
+    done = predict('new/folder/p.csv')
+    assert done.returncode==0 and done.stdout.strip()==str(work/'new'/'folder'/'p.csv') and f"the folder {work/'new'/'folder'} is new" in done.stderr
+
+def test_simulated_phenotypes_are_not_given_to_real_mice_silently(run, work, export):
+    export.drop(columns=[c for c in export if c.startswith('true_')]).to_csv(work/'as_real.csv', index=False)
+    warned = 'TRAINED ON SIMULATED MICE'
+    for data,loud in (('as_real.csv', True), ('clean.csv', False)):
+        done = impc('predict', run, data, '--out', f'sim_{data}', cwd=work)
+        assert done.returncode==0 and (warned in done.stderr)==loud, done.stderr
+    done = impc('train', 'as_real.csv', '--model', run, '--experiment-name', 'as-real', cwd=work)
+    assert done.returncode==0 and warned in done.stderr
+    assert warned in impc('predict', 'as-real', 'as_real.csv', '--out', 'sim_again.csv', cwd=work).stderr
+
+@pytest.mark.parametrize('name,choose', [('no_controls', lambda t: t[t.biological_sample_group!='control'][:40]), ('one_mouse', lambda t: t[:1]),
+    ('few', lambda t: pd.concat([t[t.biological_sample_group=='control'][:3], t[t.biological_sample_group!='control'][:5]]))])
+def test_too_small_a_table_leaves_no_run(name, choose, work, export):
+    choose(export).to_csv(work/f'{name}.csv', index=False)
+    done = impc('train', f'{name}.csv', '--experiment-name', name, *FAST, cwd=work)
+    refused(done, f'{name}.csv', 'control')
+    assert not (work/'experiments'/name).exists()
+    for raw in ('RuntimeWarning', 'All-NaN', 'Degrees of freedom'): assert raw not in done.stderr
+
+def test_a_failed_download_says_why_in_a_line(work):
+    done = impc('download', '--base-url', 'http://127.0.0.1:9/solr', '--retries', 0, '--out', 'never.parquet', cwd=work)
+    refused(done, 'http://127.0.0.1:9/solr/experiment/select', 'refused', code=1)
+    assert 'parameter_stable_id' not in done.stderr and max(map(len, done.stderr.splitlines()))<250
+
 def test_runs_are_listed_and_shown(run, work):
     done = impc('runs', cwd=work)
     assert done.returncode==0 and run.name in done.stdout and 'done' in done.stdout
     assert '"status": "done"' in impc('runs', 'show', 'latest', cwd=work).stdout
-    refused(impc('runs', 'show', 'shraed', cwd=work), 'shared')
+    refused(impc('runs', 'show', 'shraed', cwd=work), 'did you mean `shared`', run.name)
+    refused(impc('predict', 'nope', 'clean.csv', '--out', 'never.csv', cwd=work), 'no run `nope`', f'shared/{run.name}')
 
 def test_a_new_run_leaves_others_alone(run, work, export):
     before = tree(run)
@@ -265,7 +303,7 @@ def small_files(n): return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (n,
 def test_a_full_disk_leaves_earlier_files(run, work, dirty):
     (work/'kept.csv').write_text('mine')
     before = tree(run)
-    refused(impc('predict', run, 'dirty.csv', '--on-bad-rows', 'drop', '--out', 'kept.csv', cwd=work, preexec_fn=small_files(20_000)), 'kept', code=1)
+    refused(impc('predict', run, 'dirty.csv', '--on-bad-rows', 'drop', '--out', 'kept.csv', '--force', cwd=work, preexec_fn=small_files(20_000)), 'kept', code=1)
     assert (work/'kept.csv').read_text()=='mine' and tree(run)==before and not list(work.glob('.*part'))
     done = impc('train', 'dirty.csv', '--on-bad-rows', 'drop', '--experiment-name', 'full', *FAST, cwd=work, preexec_fn=small_files(20_000))
     refused(done, 'last.pt', '--resume', code=1)
@@ -281,6 +319,14 @@ def test_a_spoilt_model_is_refused(file, spoil, run, work):
     finally: shutil.rmtree(copy)
     assert not (work/'never.csv').exists()
 
+def test_baselines_get_two_phenotypes_where_the_model_finds_one(work, export):
+    done = impc('train', 'clean.csv', '--experiment-name', 'one', 'pretrain_epochs=2', 'joint_epochs=2', 'line_model.min_lines=1000', cwd=work)
+    assert done.returncode==0, done.stderr
+    run = Path(done.stdout.splitlines()[-1])
+    assert impc('evaluate', run, cwd=work).returncode==0
+    found = {m['method']:m['phenotypes'] for m in json.loads((run/'metrics.json').read_text())['methods']}
+    assert found['anchored model']==1 and found['k-means']==2
+
 def test_a_foreign_folder_is_refused(work, export):
     (work/'foreign').mkdir()
     (work/'foreign'/'model.pkl').write_bytes(b'\x80\x04.')
@@ -292,7 +338,11 @@ def test_the_demonstration(work):
     done = impc('demo', '--n', 800, cwd=work)
     assert done.returncode==0, done.stderr
     run = Path(done.stdout.splitlines()[-1])
-    assert 'balanced_ari' in done.stdout and (run/'report.html').is_file() and (run/'figures'/'profiles.png').is_file() and (run/'cohort.csv').is_file()
+    assert all(w in done.stdout for w in ('balanced_ari', 'planted', 'called', 'share')) and ('Missed: ' in done.stdout or 'No planted' in done.stdout), done.stdout
+    planted = pd.read_csv(run/'cohort.csv').merge(pd.read_csv(run/'assignments.csv'), on='specimen_id').true_name.unique()
+    assert len(planted)>3 and all(p in done.stdout for p in planted)
+    assert max(len(l) for l in done.stderr.splitlines() if l.startswith(('note: ', '      ')))<=110 and 'no adequate controls' in ' '.join(done.stderr.split())
+    assert (run/'report.html').is_file() and (run/'figures'/'profiles.png').is_file() and (run/'cohort.csv').is_file()
 
 def test_real_records(data_dir, tmp_path):
     done = impc('train', data_dir/'abr_records.csv', '--experiment-name', 'real', '--seed', 42, 'pretrain_epochs=3', 'joint_epochs=3', cwd=tmp_path)

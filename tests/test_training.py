@@ -1,5 +1,5 @@
 "Training: it repeats, it resumes, it stops when it should, and it holds on to nothing."
-import os, signal, subprocess, sys
+import gc, os, signal, subprocess, sys
 from pathlib import Path
 import numpy as np, pandas as pd, psutil, pytest, torch
 from fastai.callback.core import Callback
@@ -159,16 +159,24 @@ class Hoard(Callback):
     def before_fit(self): self.kept = []
     def after_loss(self): self.kept.append(self.model(self.x)['recon'].mean())
 
-def growth(learn, epochs=16):
-    "MB of resident memory gained between epoch 5 and the last."
+def live():
+    "Tensors that Python can still reach, and those of them that hold a graph."
+    gc.collect()
+    found = [o for o in gc.get_objects() if issubclass(type(o), torch.Tensor)]
+    return len(found), sum(o.grad_fn is not None for o in found)
+
+def growth(learn, epochs=10):
+    "Live tensors, those with a graph, and MB of resident memory, gained between epoch 5 and the last."
     seen = []
     class Weigh(Callback):
         order = 99
-        def after_epoch(self): seen.append(psutil.Process().memory_info().rss/1e6)
+        def after_epoch(self): seen.append((*live(), psutil.Process().memory_info().rss/1e6))
     learn.add_cb(Weigh()).fit_curriculum(0, epochs, init=truth)
-    return seen[-1]-seen[5]
+    return [b-a for a,b in zip(seen[5], seen[-1])]
 
 def test_memory_stays_flat_and_a_hoarder_would_be_noticed():
     def lax(mc, tc): tc.guard.grace_steps = 10**6
-    assert growth(learner(n=3000, change=lax))<10
-    assert growth(learner(n=3000, change=lax).add_cb(Hoard()))>20
+    tensors,graphs,mb = growth(learner(change=lax))
+    assert tensors<=5 and graphs==0 and mb<10
+    tensors,graphs,_ = growth(learner(change=lax).add_cb(Hoard()))
+    assert tensors>=20 and graphs>=20

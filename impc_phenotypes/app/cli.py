@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'DataFile', 'app', 'runs_app', 'config_app', 'say', 'show_table',
-           'show_metrics', 'Preset', 'BadRows', 'simulate', 'download', 'train', 'evaluate', 'visualize', 'report',
-           'predict', 'list_', 'show', 'print_', 'check', 'demo', 'main']
+           'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate', 'download', 'train', 'evaluate', 'visualize',
+           'report', 'predict', 'list_', 'show', 'print_', 'check', 'demo', 'main']
 
-# %% ../../nbs/app/30_cli.ipynb #2d7d0070
-import os, sys, warnings
+# %% ../../nbs/app/30_cli.ipynb #14436e39
+import os, shutil, sys, textwrap, warnings
+from collections import Counter
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
 
-# %% ../../nbs/app/30_cli.ipynb #95de5b98
+# %% ../../nbs/app/30_cli.ipynb #a92d31d5
 def say(
     *lines, # Text
 ):
@@ -44,6 +46,18 @@ def show_metrics(
     "Methods side by side, one metric a row."
     wide = table.astype(dict(phenotypes=int)).astype(object).set_index('method').T
     show_table(wide.rename_axis('metric').reset_index(), title)
+
+def say_notes(
+    notes, # Sentences
+    groups=(), # Technical groups, whose long names are cut to what tells them apart
+):
+    "Notes, wrapped, on standard error."
+    centres = Counter(g.split(' | ')[0] for g in set(groups))
+    for n in notes:
+        for g in sorted(set(groups), key=len, reverse=True):
+            centre, *_, maker, model = [*g.split(' | '), '', '', ''][:4]
+            n = n.replace(g, centre if centres[centre]==1 else textwrap.shorten(f'{centre} {maker} {model}', 60, placeholder=' …'))
+        say(textwrap.fill(f'note: {n}', min(shutil.get_terminal_size((110, 24)).columns, 110), subsequent_indent='      ', break_long_words=False, break_on_hyphens=False))
 
 def _progress(): return sys.stderr.isatty() and not os.environ.get('CI')
 
@@ -127,21 +141,32 @@ def _run(run, output_dir=None):
     from impc_phenotypes.app.runs import find_run
     return find_run(run, output_dir or 'experiments')
 
-# %% ../../nbs/app/30_cli.ipynb #d61f54a2
+# %% ../../nbs/app/30_cli.ipynb #c7ef4d2d
 def _tell_data(cohort):
     frame = cohort.frame.biological_sample_group
-    say(f"{len(cohort):,} mice, {int((frame=='control').sum()):,} of them controls", *[f'note: {n}' for n in cohort.notes])
+    say(f"{len(cohort):,} mice, {int((frame=='control').sum()):,} of them controls")
+    say_notes(cohort.notes, cohort.technical_group)
 
 def _tell_excluded(excluded, where):
     if not len(excluded): return
     say(f'{len(excluded):,} rows left out, see {where}:', *[f'  {n:,} × {r}' for r,n in excluded.reason.str.replace(r'^row \d+: ', '', regex=True).value_counts().head(5).items()])
 
+@contextmanager
+def _about(path): # wrong input is named with its file
+    from impc_phenotypes.data.errors import InputError
+    try: yield
+    except InputError as e: raise e if Path(path).name in str(e) else InputError(f'{path}: {e}') from None
+
 def _fit(run, cohort, config=None, resume=False):
     from impc_phenotypes.app import jobs
     from impc_phenotypes.app.runs import Stopped
-    from impc_phenotypes.data.errors import RunError
+    from impc_phenotypes.data.errors import InputError, RunError
     say(f'{run.path}')
-    try: ph = jobs.train_run(run, cohort, config=config, resume=resume, progress=_progress())
+    try:
+        with _about(run.metadata['data']['path']): ph = jobs.train_run(run, cohort, config=config, resume=resume, progress=_progress())
+    except InputError:
+        if not resume and run.discard(): say('nothing was found and the run folder is removed')
+        raise
     except Stopped as e:
         say(f'stopped by {e}; go on with: impc-phenotypes train --resume {run.path}')
         raise typer.Exit(1)
@@ -149,9 +174,11 @@ def _fit(run, cohort, config=None, resume=False):
         say(f'checkpoints are kept; once the cause is removed, go on with: impc-phenotypes train --resume {run.path}')
         raise
     _tell_result(run, ph, cohort)
+    return ph
 
 def _tell_result(run, ph, cohort):
-    say(*[f'note: {n}' for n in ph.info.get('notes', []) if n not in cohort.notes], f'{len(ph.excluded):,} rows left out, see {run/"excluded.csv"}')
+    say_notes([n for n in ph.info.get('notes', []) if n not in cohort.notes], cohort.technical_group)
+    say(f'{len(ph.excluded):,} rows left out, see {run/"excluded.csv"}')
     show_table(ph.summary[['phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','mean_offset']], f'{len(ph.names)} phenotypes of {len(ph):,} mice', digits=2, err=True)
 
 # %% ../../nbs/app/30_cli.ipynb #c6c3fe31
@@ -182,7 +209,7 @@ def _begin(cfg, data, name, columns, on_bad_rows):
     pick_device(cfg.device)
     return create_run(cfg, name=name or 'run', root=cfg.training.paths.experiments, data=record), cohort, None
 
-# %% ../../nbs/app/30_cli.ipynb #c83c739a
+# %% ../../nbs/app/30_cli.ipynb #d6072064
 def _model(run, output_dir):
     return Path(run) if (Path(run)/'model.json').is_file() else _run(run, output_dir).model
 
@@ -190,7 +217,7 @@ def _adapt(model, data, name, columns, on_bad_rows, output_dir):
     model = _model(model, output_dir)
     cohort, record = _read(data, columns, on_bad_rows)
     from impc_phenotypes.app.jobs import adapt_run
-    run, ph = adapt_run(model, cohort, record, name=name or 'adapted', root=output_dir or 'experiments')
+    with _about(data): run, ph = adapt_run(model, cohort, record, name=name or 'adapted', root=output_dir or 'experiments')
     _tell_result(run, ph, cohort)
     return run.path
 
@@ -275,21 +302,26 @@ def report(run:Run='latest', output_dir:Root=None):
     from impc_phenotypes.app.jobs import report_run
     print(report_run(run))
 
-# %% ../../nbs/app/30_cli.ipynb #e97c4053
-def _prediction_file(out, data, run):
+# %% ../../nbs/app/30_cli.ipynb #8080e247
+def _prediction_file(out, data, force=False):
     from impc_phenotypes.data.errors import InputError
     if not out.name.endswith(('.csv','.csv.gz','.parquet')): raise InputError(f"{out}: tables are written as .csv, .csv.gz or .parquet")
     if out.is_dir(): raise InputError(f"{out}: is a folder; name a file")
     if out.absolute()==data.absolute(): raise InputError(f"{out}: is the data itself; choose another file")
     if any((p/'metadata.json').is_file() and (p/'config.yaml').is_file() for p in out.absolute().parents) and out.exists(): raise InputError(f"{out}: belongs to a run; choose another file")
     stem = out.name.split('.')[0]
-    return out.with_name(f'{stem}_excluded{out.name[len(stem):]}')
+    rest = out.with_name(f'{stem}_excluded{out.name[len(stem):]}')
+    for f in (out, rest):
+        if f.exists() and not force: raise InputError(f"{f}: exists; choose another name or add --force")
+    if not out.absolute().parent.is_dir(): say(f'the folder {out.absolute().parent} is new')
+    return rest
 
 @app.command()
 def predict(
     run:Run,
     data:Annotated[Path, typer.Argument(help='IMPC export of new mice', show_default=False)],
     out:Annotated[Path, Opt('CSV or Parquet file to write')],
+    force:Annotated[bool, Opt('Replace existing files', '--force')]=False,
     columns:Columns=None,
     on_bad_rows:Annotated[BadRows, Opt('What to do with rows that hold an impossible value', show_default=True)]=BadRows.error,
     output_dir:Root=None,
@@ -297,15 +329,15 @@ def predict(
     "Place new mice in the phenotypes of a run."
     from impc_phenotypes.app.runs import open_data
     model = _model(run, output_dir)
-    rest = _prediction_file(out, data, model)
+    rest = _prediction_file(out, data, force)
     cohort, _ = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value)
     from impc_phenotypes.app.jobs import predict_file
-    placed = predict_file(model, cohort, out, rest)
+    with _about(data): placed = predict_file(model, cohort, out, rest)
     _tell_excluded(placed.excluded, rest)
-    say(f'{len(placed):,} mice placed, {len(placed.excluded):,} left out ({rest.name})')
+    say(f'{len(placed):,} mice placed, {len(placed.excluded):,} left out ({rest.absolute()})')
     print(out.absolute())
 
-# %% ../../nbs/app/30_cli.ipynb #479f852e
+# %% ../../nbs/app/30_cli.ipynb #ab1711e3
 runs_app = typer.Typer(help='List runs, or show one.')
 app.add_typer(runs_app, name='runs')
 
@@ -328,7 +360,7 @@ def show(run:Run, output_dir:Root=None):
     print(json.dumps({'path':str(run.path), **run.metadata, 'status':run.status}, indent=1, ensure_ascii=False))
     for f in sorted(p for p in run.path.rglob('*') if p.is_file() and not p.name.startswith('.')): print(f'{f.stat().st_size:>12,}  {f.relative_to(run.path)}')
 
-# %% ../../nbs/app/30_cli.ipynb #32a99117
+# %% ../../nbs/app/30_cli.ipynb #c6e95560
 config_app = typer.Typer(help='Print the merged configuration, or check a file.')
 app.add_typer(config_app, name='config')
 
@@ -354,7 +386,7 @@ def check(file:Annotated[Path, typer.Argument(help='A training, model or complet
     n = check_file(file)
     say(f'{file}: {n} settings, all valid')
 
-# %% ../../nbs/app/30_cli.ipynb #8236d7eb
+# %% ../../nbs/app/30_cli.ipynb #54fb1ec1
 @app.command()
 def demo(
     n:Annotated[int, Opt('Mice', '--n', min=200, show_default=True)]=4000,
@@ -362,18 +394,21 @@ def demo(
     output_dir:Root=None,
 ):
     "Simulate a cohort, find its phenotypes, and show how well that went: about a minute."
-    from impc_phenotypes.app.jobs import DEMO, demo_run, evaluate_run, report_run, visualize_run
+    from impc_phenotypes.app.jobs import DEMO, demo_run, evaluate_run, missed, planted_and_found, report_run, visualize_run
     run, cohort = demo_run(_config(seed=seed, output_dir=output_dir, overrides=DEMO), n)
     _tell_data(cohort)
-    _fit(run, cohort)
+    ph = _fit(run, cohort)
     table, _ = evaluate_run(run, cohort)
     visualize_run(run)
     page = report_run(run)
     show_metrics(table, 'The simulation knows the truth: how well each method found it')
+    known = planted_and_found(ph, cohort)
+    show_table(known, 'Planted, and what most of those mice were called', digits=2)
+    print(missed(known, ph.names[0]))
     say(f'pictures: {run/"figures"}', f'report:   {page}')
     print(run.path)
 
-# %% ../../nbs/app/30_cli.ipynb #1d21e0ee
+# %% ../../nbs/app/30_cli.ipynb #c94d23a1
 def _explain(error): # message and exit code
     from impc_phenotypes.data.errors import InputError, RunError
     if isinstance(error, InputError): return str(error), 2
@@ -388,6 +423,7 @@ def main(
     "The command `impc-phenotypes`."
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = '--debug' in argv
+    for m in ('All-NaN', 'Degrees of freedom', 'Mean of empty slice'): warnings.filterwarnings('ignore', m, RuntimeWarning)
     warnings.showwarning = lambda message, *_, **__: say(f'warning: {message}')
     try: app(['--debug']*debug + [a for a in argv if a!='--debug'], prog_name='impc-phenotypes')
     except Exception as e:

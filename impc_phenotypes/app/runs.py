@@ -170,7 +170,7 @@ def status(self:RunFolder)->str:
         with self.lock(): return 'killed'
     except (InputError, OSError): return said
 
-# %% ../../nbs/app/20_runs.ipynb #b6e13063
+# %% ../../nbs/app/20_runs.ipynb #6626f03d
 class Stopped(BaseException):
     "The run was asked to stop: Ctrl-C or SIGTERM."
 
@@ -199,7 +199,16 @@ def working(self:RunFolder):
             raise
         said('done', finished=datetime.now().isoformat(timespec='seconds'))
 
-# %% ../../nbs/app/20_runs.ipynb #540b1d68
+@patch
+def discard(self:RunFolder)->bool: # Was it removed?
+    "Remove a run that came to nothing; one with results or checkpoints stays."
+    if self.metadata.get('result') or any(p for p in self.path.rglob('*') if p.is_file() and p.name not in ('.lock','config.yaml','metadata.json')): return False
+    shutil.rmtree(self.path)
+    for p in (self.path.parent, self.path.parent.parent):
+        with contextlib.suppress(OSError): p.rmdir()
+    return True
+
+# %% ../../nbs/app/20_runs.ipynb #1185c498
 def _values(config, prefix=''): # pairs of dotted key and value
     for f in dataclasses.fields(config):
         v = getattr(config, f.name)
@@ -228,7 +237,7 @@ def model(self:RunFolder)->Path:
     if self.status=='done': return self/'model'
     raise InputError(f"{self.name} is {self.status}, not done; go on with `impc-phenotypes train --resume {self.path}`")
 
-# %% ../../nbs/app/20_runs.ipynb #5eeb6224
+# %% ../../nbs/app/20_runs.ipynb #16e6a805
 def _all(root): return sorted((p.parent for p in Path(root).glob('*/*/metadata.json')), key=lambda p: (_created(p), p.name))
 def _created(path):
     try: return RunFolder(path).metadata.get('created', '')
@@ -246,11 +255,15 @@ def find_run(
         found.metadata
         return found
     if Path(run).is_dir(): raise InputError(f"{run}: is no run, `metadata.json` is missing")
-    names = sorted({n for p in runs for n in (p.parent.name, f'{p.parent.name}/{p.name}')})
-    near = nearest(str(run), names)
-    raise InputError(f"no run `{run}` in {Path(root)}/" + (f"; did you mean `{near}`?" if near else '' if names else ', which holds none; `impc-phenotypes train` makes one'))
+    raise InputError(f"no run `{run}` in {Path(root)}/" + _known(run, [f'{p.parent.name}/{p.name}' for p in runs]))
 
-# %% ../../nbs/app/20_runs.ipynb #6047a6f9
+def _known(run, names, show=10): # what there is, newest first
+    if not names: return ', which holds none; `impc-phenotypes train` makes one'
+    near = nearest(str(run), [*(n.split('/')[0] for n in names), *names])
+    listed = '\n'.join(f'  {n}' for n in names[::-1][:show])
+    return (f"; did you mean `{near}`?" if near else '') + f"\nRuns there, newest first:\n{listed}" + (f'\n  … and {len(names)-show:,} more' if len(names)>show else '')
+
+# %% ../../nbs/app/20_runs.ipynb #ca68951e
 def list_runs(
     root='experiments', # Folder of all experiments
 )->pd.DataFrame: # One row per run, oldest first

@@ -441,7 +441,7 @@ def _repeats(
     reason = np.where(clash, 'the specimen stands more than once with different values', 'copy of an identical row')[gone]
     return ~gone, pd.DataFrame(dict(specimen_id=frame.specimen_id.to_numpy(object)[gone], reason=reason))
 
-# %% ../../nbs/data/20_records.ipynb #d37b30ab
+# %% ../../nbs/data/20_records.ipynb #b5b07742
 def read_records(
     source, # Path of a .csv, .csv.gz, .parquet or .h5ad file, a DataFrame, or an AnnData object; one row a mouse
     *,
@@ -463,6 +463,7 @@ def read_records(
     frame = frame[keep].reset_index(drop=True)
     excluded = pd.concat([out, more], ignore_index=True).astype(object)
     if not len(frame): raise InputError(f"{raw.name}: none of the {total:,} rows could be used; the first reason: {excluded.reason.iloc[0]}")
+    if 'true_phenotype' in frame: raw.source.setdefault('simulated', True)
     raw.source.update(rows=total, columns={c:raw.columns[i] for c,i in where.items()})
     raw.source.setdefault('sha256', hashlib.sha256(pd.util.hash_pandas_object(frame[list(where)].astype(str)).to_numpy().tobytes()).hexdigest())
     cohort = Cohort(frame, excluded, tuple(raw.notes), raw.source)
