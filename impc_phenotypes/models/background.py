@@ -27,7 +27,7 @@ def whiteners(
         const[i] = -np.log(np.diagonal(L, axis1=1, axis2=2)).sum(1) - o.sum()/2*np.log(2*np.pi)
     return A,const
 
-# %% ../../nbs/models/60_background.ipynb #4c4899f8
+# %% ../../nbs/models/60_background.ipynb #a7b762c5
 def _patterns(mask):
     "Distinct patterns of measured tones and, for each mouse, which one it has."
     bits,code = np.unique(mask@(1<<np.arange(mask.shape[1])), return_inverse=True)
@@ -45,7 +45,7 @@ def log_components(x, mask, weights, means, covs):
 
 def _moments(x, mask, resp, means, covs):
     "Responsibility-weighted count, sum and scatter about the old mean, missing tones filled by their conditional expectation."
-    (n,c),d = resp.shape,x.shape[1]
+    c,d = resp.shape[1],x.shape[1]
     s1,s2 = np.zeros((c,d)),np.zeros((c,d,d))
     pat,code = _patterns(mask)
     for p,o in enumerate(pat):
@@ -89,7 +89,7 @@ def fit_mixture(
         if best-old < 1e-4: break
     return weights,means,covs,best
 
-# %% ../../nbs/models/60_background.ipynb #36ec4285
+# %% ../../nbs/models/60_background.ipynb #4e1b1808
 class ControlBackground:
     "Gaussian mixture of control residuals, pooled, then adapted to each technical group."
     def __init__(self,
@@ -109,14 +109,16 @@ def fit(self:ControlBackground,
     m:Matched, # From `match_controls`
 )->ControlBackground: # `self`, with `groups_`, `weights_`, `means_`, `covs_`, `spread_`
     "Learn the pooled mixture, then adapt it to each group."
-    scale = np.array([_group_scale(m, g) for g in range(len(m.groups))])
-    ref = m.is_reference & m.drives_fit
+    raw = np.array([m.scale[m.group==g][0] for g in range(len(m.groups))])
+    scale,ref = np.where(np.isnan(raw), 1., raw),m.is_reference & m.drives_fit
     if not ref.any(): raise ValueError("no technical group has enough controls (20, or 200 mice) to say what normal is; add controls to the table")
     z = (m.offset/scale[m.group])[ref]
-    self.floor_ = GRID_VARIANCE/np.square(np.median(scale, 0))
+    z = z[np.lexsort(np.nan_to_num(z, nan=-99.).T)]
+    measured = ~np.isnan(raw).all(0)
+    self.floor_ = GRID_VARIANCE/np.square(np.where(measured, np.nanmedian(np.where(measured, raw, 1.), 0), 1.))
     *self.pooled_,self.loglik_ = fit_mixture(z, n_components=min(self.n_components, max(1, ref.sum()//20)), floor=self.floor_, seed=self.seed)
     self.corr_ = _bulk_correlation(z)
-    self.groups_,(w,mu,cov),d = [],self.pooled_,z.shape[1]
+    self.groups_,w,d = [],self.pooled_[0],z.shape[1]
     self.weights_,self.means_,self.covs_,self.spread_ = np.zeros((0,len(w))),np.zeros((0,len(w),d)),np.zeros((0,len(w),d,d)),np.zeros((0,d,d))
     return self.add_groups(m)
 

@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['PRIOR_LINES', 'PRIOR_AFFECTED', 'FEW_LINES', 'SHAPES', 'line_icc', 'Shifter', 'line_sums', 'class_evidence',
-           'LineMixture', 'Lines']
+           'LineMixture', 'Lines', 'Normal']
 
-# %% ../../nbs/models/70_line_mixture.ipynb #c4fdd88a
+# %% ../../nbs/models/70_line_mixture.ipynb #811e2ff2
+from copy import copy
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.special import logsumexp
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 from sklearn.cluster import KMeans
 from ..data.controls import Matched
 from ..data.schema import TONES
 from .config import LineModelConfig
 from .background import ControlBackground, whiteners
 
-# %% ../../nbs/models/70_line_mixture.ipynb #ff633ec5
+# %% ../../nbs/models/70_line_mixture.ipynb #08506b24
 def line_icc(
     offset:np.ndarray, # Residuals of the mice of lines, dB, shape (n, d), NaN where missing
     line:np.ndarray, # Line code of each mouse, shape (n,)
@@ -33,12 +34,11 @@ def line_icc(
         if ok.sum()<30: continue
         m,k = mean[t][ok],n[t][ok]
         half = np.diff(np.quantile(m, [.16,.84])).item()/2
-        inside = z[t].groupby(line).var()[ok]
-        inside = inside[inside<=inside.quantile(.95)].mean()
+        inside = (z[t].groupby(line).var()[ok]*(k-1)/chi2.median(k-1)).median()
         out.append(1 - inside/(half**2 + inside*(1-(1/k).mean())))
     return float(np.clip(np.mean(out), 0., cap)) if out else .15
 
-# %% ../../nbs/models/70_line_mixture.ipynb #95ec2380
+# %% ../../nbs/models/70_line_mixture.ipynb #76696187
 class Shifter:
     "Log density of a set of mice under shifted control backgrounds."
     def __init__(self,
@@ -54,6 +54,14 @@ class Shifter:
         members = np.split(np.argsort(code.ravel(), kind='stable'), np.cumsum(np.bincount(code.ravel()))[:-1])
         self.cells = [self._cell(background, rows, kind, icc) for rows,kind in zip(members, kinds)]
     def __len__(self): return len(self.x)
+
+    def take(self, rows):
+        "Some of the mice, in order."
+        new,place = copy(self),np.full(len(self), -1)
+        place[rows] = np.arange(len(rows))
+        new.x,new.mask,new.room,new.group = self.x[rows],self.mask[rows],self.room[rows],self.group[rows]
+        new.cells = [(place[r][hit], A, const, mu, room, y[:,hit]) for r,A,const,mu,room,y in self.cells if (hit := place[r]>=0).any()]
+        return new
 
     def _cell(self, background, rows, kind, icc):
         g,pat,room = int(kind[0]),kind[1:7].astype(bool),kind[7:]
@@ -147,21 +155,31 @@ def _group_icc(self:LineMixture, m, name):
     own = line_icc(m.offset[rows], m.line[rows], m.scale[rows][0], self.config.line_icc_cap)
     return (lines*own + 50*pooled)/(lines+50) if lines>=30 else pooled
 
-# %% ../../nbs/models/70_line_mixture.ipynb #4c115dc4
+# %% ../../nbs/models/70_line_mixture.ipynb #ac7ae037
 class Lines:
     "Mice sorted so that those of a line are contiguous."
     def __init__(self, m, keep, background, icc):
         rows = np.flatnonzero(keep)
-        self.rows = rows[np.argsort(m.line[rows], kind='stable')]
+        self.rows = rows[np.lexsort((m.group[rows], m.line[rows]))]
         self.code,self.starts = np.unique(m.line[self.rows], return_index=True)
         self.size = np.diff(np.append(self.starts, len(self.rows)))
         self.sh = Shifter(background, m, self.rows, icc)
         self.sd = np.sqrt(np.diagonal(background.spread_, axis1=1, axis2=2))[self.sh.group]
         first = self.sh.group[self.starts]
-        self.icc,self.precision = icc[first],np.linalg.inv(background.spread_[first])
+        self.icc,self.precision = icc[first],self._precision(background, first)
     def __len__(self): return len(self.code)
 
     def repeat(self, v): return np.repeat(v, self.size, 0)
+
+    def _precision(self, background, group):
+        "Inverse spread of the tones a line has, zero elsewhere."
+        seen = np.logical_or.reduceat(self.sh.mask, self.starts, axis=0)
+        kinds,code = np.unique(np.c_[group, seen], axis=0, return_inverse=True)
+        out = np.zeros((len(kinds),6,6))
+        for i,k in enumerate(kinds):
+            o = np.ix_(k[1:]>0, k[1:]>0)
+            out[i][o] = np.linalg.inv(background.spread_[k[0]][o])
+        return out[code.ravel()]
 
     def shift(self,
         residual, # dB, shape (n, k, d)
@@ -177,12 +195,20 @@ class Lines:
         cost = np.einsum('lki,lij,lkj->lk', u, self.precision, u)/safe + (n>0).sum(2)*np.log1p(self.size[:,None]*safe/(1-safe))
         return self.repeat(u),np.where(self.icc[:,None]>1e-3, -.5*cost, 0.)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #d66698c1
-@patch
-def _null(self:LineMixture, L):
-    "Log density of each mouse when its line is normal, and the log prior of the line's shift."
-    u,prior = L.shift(L.sh.x[:,None], np.ones((len(L.rows),1)))
-    return L.sh(np.zeros((1,1,len(TONES))), u)[:,0,0].astype(float),prior[:,0]
+# %% ../../nbs/models/70_line_mixture.ipynb #14e988a6
+class Normal:
+    "What `normal` says of a set of lines: its shift, its densities, and the mice it finds odd."
+    def __init__(self, L, odd=.4):
+        u,prior = L.shift(L.sh.x[:,None], np.ones((len(L.rows),1)))
+        self.prior,self.f0 = prior[:,0],L.sh(np.zeros((1,1,len(TONES))), u)[:,0,0].astype(float)
+        self.odd = np.flatnonzero(self.f0<=np.quantile(self.f0, odd))
+        self.sh,self.u = L.sh.take(self.odd),u[self.odd]
+
+    def evidence(self, L, path, sporadic):
+        "Log evidence of each line; only odd mice can gain from being sporadic."
+        f = self.f0.copy()
+        f[self.odd] = np.logaddexp(f[self.odd], logsumexp(sporadic(self.sh(path, np.repeat(self.u, len(path), 1))), axis=1))
+        return line_sums(f, L.starts)+self.prior
 
 @patch
 def _sporadic(self:LineMixture, log_h, log_e):
@@ -202,8 +228,7 @@ def _evidence(self:LineMixture, L, null, deltas, log_r, log_e, shift=None, sweep
         ev,aff,sev,post = class_evidence(dens[...,1:], f0, L.starts, self.log_v, self.scatter, self.penetrance_, log_r)
         mean = (sev@self.severity_)[...,None]*deltas
         shift = L.shift(L.sh.x[:,None]-np.minimum(mean, L.sh.room[:,None]), np.ones(aff.shape))
-    normal = line_sums(np.logaddexp(null[0], tail), L.starts)+null[1]
-    return np.c_[normal,ev+prior],(aff,sev,post,u),shift
+    return np.c_[null.evidence(L, path, lambda h: self._sporadic(h, log_e)),ev+prior],(aff,sev,post,u),shift
 
 @patch
 def _posterior(self:LineMixture, ev, log_pi):
@@ -309,7 +334,7 @@ def bic(self:LineMixture,
     "Bayesian information criterion over lines."
     return -2*fit['ll'] + len(fit['deltas'])*(len(TONES)+1)*np.log(n_lines)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #44e1cb05
+# %% ../../nbs/models/70_line_mixture.ipynb #c92a3412
 @patch
 def _grown(self:LineMixture, fit, profile):
     "The last solution plus the mean profile of the lines that gained least from it."
@@ -321,7 +346,7 @@ def _grown(self:LineMixture, fit, profile):
 def _choose(self:LineMixture, L, profile, null, wild, n_normal, n_lines):
     "The best fit for the wanted number, or over numbers by BIC. Rows of `selection_` say what was tried."
     ks = [self.n_phenotypes] if self.n_phenotypes else range(2, self.config.max_phenotypes+2)
-    fit = dict(deltas=np.zeros((0,len(TONES))), log_pi=np.zeros(1), log_r=self.log_r_, log_e=np.zeros(0), ll=null[0].sum()+null[1].sum())
+    fit = dict(deltas=np.zeros((0,len(TONES))), log_pi=np.zeros(1), log_r=self.log_r_, log_e=np.zeros(0), ll=null.f0.sum()+null.prior.sum())
     tried,rows = [fit],[dict(n_phenotypes=1, loglik=fit['ll'], bic=-2*fit['ll'], smallest=np.nan)]
     n_starts = self.config.n_starts if self.n_phenotypes else max(2, self.config.n_starts//4)
     for k in ks:
@@ -345,7 +370,7 @@ def _prune(self:LineMixture, L, fit, null, wild, n_normal):
         fit = self._em(L, fit['deltas'][keep], null, wild, n_normal, 12)
     return fit
 
-# %% ../../nbs/models/70_line_mixture.ipynb #90511370
+# %% ../../nbs/models/70_line_mixture.ipynb #b076f620
 @patch
 def fit(self:LineMixture,
     m:Matched, # From `match_controls`
@@ -368,7 +393,7 @@ def _learn(self:LineMixture, m, keep, everyone):
     cand,profile,strong = self._candidates(m, everyone)
     if strong.sum()<self.config.min_lines: return
     L = Lines(m, keep & np.isin(m.line, everyone.code[cand]), self.background_, self.icc_)
-    null,wild,n_normal = self._null(L),self._wild_types(m),len(everyone)-len(L)
+    null,wild,n_normal = Normal(L),self._wild_types(m),len(everyone)-len(L)
     fit = self._choose(L, profile[strong], null, wild, n_normal, len(everyone))
     if len(fit['deltas']): fit = self._em(L, fit, null, wild, n_normal, self.config.max_iter, tol=.05)
     order = np.argsort(-fit['deltas'][:,:5].mean(1), kind='stable')
@@ -404,7 +429,7 @@ def _merge(self:LineMixture, v):
     k = 1+len(self.log_e_)
     return np.c_[v[:,:k], v[:,k:].sum(1)] if self.unplaced_ else v
 
-# %% ../../nbs/models/70_line_mixture.ipynb #263d99d2
+# %% ../../nbs/models/70_line_mixture.ipynb #fe2d15a7
 @patch
 def _alone(self:LineMixture, m, rows):
     "Memberships of mice judged one by one."
@@ -422,22 +447,21 @@ def _alone(self:LineMixture, m, rows):
 def _by_line(self:LineMixture, m, keep):
     "Positions, memberships, line codes and line posteriors of some lines."
     L = Lines(m, keep, self.background_, self.icc_)
-    null = self._null(L)
     deltas,log_pi,log_e = self._classes()
     if not len(deltas): return L.rows,np.ones((len(L.rows),1)),L.code,np.ones((len(L),1))
-    ev,(aff,*_),_ = self._evidence(L, null, deltas, self.log_r_, log_e, sweeps=2)
+    ev,(aff,*_),_ = self._evidence(L, Normal(L), deltas, self.log_r_, log_e, sweeps=2)
     post,_ = self._posterior(ev, log_pi)
     hit = L.repeat(post[:,1:])*aff
     return L.rows,self._merge(np.c_[1-hit.sum(1), hit]),L.code,self._merge(post)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #ad662641
+# %% ../../nbs/models/70_line_mixture.ipynb #9e78387d
 @patch
 def predict(self:LineMixture,
     m:Matched, # Same or new mice; groups not learned are adapted from their own controls
     portion:int=400, # Lines judged at once
 )->tuple: # membership (n, K), rows sum to 1; line posteriors, DataFrame `line`, `membership_0` …
     "Membership of every mouse and posterior of every usable line."
-    self._extend(m)
+    self = self._extended(m)
     K,single = 1+len(self.log_e_)+bool(self.unplaced_),np.flatnonzero(~m.usable_line)
     out,cols,tables = np.zeros((len(m),K)),[f'membership_{k}' for k in range(K)],[]
     for rows in np.array_split(single, max(1, len(single)//4000)):
@@ -452,13 +476,15 @@ def predict(self:LineMixture,
     return out.clip(0,1),lines[['line']+cols]
 
 @patch
-def _extend(self:LineMixture, m):
-    "New groups: background from their own controls, line variance as elsewhere."
-    known = len(self.background_.groups_)
-    self.background_.add_groups(m)
-    if len(self.background_.groups_)>known: self.icc_ = np.r_[self.icc_, np.full(len(self.background_.groups_)-known, np.median(self.icc_))]
+def _extended(self:LineMixture, m):
+    "A copy that knows new groups too: background from their own controls, line variance as elsewhere."
+    new,bg = copy(self),copy(self.background_)
+    bg.groups_ = [*bg.groups_]
+    new.background_ = bg.add_groups(m)
+    new.icc_ = np.r_[self.icc_, np.full(len(bg.groups_)-len(self.icc_), np.median(self.icc_))]
+    return new
 
-# %% ../../nbs/models/70_line_mixture.ipynb #80bd1663
+# %% ../../nbs/models/70_line_mixture.ipynb #f40914b3
 _kept = ('profiles','shares','log_r','log_e','icc','unplaced')
 
 @patch
