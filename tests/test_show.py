@@ -1,6 +1,5 @@
 "Plots, their static twins and the report, on a small colony whose phenotypes are known."
 import re
-from pathlib import Path
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.controls import match_controls

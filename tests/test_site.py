@@ -1,6 +1,5 @@
 "Every entry of the website's menus and every relative link of a notebook leads somewhere."
 import json, re, subprocess, sys
-from pathlib import Path
 import pytest, yaml
 import make_sidebar
 from repo import ROOT, cells, named, notebooks, source

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np, pandas as pd, pyarrow.parquet as pq, pytest
 from impc_phenotypes.data.errors import InputError, RunError
 from impc_phenotypes.data.records import read_records
-from impc_phenotypes.data.schema import IMPC_THRESHOLDS, PARAMETERS, THRESHOLDS
-from impc_phenotypes.data.solr import FIELDS, QUERY, download_cohort, pivot_specimens
+from impc_phenotypes.data.schema import IMPC_THRESHOLDS, PARAMETERS
+from impc_phenotypes.data.solr import QUERY, download_cohort, pivot_specimens
 
 def documents(mice=30, seed=0):
     "Invented measurements in the form of IMPC's `experiment` core; every third mouse has no click."

@@ -7,17 +7,15 @@ __all__ = ['settings', 'fit_lines', 'agreement', 'StageTwo', 'stage_two', 'judge
            'discover']
 
 # %% ../../nbs/discover/20_discover.ipynb #66609602
-import os, platform, time
+import time
 from dataclasses import asdict, replace
-from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.callback.core import Callback
-from .. import __version__
 from ..data.schema import OFFSETS
 from ..data.errors import InputError
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
-from ..data.loaders import audiogram_dls
+from ..data.loaders import audiogram_dls, driving_rows
 from ..models.config import ModelConfig, model_config as _model_config, preset_model
 from ..models.contrastive_vae_dec import AUTO_PHENOTYPES
 from ..models.line_mixture import LineMixture
@@ -26,7 +24,7 @@ from ..training.guards import copy_weights
 from ..training.learner import phenotype_learner
 from ..training.stages import cohort_memberships
 from ..metrics.shapes import name_profiles
-from .phenotypes import Fitted, Phenotypes, _plain, line_place, network_place, profile_table
+from .phenotypes import Fitted, Phenotypes, _plain, _versions, line_place, network_place, profile_table
 
 # %% ../../nbs/discover/20_discover.ipynb #f20e0f4a
 def _changed(base, changes):
@@ -162,7 +160,7 @@ def train(
     l = training.loader
     dls = audiogram_dls(matched, preset_features=config.features.input, batch_size=l.batch_size, valid_pct=l.valid_pct, seed=seed, sampler=l.sampler)
     k = (config.clustering.n_phenotypes or AUTO_PHENOTYPES) if membership is None else 1
-    if len(matched)<k: raise InputError(f"{len(matched)} mice cannot make {k} phenotypes; ask for fewer with n_phenotypes, or give more mice")
+    if len(driving_rows(dls))<k: raise InputError(f"{len(matched)} mice cannot make {k} phenotypes, {len(driving_rows(dls))} of them may drive a fit; ask for fewer with n_phenotypes, or give more mice")
     learn = phenotype_learner(dls, config, training, seed=seed, device=device, folder=folder, progress=progress).add_cb(StageTwo())
     single = membership is not None and membership.shape[1]==1
     joint = 0 if single else training.stages.joint_epochs
@@ -186,8 +184,6 @@ def _names(matched, membership, line_model):
 def _line_info(m):
     if m is None: return None
     return dict(selection=m.selection_.to_dict('records'), profiles_dB=m.profiles_, shares=m.shares_, icc=dict(zip(m.background_.groups_, m.icc_)))
-
-def _versions(): return dict(impc_phenotypes=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, pandas=pd.__version__)
 
 # %% ../../nbs/discover/20_discover.ipynb #b83a86e4
 def _result(matched, learn, line_model, placed, config, info):

@@ -8,9 +8,9 @@ __all__ = ['KIND', 'FORMAT', 'TABLES', 'FILES', 'FOREIGN', 'assignment_table', '
            'Prediction', 'staged']
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #89ef873f
-import hashlib, json, os, platform, shutil, uuid
+import hashlib, json, platform, shutil, uuid
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -314,6 +314,7 @@ def _plain(o):
     if isinstance(o, float) and not np.isfinite(o): return None
     return o if o is None or isinstance(o, (bool,int,float,str)) else str(o)
 
+def _versions(): return dict(impc_phenotypes=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, pandas=pd.__version__)
 def _sha(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 def _seal(meta):
@@ -355,8 +356,7 @@ def _arrays(self:Phenotypes):
 def _description(self:Phenotypes):
     f = self.fitted
     fitted = None if f is None else dict(reference=f.reference.to_dict(), config=f.config, scaling=f.scaling)
-    versions = dict(impc_phenotypes=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, pandas=pd.__version__)
-    return _plain(dict(kind=KIND, format=FORMAT, versions=versions, names=self.names, config=self.config, info=self.info, fitted=fitted))
+    return _plain(dict(kind=KIND, format=FORMAT, versions=_versions(), names=self.names, config=self.config, info=self.info, fitted=fitted))
 
 @patch
 def save(self:Phenotypes,

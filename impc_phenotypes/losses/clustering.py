@@ -8,7 +8,6 @@ __all__ = ['target_dist', 'class_weights', 'cluster_loss', 'balance', 'separatio
 # %% ../../nbs/losses/30_clustering.ipynb #0fa5cf16
 import math
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 # %% ../../nbs/losses/30_clustering.ipynb #fcbd311d

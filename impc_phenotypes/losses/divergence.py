@@ -6,7 +6,6 @@
 __all__ = ['kl_divergence']
 
 # %% ../../nbs/losses/20_divergence.ipynb #eae1b991
-import torch
 from torch import Tensor
 
 # %% ../../nbs/losses/20_divergence.ipynb #3bafec00

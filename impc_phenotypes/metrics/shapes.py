@@ -6,7 +6,7 @@
 __all__ = ['RULES', 'SEVERITIES', 'contrasts', 'severity', 'shape_name', 'name_profiles']
 
 # %% ../../nbs/metrics/20_shapes.ipynb #c5ce4472
-import numpy as np, pandas as pd
+import numpy as np
 from ..data.schema import TONES
 
 # %% ../../nbs/metrics/20_shapes.ipynb #703b4068

@@ -8,7 +8,7 @@ __all__ = ['FeatureConfig', 'EncoderConfig', 'LatentConfig', 'DecoderConfig', 'C
 
 # %% ../../nbs/models/05_config.ipynb #42ebc9be
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from ..data.schema import METADATA, nearest
 
 # %% ../../nbs/models/05_config.ipynb #d3e03fd8

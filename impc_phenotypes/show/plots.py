@@ -17,7 +17,6 @@ from ..data.cohort import Cohort
 from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, OFFSETS, TONES, nearest
 from ..discover.phenotypes import Phenotypes
-from .static import save_figure, static
 
 # %% ../../nbs/show/10_plots.ipynb #3a809808
 GREY = '#7A7A7A'
@@ -276,8 +275,8 @@ def _terms(history, what):
     if what=='loss': return {t:[c for c in (f'train_{t}',f'valid_{t}') if c in history] for t in sorted(terms, key=lambda t: t!='total')}
     return {c:[c] for c in history.select_dtypes('number') if not c.startswith(('train_','valid_')) and c not in skip}
 
-def _mark_stages(fig, stage, cell, label):
-    "A dotted line where a stage begins; its name in the first panel."
+def _mark_stages(fig, stage, cell):
+    "A dotted line where a stage begins; the stages in words."
     starts = np.flatnonzero(np.r_[True, stage[1:]!=stage[:-1]])
     for s in starts[1:]: fig.add_vline(x=s+.5, line=dict(color='#888888', width=1, dash='dot'), **cell)
     return ' → '.join(f'{stage[s]} ({n} epochs)' for s,n in zip(starts, np.diff(np.r_[starts, len(stage)])))
@@ -298,7 +297,7 @@ def plot_history(self:Phenotypes,
             held = col.startswith('valid_')
             fig.add_scatter(x=np.arange(1, len(h)+1), y=h[col], mode='lines', name='held-out lines' if held else 'training mice' if what=='loss' else 'value', legendgroup=str(held), showlegend=what=='loss' and i==0,
                 line=dict(color='#D55E00' if held else '#0072B2', dash='dash' if held else 'solid', width=2), **cell(i))
-        said = _mark_stages(fig, h.stage.astype(str).to_numpy(), cell(i), i==0)
+        said = _mark_stages(fig, h.stage.astype(str).to_numpy(), cell(i))
     for j in range(c): fig.update_xaxes(title_text='epoch', title_standoff=4, row=r, col=j+1)
     fig.update_xaxes(tickfont=dict(size=10), range=[0, len(h)+1]).update_yaxes(tickfont=dict(size=10))
     fig.update_layout(legend=dict(orientation='h', y=-.02-.22/r, yanchor='top', x=.5, xanchor='center'))
@@ -392,7 +391,7 @@ def plot_line(self:Phenotypes,
     return _finish(fig, f'{_text(gene)}: {n} {"mouse" if n==1 else "mice"} in {len(every)} {"line" if len(every)==1 else "lines"}', note, width=max(640, 220+270*c), height=150+275*r, t=122, r=160)
 
 # %% ../../nbs/show/10_plots.ipynb #45fab415
-def _share_map(value, rows, title, bar):
+def _share_map(value, rows, title):
     text = np.array([['' if np.isnan(v) else '0' if v==0 else f'{v:.0%}' if v>=.01 else '<1%' for v in o] for o in value], object)
     return go.Heatmap(z=value, x=[t.replace('kHz',' kHz') for t in TONES], y=rows, text=text, texttemplate='%{text}', colorscale=_BLUES, zmin=0, zmax=max(.2, float(np.nanmax(value))) if np.isfinite(value).any() else 1,
                       showscale=False, xgap=1, ygap=1, hovertemplate='%{y}, %{x}: %{z:.1%}<extra></extra>', hoverongaps=False, name=title)
@@ -406,6 +405,6 @@ def plot_overview(self:Cohort)->go.Figure: # Two heat maps, centres × tones
     missing,ceiling = per(~self.mask, np.ones_like(self.mask)),per(self.censored, self.mask)
     rows = [f'{_text(c)} ({k:,})' for c,k in n.items()]
     fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=.04, subplot_titles=['not measured','no response at the loudest level'])
-    for i,(v,t) in enumerate(((missing,'missing'),(ceiling,'ceiling'))): fig.add_trace(_share_map(v, rows, t, i), row=1, col=i+1)
+    for i,(v,t) in enumerate(((missing,'missing'),(ceiling,'ceiling'))): fig.add_trace(_share_map(v, rows, t), row=1, col=i+1)
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False)
     return _finish(fig, f'{len(self):,} mice at {len(n)} centres: missing and unanswered stimuli', 'share of a centre\'s mice; the ceiling share is of measured mice; empty: nothing measured', width=820, height=132+30*len(n), l=150, t=92)

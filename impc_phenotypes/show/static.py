@@ -116,7 +116,7 @@ def _colourbar(ax, drawn, bar):
     cb.outline.set_visible(False)
     cax.set_title(_words(bar.title.text), fontsize=8, loc='left')
 
-def _heatmap(ax, t, label):
+def _heatmap(ax, t, _):
     z = np.asarray(t.z, float)
     x,y = _arr(t.x) if t.x is not None else np.arange(z.shape[1]),_arr(t.y) if t.y is not None else np.arange(z.shape[0])
     cmap = _cmap(t.colorscale).with_extremes(bad='#ffffff')
@@ -156,7 +156,7 @@ def _write(ax, x, y, text, size, frames=None, up=True, **kw):
         ax.annotate(_words(l), (x,y), xycoords=frames or 'figure fraction', xytext=(0,dy), textcoords='offset points', fontsize=size*(.84 if k else 1),
             weight='bold' if l.startswith('<b>') else None, va='bottom' if up else 'top', annotation_clip=False, **kw | (dict(color='#555555') if k else {}))
 
-def _annotate(new, axes, fig, a):
+def _annotate(axes, fig, a):
     "A note, on a panel or on the paper."
     _,_,l,r,t,b = _frame(fig)
     (xr,x),(yr,y) = (a.xref or 'x',a.x),(a.yref or 'y',a.y)
@@ -165,7 +165,7 @@ def _annotate(new, axes, fig, a):
     else: f = (ax.transAxes if xr.endswith('domain') else ax.transData, ax.transAxes if yr.endswith('domain') else ax.transData)
     _write(ax, x, y, a.text, (a.font.size or 12)*.72, f, a.yanchor!='top', color=_colour(a.font.color), ha=a.xanchor if a.xanchor in ('left','right') else 'center')
 
-def _shape(new, axes, fig, s):
+def _shape(axes, s):
     "A line or a rectangle."
     ax = axes.get((s.xref or 'x').removesuffix(' domain')) or axes.get((s.yref or 'y').removesuffix(' domain'))
     if ax is None: return
@@ -212,8 +212,8 @@ def static(
         seen.add(t.name if name else None)
         if t.visible is None or t.visible is True: _DRAW[t.type](axes[xr], t, name)
     for ref,ax in axes.items(): _style_axis(ax, _layout_axis(fig, ref), ref[0])
-    for s in fig.layout.shapes: _shape(new, axes, fig, s)
-    for a in fig.layout.annotations: _annotate(new, axes, fig, a)
+    for s in fig.layout.shapes: _shape(axes, s)
+    for a in fig.layout.annotations: _annotate(axes, fig, a)
     _legend(new, fig, axes)
     if fig.layout.title.text and axes: _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, 11, up=False, ha='left')
     return new

@@ -13,7 +13,7 @@ import numpy as np, torch
 from fastai.callback.core import Callback
 from ..data.errors import InputError
 from ..data.records import atomic_path
-from .guards import CollapseGuard, Keeper, copy_weights
+from .guards import CollapseGuard
 
 # %% ../../nbs/training/25_checkpoints.ipynb #c435371f
 def write_atomic(

@@ -15,7 +15,6 @@ from IPython.display import HTML, display
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from ..data.errors import InputError
-from ..data.loaders import LineLoader
 from ..data.schema import TONES
 from ..models.latent import active_units
 from .stages import cohort_memberships
