@@ -4,7 +4,7 @@ import pytest, yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 import check_tree
-from repo import LIB, ROOT, modules
+from repo import LIB, ROOT, imported, modules
 
 CONFIG = configparser.ConfigParser(delimiters=['='])
 CONFIG.read(ROOT/'settings.ini', encoding='utf-8')
@@ -17,6 +17,14 @@ norm = lambda s: re.sub(r'[-_.]+', '-', s).lower()
 def test_every_requirement_has_a_fitting_pin(text):
     want, pins = Requirement(text), {norm(k):v for k,v in PINS.items()}
     assert norm(want.name) in pins and want.specifier.contains(Version(pins[norm(want.name)]))
+
+def test_nothing_is_required_that_nothing_imports():
+    used = {i.split('.')[0] for n,f in modules().items() for i in imported(n, f)}
+    wanted = {Requirement(r).name for r in SETTINGS['requirements'].split()}
+    assert not {w for w in wanted if dict(scikit_learn='sklearn', umap_learn='umap').get(norm(w).replace('-', '_'), w) not in used}
+
+@pytest.mark.parametrize('extra', ['anndata', 'track', 'dev'])
+def test_extras_that_messages_name_exist(extra): assert SETTINGS[f'{extra}_requirements']
 
 def test_one_version_everywhere():
     version = SETTINGS['version']
