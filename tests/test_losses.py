@@ -137,3 +137,30 @@ def test_half_precision_changes_little(preset, dtype):
     half.backward()
     assert abs(half-full) < .03*full
     assert all(p.grad.isfinite().all() for p in m.parameters() if p.grad is not None)
+
+@pytest.mark.parametrize('balanced', [False, True])
+def test_class_balance_changes_the_loss_as_documented(balanced):
+    "Ninety normal mice and ten others: weights are the inverse frequencies, and both phenotypes then weigh the same."
+    c = preset_model()
+    c.clustering.class_balanced = balanced
+    l = MultiObjectiveLoss(c)
+    l.stage,l.target = 'joint',torch.eye(2)[[0]*90+[1]*10]
+    q = torch.tensor([[.8,.2]]*50+[[.6,.4]]*50)
+    got = combined._clustering(l, dict(q=q), dict(idx=torch.arange(100))).item()
+    each = torch.cat([-q[:90,0].log(), -q[90:,1].log()])
+    wanted = (each[:90].mean()+each[90:].mean())/2 if balanced else each.mean()
+    assert math.isclose(got, wanted, rel_tol=1e-4)
+    few = combined._clustering(l, dict(q=q[88:92]), dict(idx=torch.arange(88, 92))).item()
+    weight = torch.tensor([100/180]*2+[100/20]*2) if balanced else torch.ones(4)
+    assert math.isclose(few, (each[88:92]*weight).mean(), rel_tol=1e-4), 'weights belong to the cohort, not to the batch'
+
+def test_class_balance_reaches_the_total():
+    b,_ = cohort()
+    torch.manual_seed(0)
+    m = ContrastiveVAEDEC(dict(clustering=dict(n_phenotypes=2)), n_cov=2).eval()
+    def total(balanced):
+        l = MultiObjectiveLoss(dict(clustering=dict(class_balanced=balanced)))
+        l.stage,l.target = 'joint',torch.eye(2)[(torch.arange(400)%4==0).long()]
+        return l(m(b), b).item(),l.last['clustering'].item()
+    (plain,a),(even,z) = total(False),total(True)
+    assert a!=z and math.isclose(even-plain, MultiObjectiveLoss().weight('clustering')*(z-a), rel_tol=1e-3, abs_tol=1e-4)

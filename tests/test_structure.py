@@ -46,14 +46,25 @@ def test_no_forbidden_import(name):
     bad = sorted(i for i in imported(name, modules()[name]) if within(i, FORBIDDEN+UNSAFE))
     assert not bad
 
+def full_names(tree):
+    "Name in the file → what it stands for, from its imports."
+    known = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import): known |= {a.asname:a.name for a in node.names if a.asname}
+        if isinstance(node, ast.ImportFrom) and node.module: known |= {a.asname or a.name:f'{node.module}.{a.name}' for a in node.names}
+    return known
+
 def unsafe_calls(tree):
     "Calls that can run code from a file, or from text."
+    known = full_names(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call): continue
         call, given = ast.unparse(node.func), {k.arg:getattr(k.value, 'value', None) for k in node.keywords}
-        if call in ('torch.load', 'load') and call != 'load' and given.get('weights_only') is not True: yield f'{node.lineno}: torch.load without weights_only=True'
+        first, *rest = call.split('.')
+        call = '.'.join([known.get(first, first), *rest])
+        if call in ('torch.load', 'torch.serialization.load') and given.get('weights_only') is not True: yield f'{node.lineno}: torch.load without weights_only=True'
         if given.get('allow_pickle') is True: yield f'{node.lineno}: allow_pickle=True'
-        if call in ('eval', 'exec', 'load_learner') or call.split('.')[-1] in ('read_pickle', 'to_pickle', 'load_learner'): yield f'{node.lineno}: {call}'
+        if call in ('eval', 'exec', 'builtins.eval', 'builtins.exec') or call.split('.')[-1] in ('read_pickle', 'to_pickle', 'load_learner'): yield f'{node.lineno}: {call}'
         if call == 'yaml.load' and 'Safe' not in ast.unparse(node): yield f'{node.lineno}: yaml.load'
         if call.endswith('learn.export'): yield f'{node.lineno}: {call}'
 
@@ -61,10 +72,13 @@ def unsafe_calls(tree):
 def test_nothing_executable_is_loaded(name):
     assert not list(unsafe_calls(ast.parse(modules()[name].read_text(encoding='utf-8'))))
 
-@pytest.mark.parametrize('line', ['torch.load(f)', 'torch.load(f, weights_only=False)', 'np.load(f, allow_pickle=True)', 'pd.read_pickle(f)', 'eval(text)', 'yaml.load(f)', 'learn.export()'])
+@pytest.mark.parametrize('line', ['torch.load(f)', 'torch.load(f, weights_only=False)', 'np.load(f, allow_pickle=True)', 'pd.read_pickle(f)', 'eval(text)', 'yaml.load(f)', 'learn.export()',
+    'from torch import load\nload(f)', 'from torch import load as get\nget(f, weights_only=False)', 'import torch as t\nt.load(f)', 'from torch import serialization\nserialization.load(f)',
+    'from pandas import read_pickle as get\nget(f)', 'from yaml import load\nload(f)', 'from fastai.learner import load_learner as get\nget(f)'])
 def test_an_unsafe_call_is_found(line): assert list(unsafe_calls(ast.parse(line)))
 
-@pytest.mark.parametrize('line', ['torch.load(f, weights_only=True)', 'np.load(f, allow_pickle=False)', 'model.eval()', 'yaml.safe_load(f)'])
+@pytest.mark.parametrize('line', ['torch.load(f, weights_only=True)', 'np.load(f, allow_pickle=False)', 'model.eval()', 'yaml.safe_load(f)', 'from json import load\nload(f)',
+    'from torch import load\nload(f, weights_only=True)', 'def load(f): return f\nload(1)', 'from yaml import safe_load as load\nload(f)'])
 def test_a_safe_call_passes(line): assert not list(unsafe_calls(ast.parse(line)))
 
 def test_importing_everything_stays_light():
