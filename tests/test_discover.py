@@ -1,12 +1,13 @@
 "The main path: planted phenotypes are found, a saved model answers the same in a new process, and nothing but itself is accepted."
 import hashlib, json, pickle, shutil, subprocess, sys
-import numpy as np, pandas as pd, pytest
+import numpy as np, pandas as pd, pytest, torch
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.errors import InputError
+from impc_phenotypes.data.loaders import Preparation, audiogram_tensors
 from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.discover.discover import discover, settings
 from impc_phenotypes.discover.baselines import run_baselines
-from impc_phenotypes.discover.phenotypes import FILES, TABLES, Phenotypes, _seal
+from impc_phenotypes.discover.phenotypes import FILES, TABLES, Phenotypes, _seal, network_place
 from impc_phenotypes.metrics.metrics import truth_metrics
 from impc_phenotypes.models.line_mixture import LineMixture
 
@@ -53,6 +54,23 @@ def test_planted_phenotypes_are_found_better_than_by_every_baseline(seed):
 def test_the_run_reports_what_the_line_model_found(ph):
     truth = ph.matched.cohort.frame.true_phenotype.to_numpy(int)
     assert truth_metrics(truth, ph.membership)['balanced_ari'] > .6
+
+LONGER = dict(stages=dict(pretrain_epochs=15, joint_epochs=30, kl_warmup=5, loss_warmup=5))
+
+@pytest.mark.parametrize('seed', [101, 102])
+def test_the_network_finds_what_was_planted_and_random_weights_do_not(seed):
+    "The joint network's own labels, which the reported memberships do not use."
+    ph = run(simulate_cohort(3000, seed=seed, affected=.08), training_config=LONGER)
+    truth,k = ph.matched.cohort.frame.true_phenotype.to_numpy(int),ph.network_membership.shape[1]
+    score = lambda membership: truth_metrics(truth, membership)['balanced_ari']
+    plain = score(run_baselines(ph.matched, k, seed=42, names=('k-means',))[0]['k-means'])
+    assert score(ph.network_membership) > plain+.03
+    net = ph.fitted.network()
+    tensors = audiogram_tensors(ph.matched, Preparation.from_dict(ph.fitted.scaling))
+    np.testing.assert_allclose(network_place(net, tensors)[1], ph.network_membership, atol=1e-6)
+    g = torch.Generator().manual_seed(seed)
+    for p in net.parameters(): p.data.copy_(torch.randn(p.shape, generator=g)*p.data.std().nan_to_num(1.))
+    assert score(network_place(net, tensors)[1]) < plain
 
 def test_new_process_gives_identical_labels(cohort, ph, saved, tmp_path):
     code = ("import sys, torch; torch.set_num_threads(1)\n"
