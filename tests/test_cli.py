@@ -165,6 +165,20 @@ def test_evaluate_prints_the_baselines(run, work):
     assert done.returncode==0, done.stderr
     assert 'k-means' in (run/'report.html').read_text()
 
+def test_other_results_are_drawn_beside_the_runs_own_pictures(run, work):
+    assert impc('visualize', run, cwd=work).returncode==0
+    assert impc('evaluate', run, '--save-predictions', cwd=work).returncode==0
+    a = pd.read_csv(run/'predictions.csv')
+    member = [c for c in a if c.startswith('membership_')]
+    shuffled = a.copy()
+    shuffled[['phenotype','name','probability',*member]] = a.sample(frac=1, random_state=0)[['phenotype','name','probability',*member]].to_numpy()
+    shuffled.to_csv(run/'shuffled.csv', index=False)
+    done = impc('visualize', run, '--results', run/'shuffled.csv', cwd=work)
+    assert done.returncode==0, done.stderr
+    for name in ('profiles','centres','map_pca'): assert (run/'figures'/'shuffled'/f'{name}.png').read_bytes() != (run/'figures'/f'{name}.png').read_bytes(), name
+    a.drop(columns=member).to_csv(run/'bare.csv', index=False)
+    refused(impc('visualize', run, '--results', run/'bare.csv', cwd=work), 'bare.csv', '--save-predictions')
+
 def test_moved_or_changed_data_is_noticed(run, work, dirty):
     away = work/'away.csv'
     os.rename(work/'dirty.csv', away)

@@ -157,6 +157,11 @@ def _about(path): # wrong input is named with its file
     try: yield
     except InputError as e: raise e if Path(path).name in str(e) else InputError(f'{path}: {e}') from None
 
+def _next_step(run, why):
+    if 'The weights are those of' in why: return f'the same settings would end the same way: change what the message names and start a new run; {run.path} is kept for a look'
+    kept = 'checkpoints are kept; ' if any(run.path.glob('checkpoints/*/last.pt')) else ''
+    return f'{kept}once the cause is removed, go on with: impc-phenotypes train --resume {run.path}'
+
 def _fit(run, cohort, config=None, resume=False):
     from impc_phenotypes.app import jobs
     from impc_phenotypes.app.runs import Stopped
@@ -170,8 +175,8 @@ def _fit(run, cohort, config=None, resume=False):
     except Stopped as e:
         say(f'stopped by {e}; go on with: impc-phenotypes train --resume {run.path}')
         raise typer.Exit(1)
-    except RunError:
-        say(f'checkpoints are kept; once the cause is removed, go on with: impc-phenotypes train --resume {run.path}')
+    except RunError as e:
+        say(_next_step(run, str(e)))
         raise
     _tell_result(run, ph, cohort)
     return ph
@@ -179,7 +184,8 @@ def _fit(run, cohort, config=None, resume=False):
 def _tell_result(run, ph, cohort):
     say_notes([n for n in ph.info.get('notes', []) if n not in cohort.notes], cohort.technical_group)
     say(f'{len(ph.excluded):,} rows left out, see {run/"excluded.csv"}')
-    show_table(ph.summary[['phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','mean_offset']], f'{len(ph.names)} phenotypes of {len(ph):,} mice', digits=2, err=True)
+    show_table(ph.summary[['phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','mean_offset']], f'{len(ph.names)} phenotype{"s"*(len(ph.names)!=1)} of {len(ph):,} mice', digits=2, err=True)
+    say(f'next: impc-phenotypes evaluate, visualize or report {run.path}')
 
 # %% ../../nbs/app/30_cli.ipynb #c6c3fe31
 def _refuse(options, other):
@@ -287,13 +293,14 @@ def visualize(
     results:Annotated[Optional[Path], Opt('Assignments to draw: predictions.csv of an evaluation')]=None,
     umap:Annotated[bool, Opt('A UMAP of the latent space too (slow)', '--umap')]=False,
     tsne:Annotated[bool, Opt('A t-SNE of the latent space too', '--tsne')]=False,
-    output_dir:Root=None,
+    data:DataFile=None, output_dir:Root=None,
 ):
     "Draw profiles, map, sizes, centres and training history."
     run = _owner(run, output_dir, embeddings, results)
     run.model
     from impc_phenotypes.app.jobs import visualize_run
-    for f in visualize_run(run, embeddings=embeddings, results=results, methods=('pca', *['umap']*umap, *['tsne']*tsne)): print(f)
+    cohort = run.cohort(data) if results else None
+    for f in visualize_run(run, cohort=cohort, embeddings=embeddings, results=results, methods=('pca', *['umap']*umap, *['tsne']*tsne)): print(f)
 
 @app.command()
 def report(run:Run='latest', output_dir:Root=None):

@@ -131,7 +131,8 @@ def create_run(
     meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], preset=config.preset,
         seed=config.seed, host=host, platform=platform.platform(), data=data, versions=versions(), durations={}, **facts)
     base = Path(root)/name
-    if base.exists() and not base.is_dir(): raise InputError(f"{base}: is a file; choose another experiment name or output folder")
+    for p in (base, *base.parents):
+        if p.exists() and not p.is_dir(): raise InputError(f"{p}: is a file; choose another experiment name or output folder")
     base.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix='.new-', dir=base))
     try:
@@ -193,9 +194,11 @@ def working(self:RunFolder):
         said = lambda status, **kw: self.update(status=status, durations=dict(total=round(before+time.monotonic()-start, 2)), **kw)
         said('running', pid=os.getpid(), error=None)
         try: yield self
-        except Stopped: said('interrupted'); raise
+        except Stopped:
+            with contextlib.suppress(OSError, RunError): said('interrupted')
+            raise
         except BaseException as e:
-            with contextlib.suppress(OSError): said('failed', error=f'{type(e).__name__}: {e}')
+            with contextlib.suppress(OSError, RunError): said('failed', error=f'{type(e).__name__}: {e}')
             raise
         said('done', finished=datetime.now().isoformat(timespec='seconds'))
 

@@ -99,8 +99,9 @@ def judge_joint(
     start = _scores(learn.model, tensors, rows, target)
     accepted = after['log_loss']<start['log_loss']
     if accepted: learn.model.load_state_dict(new)
-    verdict = (f"the joint stage {'is kept' if accepted else 'is dropped, the weights of stage 2 stand'}: balanced log-loss of the network against the line model "
-               f"on {len(rows):,} held-out mice went from {start['log_loss']:.3f} to {after['log_loss']:.3f}; no arm of equal epochs without clustering was run")
+    verdict = (f"{'kept' if accepted else 'dropped, the network of stage 2 stands'}, because on {len(rows):,} mice of held-out lines the network foretells the line model "
+               f"{'better' if accepted else 'no better'} after it (log-loss {start['log_loss']:.2f} → {after['log_loss']:.2f}, phenotypes weighing the same). Memberships come from the line model either way; "
+               "an equal number of epochs without the joint terms was not tried")
     return dict(accepted=accepted, before=start, after=after, mice=len(rows), verdict=verdict)
 
 # %% ../../nbs/discover/20_discover.ipynb #2429c643
