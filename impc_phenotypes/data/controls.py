@@ -183,6 +183,7 @@ def _reference_for(cohort, reference, kw):
         if reference is not None and new.groups[g]['kind']!='controls': new.groups[g].update(kind='none', nodes={})
     return new,used
 
+# %% ../../nbs/data/50_controls.ipynb #1b412b9e
 def _reasons(cohort, ref, centres, learned):
     groups = cohort.technical_group
     few = (~np.isnan(cohort.thresholds-centres)).sum(1) < MIN_TONES
@@ -198,6 +199,7 @@ def _lost(cohort, keep, reason):
     kept = set(gene[keep])
     return {g: str(r) for g,r in zip(gene[~keep], reason[~keep]) if isinstance(g, str) and g not in kept}
 
+# %% ../../nbs/data/50_controls.ipynb #59bd64e3
 def match_controls(
     cohort:Cohort, # From `read_records`
     *,
