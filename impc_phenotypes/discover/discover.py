@@ -9,7 +9,7 @@ __all__ = ['settings', 'fit_lines', 'agreement', 'StageTwo', 'stage_two', 'judge
 # %% ../../nbs/discover/20_discover.ipynb #66609602
 import time
 from dataclasses import asdict, replace
-import numpy as np, pandas as pd, torch
+import numpy as np, torch
 from fastai.callback.core import Callback
 from ..data.schema import OFFSETS
 from ..data.errors import InputError
