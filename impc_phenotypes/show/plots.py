@@ -19,9 +19,9 @@ from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, OFFSETS, TONES, nearest
 from ..discover.phenotypes import Phenotypes
 from .static import static
-_all_ = ['static']
 
 # %% ../../nbs/show/10_plots.ipynb #3a809808
+_all_ = ['static'] # beside the plots, for the pages
 GREY = '#7A7A7A'
 PALETTE = ('#0072B2','#D55E00','#009E73','#CC79A7','#E69F00','#56B4E9','#000000','#8B6F00','#5E3C99','#A6761D','#1B7837')
 DASHES = ('solid','dash','dashdot','dot')
