@@ -126,7 +126,7 @@ def plot_profiles(self:Phenotypes,
     for k in range(r): fig.update_yaxes(title_text='offset, dB', title_font_size=12, title_standoff=4, row=k+1, col=1)
     for j in range(c): fig.update_xaxes(title_text='kHz', title_font_size=12, title_standoff=4, row=r, col=j+1)
     note = f'line: mean of its mice · tint: 5–95 % of its mice · grey: 5–95 % of the {len(control):,} matched controls · up is worse'
-    return _finish(fig, f'Hearing phenotypes of {len(self):,} mice in {len(self.lines):,} lines', note, width=max(620, 70+205*c), height=120+205*r, t=98)
+    return _finish(fig, f'Hearing phenotypes of {len(self):,} mice in {len(self.lines):,} lines', note, width=max(720, 70+205*c), height=120+205*r, t=98)
 
 # %% ../../nbs/show/10_plots.ipynb #7da71a7d
 _METHODS = dict(pca='PCA', umap='UMAP', tsne='t-SNE')
@@ -268,7 +268,7 @@ def plot_centres(self:Phenotypes)->go.Figure: # Heat map, phenotypes × centres
         hovertemplate='%{y} at %{x}: %{text} lines<extra></extra>', colorscale=_DIVERGING, zmin=-3, zmax=3, colorbar=bar, xgap=1, ygap=1))
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False, tickangle=0, tickfont=dict(size=10))
     note = 'cell: lines seen (expected) · orange: more, blue: fewer than chance explains · pale: within chance<br>A coloured cell means other genes or a laboratory effect: look at that centre\'s controls before believing it'
-    return _finish(fig, f'Phenotypes by centre, {_count(len(self.lines), "line")}', note, width=max(640, 290+62*len(size)), height=150+40*len(self.names), l=_room(self), r=105, b=50)
+    return _finish(fig, f'Phenotypes by centre, {_count(len(self.lines), "line")}', note, width=max(760, 290+62*len(size)), height=150+40*len(self.names), l=_room(self), r=105, b=50)
 
 # %% ../../nbs/show/10_plots.ipynb #5b65f79d
 def _terms(history, what):
