@@ -56,9 +56,8 @@ def _strata(cohort, ladder):
 def _bulk(values):
     "Mice within three lower half-spreads of the median at every tone: knockouts and controls alike."
     values = values[:,~np.isnan(values).all(0)]
-    med = np.nanmedian(values, 0)
-    low = np.nan_to_num(med - np.nanquantile(values, .16, 0), nan=10.)
-    return (np.nan_to_num((values-med)/np.maximum(low, 4.), nan=0.).max(1) < 3)
+    low,med = np.array([_quantiles(v[~np.isnan(v)], [.16,.5]) for v in values.T]).T
+    return (np.nan_to_num((values-med)/np.maximum(med-low, 4.), nan=0.).max(1) < 3)
 
 # %% ../../nbs/data/50_controls.ipynb #6a32a2d7
 @dataclass

@@ -161,20 +161,27 @@ class LossWeights:
 @dataclass
 class LineModelConfig:
     "The mixture over lines of class × penetrance × severity."
-    background_components:int = 4 # Gaussians of the control background, ≥ 1
-    severity_grid:list[float] = field(default_factory=lambda: [.55,.7,.85,1.,1.15,1.3,1.45]) # Multiples of a profile a line may have, above 0
-    severity_sd:float = .2 # SD of severity over lines, above 0
+    relevance:float = 100. # Controls at which a group's own background counts half, above 0
+    severity_grid:list[float] = field(default_factory=lambda: [.4,.55,.7,.85,1.,1.15,1.3,1.45]) # Multiples of a profile a line may have, above 0
+    severity_sd:float = .15 # SD of severity over lines, above 0
     mouse_sd:float = .12 # SD of severity over the mice of a line, above 0
+    profile_sd:float = 3. # SD by which a line's profile strays from its phenotype's, dB a tone, ≥ 0
     penetrance_grid:list[float] = field(default_factory=lambda: [.5,.65,.8,.9,1.]) # Share of affected mice in a line, in (0, 1]
     n_starts:int = 12 # Starts of the EM, ≥ 1
+    refine:int = 3 # Starts that are followed to the end, ≥ 1
     max_phenotypes:int = 10 # Most phenotypes beside normal, ≥ 1
     line_icc_cap:float = .3 # Largest share of variance given to the line, in [0, 1)
     min_lines:int = 3 # Lines a phenotype must explain, ≥ 1
     max_iter:int = 60 # EM iterations, ≥ 1
+    null_cohorts:int = 3 # Cohorts of pseudo-lines a phenotype must outdo when the number is chosen, ≥ 0
+    censoring:bool = True # Read the loudest level as a lower limit
+    line_prior:bool = True # Let the mice of a line share their phenotype when memberships are given
+    calibration_lines:int = 8000 # Pseudo-lines on which probabilities are corrected; 0 = they stay as the model gives them
 
     def __post_init__(self):
-        _positive('line_model', self, 'background_components', 'severity_sd', 'mouse_sd', 'n_starts', 'max_phenotypes', 'min_lines', 'max_iter')
+        _positive('line_model', self, 'relevance', 'severity_sd', 'mouse_sd', 'n_starts', 'refine', 'max_phenotypes', 'min_lines', 'max_iter')
         _share('line_model', self, 'line_icc_cap')
+        for n in ('profile_sd','null_cohorts','calibration_lines'): _need(getattr(self, n)>=0, f'line_model.{n}', 'be 0 or more', getattr(self, n))
         for n,top in (('severity_grid',float('inf')),('penetrance_grid',1.)):
             v = list(getattr(self, n))
             _need(v and all(0<o<=top for o in v), f'line_model.{n}', 'list numbers '+('above 0' if top>1 else 'in (0, 1]'), v)
