@@ -44,7 +44,7 @@ def test_every_line_has_one_row(ph):
 def test_planted_phenotypes_are_found_better_than_by_every_baseline(seed):
     m = match_controls(simulate_cohort(3000, seed=seed, affected=.08))
     truth = m.cohort.frame.true_phenotype.to_numpy(int)
-    model = LineMixture(seed=42).fit(m)
+    model = LineMixture(n_phenotypes=7, seed=42).fit(m)
     ours,others = truth_metrics(truth, model.predict(m)[0]),run_baselines(m, 7, seed=42)[0]
     assert set(others) == {'k-means','tied mixture','gate + mixture'}
     for name,membership in others.items():
@@ -60,7 +60,7 @@ LONGER = dict(stages=dict(pretrain_epochs=15, joint_epochs=30, kl_warmup=5, loss
 @pytest.mark.parametrize('seed', [101, 102])
 def test_the_network_finds_what_was_planted_and_random_weights_do_not(seed):
     "The joint network's own labels, which the reported memberships do not use."
-    ph = run(simulate_cohort(3000, seed=seed, affected=.08), training_config=LONGER)
+    ph = run(simulate_cohort(3000, seed=seed, affected=.08), training_config=LONGER, n_phenotypes=7)
     truth,k = ph.matched.cohort.frame.true_phenotype.to_numpy(int),ph.network_membership.shape[1]
     score = lambda membership: truth_metrics(truth, membership)['balanced_ari']
     plain = score(run_baselines(ph.matched, k, seed=42, names=('k-means',))[0]['k-means'])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'DataFile', 'app', 'runs_app', 'config_app', 'say', 'show_table',
            'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate', 'download', 'train', 'evaluate', 'visualize',
-           'report', 'predict', 'list_', 'show', 'print_', 'check', 'demo', 'main']
+           'report', 'predict', 'list_', 'show', 'print_', 'check', 'demo', 'benchmark', 'main']
 
 # %% ../../nbs/app/30_cli.ipynb #14436e39
 import os, shutil, sys, textwrap, warnings
@@ -157,6 +157,13 @@ def _about(path): # wrong input is named with its file
     try: yield
     except InputError as e: raise e if Path(path).name in str(e) else InputError(f'{path}: {e}') from None
 
+def _tell_leakage(records):
+    if not records: return
+    import pandas as pd
+    t = pd.DataFrame(records)
+    t['verdict'] = ['ok' if ok else 'not judged' if a is None or a!=a else 'LEAKS' for ok,a in zip(t.ok, t.ami_controls)]
+    show_table(t[['variable','levels','n_controls','ami_controls','verdict']], 'leakage: phenotypes against laboratory, sex, strain, date and equipment, adjusted mutual information among controls', err=True)
+
 def _next_step(run, why):
     if 'The weights are those of' in why: return f'the same settings would end the same way: change what the message names and start a new run; {run.path} is kept for a look'
     kept = 'checkpoints are kept; ' if any(run.path.glob('checkpoints/*/last.pt')) else ''
@@ -185,6 +192,7 @@ def _tell_result(run, ph, cohort):
     say_notes([n for n in ph.info.get('notes', []) if n not in cohort.notes], cohort.technical_group)
     say(f'{len(ph.excluded):,} rows left out, see {run/"excluded.csv"}')
     show_table(ph.summary[['phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','mean_offset']], f'{len(ph.names)} phenotype{"s"*(len(ph.names)!=1)} of {len(ph):,} mice', digits=2, err=True)
+    _tell_leakage(ph.info.get('leakage'))
     say(f'next: impc-phenotypes evaluate, visualize or report {run.path}')
 
 # %% ../../nbs/app/30_cli.ipynb #c6c3fe31
@@ -268,15 +276,27 @@ def _owner(run, output_dir, *files):
         if home: return _run(home)
     return _run(run or 'latest', output_dir)
 
+def _tell_stability(run, cohort, bootstraps, refits):
+    from impc_phenotypes.app.jobs import stability_run
+    from impc_phenotypes.evaluation.stability import UNSTABLE_BELOW, stability_notes
+    st,why,files = stability_run(run, cohort, bootstraps=bootstraps, refits=refits, tell=say)
+    if st is None: return say(f'stability was not assessed: {why}')
+    say(*[f'wrote {f}' for f in files])
+    t = st.summary.assign(stable=st.summary.stable.map({True:'yes', False:'UNSTABLE'})).rename(columns=dict(jaccard_seeds='other seeds', jaccard='other lines', null='by chance'))
+    show_table(t[['phenotype','name','n_mice','other seeds','other lines','by chance','stable']], f'Stability: mean Jaccard index with the run, unstable below {UNSTABLE_BELOW:g}', digits=2)
+    say_notes(stability_notes(st))
+
 @app.command()
 def evaluate(
     run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the checkpoint's, else latest)", show_default=False)]=None,
     checkpoint:Annotated[Optional[Path], Opt('Evaluate the network as it was at this checkpoint')]=None,
     save_embeddings:Annotated[bool, Opt('Write its latent means to embeddings/', '--save-embeddings')]=False,
     save_predictions:Annotated[bool, Opt('Write its memberships to predictions.csv', '--save-predictions')]=False,
+    bootstraps:Annotated[int, Opt('Stability: fits of lines drawn anew', min=0, show_default=True)]=5,
+    refits:Annotated[int, Opt('Stability: fits from other seeds; with 0 of both it is left out', min=0, show_default=True)]=2,
     data:DataFile=None, output_dir:Root=None,
 ):
-    "Measure a run, beside k-means and mixtures on the same mice."
+    "Measure a run, beside k-means and mixtures on the same mice, and see which phenotypes are stable."
     run = _owner(run, output_dir, checkpoint)
     run.model
     cohort = run.cohort(data)
@@ -284,6 +304,7 @@ def evaluate(
     table, files = evaluate_run(run, cohort, checkpoint=checkpoint, save_embeddings=save_embeddings, save_predictions=save_predictions)
     say(*[f'wrote {f}' for f in files])
     show_metrics(table, f'{run.name}: the model, then its baselines')
+    if bootstraps+refits and checkpoint is None: _tell_stability(run, cohort, bootstraps, refits)
 
 # %% ../../nbs/app/30_cli.ipynb #573bd152
 @app.command()
@@ -406,14 +427,82 @@ def demo(
     _tell_data(cohort)
     ph = _fit(run, cohort)
     table, _ = evaluate_run(run, cohort)
+    show_metrics(table, 'The simulation knows the truth: how well each method found it')
+    _tell_stability(run, cohort, bootstraps=2, refits=1)
     visualize_run(run)
     page = report_run(run)
-    show_metrics(table, 'The simulation knows the truth: how well each method found it')
     known = planted_and_found(ph, cohort)
     show_table(known, 'Planted, and what most of those mice were called', digits=2)
     print(missed(known, ph.names[0]))
     say(f'pictures: {run/"figures"}', f'report:   {page}')
     print(run.path)
+
+# %% ../../nbs/app/30_cli.ipynb #885bdb65
+def _split(text, known=()):
+    "Comma list; a known name may hold a comma."
+    parts, out = text.split(','), []
+    while parts:
+        n = next((i for i in range(len(parts), 1, -1) if ','.join(parts[:i]).strip() in known), 1)
+        out.append(','.join(parts[:n]).strip())
+        parts = parts[n:]
+    return [o for o in out if o]
+
+def _whole(option, text, least, count=None):
+    from impc_phenotypes.data.errors import InputError
+    v = [int(o) if o.isdecimal() else -1 for o in _split(text)]
+    if not v or min(v)<least or count and len(v)!=count: raise InputError(f"{option}: must be {f'{count} whole numbers' if count else 'whole numbers'} of at least {least} with commas between, got `{text}`")
+    return tuple(v)
+
+def _methods(text):
+    from impc_phenotypes.evaluation.methods import FAST, METHODS
+    return {'all':None, 'fast':(*FAST,'line mixture'), 'none':()}.get(text, tuple(_split(text, METHODS)))
+
+def _kinds(kind, data):
+    from impc_phenotypes.data.errors import InputError
+    from impc_phenotypes.evaluation.benchmark import COHORTS
+    kinds = list(dict.fromkeys(k for o in kind or ['simulated' if data is None else 'planted'] for k in _split(o)))
+    bad, planted = [k for k in kinds if k not in COHORTS], [k for k in kinds if k.startswith('planted')]
+    if bad or not kinds: raise InputError(f"--kind: unknown kind of cohort `{(bad or kind)[0]}`; choose {', '.join(COHORTS)}")
+    if planted and data is None: raise InputError(f"--kind {planted[0]}: losses are planted on the controls of a real table; name it with --data, or take a simulated kind")
+    if data is not None and not planted: raise InputError(f"--data: is used by planted cohorts only, and {', '.join(kinds)} is none")
+    return kinds
+
+# %% ../../nbs/app/30_cli.ipynb #eea284e3
+@app.command()
+def benchmark(
+    kind:Annotated[Optional[list[str]], Opt('Kind of cohort, again for another, or with commas (default: planted with --data, else simulated)')]=None,
+    n:Annotated[str, Opt('Mice; several sizes with commas', '--n', show_default=True)]='20000',
+    seeds:Annotated[str, Opt('Seeds of cohorts and methods, with commas', show_default=True)]='1,2,3',
+    methods:Annotated[str, Opt('all, fast, none, or names with commas', show_default=True)]='all',
+    data:Annotated[Optional[Path], Opt('Table with controls to plant losses on')]=None,
+    columns:Columns=None,
+    ablations:Annotated[bool, Opt('Also run the default with one part left out at a time', '--ablations')]=False,
+    epochs:Annotated[Optional[str], Opt('Of pretraining and joint training, e.g. 5,10 (default: 50,150)')]=None,
+    n_phenotypes:Annotated[Optional[int], Opt('Given to methods that need a number (default: as planted)', min=2)]=None,
+    device:Annotated[str, Opt('Where networks train: auto, cpu, cuda or mps', show_default=True)]='cpu',
+    out:Annotated[Optional[Path], Opt('Folder (default: benchmarks/KIND)')]=None,
+):
+    "Which method finds losses that were planted? The last line of output is the folder."
+    kinds = _kinds(kind, data)
+    if columns is not None and data is None: _refuse({'--columns':columns}, 'no --data')
+    options = dict(n=_whole('--n', n, 1), seeds=_whole('--seeds', seeds, 0), methods=_methods(methods), ablations=ablations, epochs=epochs and _whole('--epochs', epochs, 1, 2))
+    from impc_phenotypes.training.learner import pick_device
+    pick_device(device)
+    print(_benchmark(out or Path('benchmarks')/'+'.join(kinds), kinds, data=data, columns=_map(columns), n_phenotypes=n_phenotypes, device=device, **options))
+
+def _benchmark(folder, kinds, **options):
+    from contextlib import redirect_stdout
+    from impc_phenotypes.app.jobs import write_benchmark
+    from impc_phenotypes.app.runs import Stopped, stop_signals
+    try:
+        with stop_signals(), redirect_stdout(sys.stderr): b, files = write_benchmark(folder, kinds, progress=True, **options)
+    except Stopped as e:
+        say(f'stopped by {e}; what is done is in {folder}, and the same command goes on')
+        raise typer.Exit(1)
+    for title,table in b._tables().items(): show_table(table.reset_index(), title)
+    say_notes(b.notes())
+    say(*[f'wrote {f}' for f in files])
+    return Path(folder).absolute()
 
 # %% ../../nbs/app/30_cli.ipynb #c94d23a1
 def _explain(error): # message and exit code

@@ -5,7 +5,7 @@ __all__ = ['FAR', 'PRIOR_LINES', 'PRIOR_AFFECTED', 'PRIOR_HETEROZYGOTE', 'LEAST_
            'BOOST', 'line_icc', 'Shifter', 'line_sums', 'class_evidence', 'Lines', 'LineMixture', 'Normal',
            'calibrated']
 
-# %% ../../nbs/models/70_line_mixture.ipynb #c84f3ac3
+# %% ../../nbs/models/70_line_mixture.ipynb #6883188f
 from copy import copy
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -19,7 +19,7 @@ from .config import LineModelConfig
 from .background import AXIS, ControlBackground, _place, whiteners
 from .pseudo_lines import line_templates, pseudo_lines
 
-# %% ../../nbs/models/70_line_mixture.ipynb #ff885086
+# %% ../../nbs/models/70_line_mixture.ipynb #b2a8a432
 def line_icc(
     score:np.ndarray, # Normal scores (or residuals in any unit) of the mice of lines, shape (n, d), NaN where missing
     line:np.ndarray, # Line code of each mouse, shape (n,)
@@ -38,7 +38,7 @@ def line_icc(
         out.append(1 - inside/(half**2 + inside*(1-(1/k).mean())))
     return float(np.clip(np.mean(out), 0., cap)) if out else .15
 
-# %% ../../nbs/models/70_line_mixture.ipynb #974e4d24
+# %% ../../nbs/models/70_line_mixture.ipynb #8769d366
 class Shifter:
     "Mice ready to be shifted and scored under the control background."
     _rows = ('x','mask','group','at_ceiling','A','const','own','base')
@@ -76,7 +76,7 @@ class Shifter:
             out.append(v*seen)
         return out
 
-# %% ../../nbs/models/70_line_mixture.ipynb #c7b59cff
+# %% ../../nbs/models/70_line_mixture.ipynb #cf19f1e8
 @patch
 def scores(self:Shifter,
     shift:np.ndarray, # dB, shape (k, s, 6): severities of each phenotype
@@ -98,7 +98,7 @@ def density(self:Shifter,
     own,seen = self.own[:,None,None],self.mask.sum(1)[:,None,None]
     return (jac+self.const[:,None,None]-.5*np.square(y).sum(-1).reshape(n, k, s)/own-seen/2*np.log(2*np.pi*own)).astype(np.float32)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #48ba84b6
+# %% ../../nbs/models/70_line_mixture.ipynb #d2e3fce2
 def line_sums(v, starts): return np.add.reduceat(v, starts, axis=0)
 
 def class_evidence(
@@ -125,7 +125,7 @@ def class_evidence(
     severity = ((affected_v/mixed)@scatter.astype(f))*h
     return evidence,affected_v.sum(2).astype(float),severity.astype(float),post
 
-# %% ../../nbs/models/70_line_mixture.ipynb #b166683b
+# %% ../../nbs/models/70_line_mixture.ipynb #9696e47d
 FAR = 2.5 # scores; a mouse further from normal counts less for its line's effect (ours)
 
 class Lines:
@@ -151,7 +151,7 @@ class Lines:
         self.C = C,C+eye*(np.square(config.profile_sd/spread)*self.seen)[:,None]
         self.scatter = config.mouse_sd*self.seen/spread
 
-# %% ../../nbs/models/70_line_mixture.ipynb #536fd80c
+# %% ../../nbs/models/70_line_mixture.ipynb #4a0c4663
 @patch
 def effect(self:Lines,
     z:np.ndarray, # Expected scores, shape (n, k, 6)
@@ -172,7 +172,7 @@ def effect(self:Lines,
     det = np.linalg.slogdet(N+self.size[:,None,None,None]*C)[1]-np.linalg.slogdet(N)[1]
     return self.repeat(u).astype(np.float32),-.5*((u*y).sum(2)+det)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #5c4aa6c6
+# %% ../../nbs/models/70_line_mixture.ipynb #eb0b8763
 class LineMixture:
     "Phenotypes as shifts of the control background, shared by the mice of a line."
     def __init__(self,
@@ -200,7 +200,7 @@ def _group_icc(self:LineMixture, m, z, name):
     lines = len(np.unique(m.line[rows]))
     return (lines*line_icc(z[rows], m.line[rows], cap)+50*pooled)/(lines+50) if lines>=30 else pooled
 
-# %% ../../nbs/models/70_line_mixture.ipynb #ed93668a
+# %% ../../nbs/models/70_line_mixture.ipynb #dd67f849
 @patch
 def _severity(self:LineMixture, heterozygote):
     "Log weights of line severities (2, v): homozygous, heterozygous; scatter (v, v); log weights of a mouse's own (2, v)."
@@ -217,7 +217,7 @@ def severity_(self:LineMixture)->np.ndarray: return np.asarray(self.config.sever
 @patch(as_prop=True)
 def penetrance_(self:LineMixture)->np.ndarray: return np.asarray(self.config.penetrance_grid, float) # Grid, shares
 
-# %% ../../nbs/models/70_line_mixture.ipynb #fe2fbb69
+# %% ../../nbs/models/70_line_mixture.ipynb #bab653da
 class Normal:
     "What `normal` says of a set of lines: its effect, its densities, and the mice it finds odd."
     def __init__(self, L, odd=.4):
@@ -260,7 +260,7 @@ def _posterior(ev, log_pi):
     total = logsumexp(lp, 1)
     return np.exp(lp-total[:,None]),total
 
-# %% ../../nbs/models/70_line_mixture.ipynb #dc2c7c3c
+# %% ../../nbs/models/70_line_mixture.ipynb #8f08c122
 PRIOR_LINES,PRIOR_AFFECTED = 50,.04 # Dirichlet prior of phenotype shares over lines: weight, share not normal (ours)
 PRIOR_HETEROZYGOTE = 3. # lines; weight of "as severe as homozygotes" (ours)
 
@@ -288,7 +288,7 @@ def _update(self:LineMixture, L, s, post, parts, n_normal):
     mean = (het@self.severity_+PRIOR_HETEROZYGOTE)/(het.sum()+PRIOR_HETEROZYGOTE)
     return s | dict(deltas=deltas, log_pi=np.log(share/share.sum()), log_r=np.log(r/r.sum()), heterozygote=float(np.clip(mean, .4, 1.2)))
 
-# %% ../../nbs/models/70_line_mixture.ipynb #f20e17a2
+# %% ../../nbs/models/70_line_mixture.ipynb #2ee179d4
 _contrasts = np.vstack([np.eye(6), [[.2]*5+[0]], [[.5,.5,0,0,0,0]], [[0,0,0,.5,.5,0]]])
 _length = np.maximum(np.linalg.norm(_contrasts, axis=1)**.5, .5)
 
@@ -315,7 +315,7 @@ def _starts(self:LineMixture, profile, k, n):
     k = min(k, len(np.unique(profile, axis=0)))
     return [KMeans(k, n_init=1, random_state=self.seed+i).fit(profile).cluster_centers_ for i in range(n)]
 
-# %% ../../nbs/models/70_line_mixture.ipynb #7d7bf42b
+# %% ../../nbs/models/70_line_mixture.ipynb #16ea2190
 @patch
 def _wild_types(self:LineMixture, m):
     "Outlying controls, ready for shifting, with their log density under the background, and the number of controls."
@@ -335,7 +335,7 @@ def _wild(self:LineMixture, wild, s):
     both = np.logaddexp(f0, logsumexp(e, axis=1))
     return (both-f0).sum(),np.log((np.exp(e-both[:,None]).sum(0)+.5)/(n+1))
 
-# %% ../../nbs/models/70_line_mixture.ipynb #ec6bff3d
+# %% ../../nbs/models/70_line_mixture.ipynb #5bc894fa
 class _Task:
     def __init__(self, model, m, everyone, candidates, wild):
         self.L = Lines(m, np.isin(m.line, everyone.code[candidates]) & m.usable_line & m.drives_fit, model.background_, model.icc_, model.config)
@@ -366,7 +366,7 @@ def _best(self:LineMixture, task, starts):
     short = sorted((self._em(task, d, 5) for d in starts), key=lambda o: -o['ll'])
     return max((self._em(task, s, 40, tol=.1) for s in short[:self.config.refine]), key=lambda o: o['ll'])
 
-# %% ../../nbs/models/70_line_mixture.ipynb #59da4739
+# %% ../../nbs/models/70_line_mixture.ipynb #cdb7f340
 LEAST_LOSS = 10. # dB; two steps of the grid at one tone at least (ours)
 NULL_MARGIN = 1.5 # times the largest support found among pseudo-lines (ours)
 
@@ -384,7 +384,7 @@ def _null_support(self:LineMixture, m):
         out.append(max(f['support'].max() for f in fits))
     return np.array(out)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #a3c50153
+# %% ../../nbs/models/70_line_mixture.ipynb #38c6b9dd
 @patch
 def bic(self:LineMixture,
     fit:dict, # One fit: `deltas`, `ll`
@@ -406,7 +406,7 @@ def _row(self:LineMixture, fit, task):
     k,bic = len(fit['deltas']),self.bic(fit, task.n_lines)
     return dict(n_phenotypes=k+1, loglik=fit['ll'], bic=bic, icl=bic+2*entr(fit['post']).sum(), smallest=fit['post'].sum(0)[1:].min() if k else np.nan, support=fit['support'].min() if k else np.nan)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #d50de02d
+# %% ../../nbs/models/70_line_mixture.ipynb #d3a08771
 @patch
 def _choose(self:LineMixture, task, profile):
     "Over numbers by BIC; rows of `selection_` say what was tried."
@@ -423,7 +423,7 @@ def _choose(self:LineMixture, task, profile):
     best = tried[int(self.selection_.bic.argmin())]
     return self._best(task, self._starts(profile, len(best['deltas']), self.config.n_starts)+[best]) if len(best['deltas']) else best
 
-# %% ../../nbs/models/70_line_mixture.ipynb #a777d56c
+# %% ../../nbs/models/70_line_mixture.ipynb #ee772c83
 @patch
 def _prune(self:LineMixture, task, fit, need):
     "Drop what is no loss, what too few lines show, and what has no more support than pseudo-lines give; let the others settle."
@@ -436,7 +436,7 @@ def _prune(self:LineMixture, task, fit, need):
         fit = self._em(task, {k: fit[k] for k in _learned} | dict(deltas=fit['deltas'][keep], log_e=fit['log_e'][keep], log_pi=fit['log_pi'][np.r_[True, keep]]-logsumexp(fit['log_pi'][np.r_[True, keep]])), self.config.max_iter, tol=.05)
     return fit if len(fit['deltas']) else None
 
-# %% ../../nbs/models/70_line_mixture.ipynb #d49f8b35
+# %% ../../nbs/models/70_line_mixture.ipynb #067e33b9
 @patch
 def fit(self:LineMixture,
     m:Matched, # From `match_controls`
@@ -477,7 +477,7 @@ def _learn(self:LineMixture, m, everyone, truth):
 
 def _true_profiles(m, truth): return np.nan_to_num(np.array([np.nanmean(np.where(m.mask, m.offset, np.nan)[truth==k], 0) for k in np.unique(truth[truth>0])]))
 
-# %% ../../nbs/models/70_line_mixture.ipynb #0bc45723
+# %% ../../nbs/models/70_line_mixture.ipynb #e588a093
 FEW_LINES = 300 # lines; with more the class stays closed
 SHAPES = np.array([[20]*6, [40]*6, [60]*6, [0,0,0,25,25,0], [0,0,10,45,45,10], [25,25,0,0,0,10], [45,45,10,0,0,20], [0,25,25,0,0,15], [0,45,45,10,0,30]], float) # dB
 
@@ -505,10 +505,10 @@ def _merge(self:LineMixture, v):
     k = 1+len(self.log_e_)
     return np.c_[v[:,:k], v[:,k:].sum(1)] if self.unplaced_ else v
 
-# %% ../../nbs/models/70_line_mixture.ipynb #0863280e
+# %% ../../nbs/models/70_line_mixture.ipynb #06a30bf8
 @patch
-def _alone(self:LineMixture, m, rows):
-    "Memberships of mice judged one by one."
+def _alone(self:LineMixture, m, rows, strangers=False):
+    "Memberships of mice judged one by one; as strangers, wild types are not known to be wild types."
     s = self._state()
     if not len(s['deltas']): return np.ones((len(rows),1))
     mice = Shifter(self.background_, m, rows, np.zeros(len(self.icc_)), self.config.censoring)
@@ -518,7 +518,7 @@ def _alone(self:LineMixture, m, rows):
     own = log_s[(m.cohort.frame.zygosity.to_numpy(object)[rows]=='heterozygote').astype(int)][:,None]
     sporadic,r = _sporadic(h, log_s, s['log_e']),np.exp(s['log_r'])@self.penetrance_
     knockout = np.c_[np.logaddexp(f0, logsumexp(sporadic, axis=1))+np.log1p(-r*(1-np.exp(s['log_pi'][0]))), logsumexp(h+own, axis=2)+s['log_pi'][1:]+np.log(r)]
-    lp = np.where(m.cohort.is_control[rows,None], np.c_[f0+np.log1p(-np.exp(s['log_e']).sum()), sporadic], knockout)
+    lp = np.where(m.cohort.is_control[rows,None] & ~np.bool_(strangers), np.c_[f0+np.log1p(-np.exp(s['log_e']).sum()), sporadic], knockout)
     return self._merge(np.exp(lp-logsumexp(lp, 1, keepdims=True)))
 
 @patch
@@ -532,7 +532,7 @@ def _by_line(self:LineMixture, m, keep):
     hit = L.repeat(post[:,1:])*aff
     return L.rows,self._merge(np.c_[1-hit.sum(1), hit]),L.code,self._merge(post),total
 
-# %% ../../nbs/models/70_line_mixture.ipynb #101b1805
+# %% ../../nbs/models/70_line_mixture.ipynb #7b8da7c0
 @patch
 def _judge(self:LineMixture, m, portion=400):
     "Memberships as the model computes them, before calibration; line posteriors and log-likelihoods."
@@ -564,6 +564,14 @@ def predict(self:LineMixture,
     return q,lines[['line']+cols]
 
 @patch
+def strangers(self:LineMixture,
+    m:Matched, # Mice of the groups fitted
+    rows:np.ndarray, # Positions, for instance of the wild types
+)->np.ndarray: # Memberships, shape (len(rows), K)
+    "How mice would be judged if nothing but their audiogram were known."
+    return calibrated(self._alone(m, rows, strangers=True), self.calibration_[2])
+
+@patch
 def log_likelihood(self:LineMixture,
     m:Matched, # The lines fitted, or held-out ones
 )->pd.Series: # Nats, by line
@@ -578,7 +586,7 @@ def _extended(self:LineMixture, m):
     new.icc_ = np.r_[self.icc_, np.full(len(bg.groups_)-len(self.icc_), np.median(self.icc_))]
     return new
 
-# %% ../../nbs/models/70_line_mixture.ipynb #d989d636
+# %% ../../nbs/models/70_line_mixture.ipynb #581e0e13
 def _as_said(): return np.tile([0.,1.], (3,1)) # intercept and slope of mice in lines, lines, mice alone
 
 def calibrated(
@@ -597,7 +605,7 @@ def _curve(p, affected, weight):
     fit = LogisticRegression(C=1e3, max_iter=1000).fit(x, affected, sample_weight=weight)
     return np.array([fit.intercept_[0], max(fit.coef_[0,0], .05)])
 
-# %% ../../nbs/models/70_line_mixture.ipynb #e132466d
+# %% ../../nbs/models/70_line_mixture.ipynb #5a6945fb
 BOOST = 1/5 # share of pseudo-lines that are given a phenotype (ours)
 
 @patch
@@ -636,7 +644,7 @@ def _calibrate(self:LineMixture, m):
         self.calibration_ = np.array([_curve(1-q[use,0], true[use]>0, weight(line_class[use]>0)), _curve(1-lines.membership_0, hit, weight(hit)), _curve(alone, true>0, weight(line_class>0))])
         share = 1-calibrated(np.c_[real.membership_0, 1-real.membership_0], self.calibration_[1])[:,0].mean() if len(real) else share
 
-# %% ../../nbs/models/70_line_mixture.ipynb #3aa5f3c5
+# %% ../../nbs/models/70_line_mixture.ipynb #bbacb420
 _kept = ('profiles','shares','log_r','log_e','icc','unplaced','heterozygote','calibration','null_support')
 
 @patch
