@@ -145,8 +145,8 @@ class LossWeights:
     metadata:float = 0. # Age, weight and the eight metadata columns
     components:float = 0. # Principal components
     kl:float = 1. # Divergence from the prior, on top of `latent.beta`
-    clustering:float = 1. # Memberships against their target
-    contrastive:float = .1 # Contrast of positives with the rest of the batch
+    clustering:float = 10. # Memberships against their target
+    contrastive:float = 0. # Contrast of positives with the rest of the batch
     phenotype_consistency:float = 0. # Distance of a mouse's latent to its gene's mean
     smoothness:float = 0. # Squared second difference of the reconstructed audiogram
     balance:float = 0. # Equal use of phenotypes
@@ -233,7 +233,7 @@ def _classic():
         decoder=DecoderConfig(hidden=[16,32,64], covariates=False, output='limited', likelihood='mse'),
         clustering=ClusteringConfig(init='kmeans', target='dec', temper=1., class_balanced=False),
         contrastive=ContrastiveConfig(positives='gene', max_pairs=128),
-        loss_weights=LossWeights(thresholds=2., metadata=1., components=1.5, contrastive=.5, phenotype_consistency=.3, smoothness=.1))
+        loss_weights=LossWeights(thresholds=2., metadata=1., components=1.5, clustering=1., contrastive=.5, phenotype_consistency=.3, smoothness=.1))
 
 def preset_model(
     name:str='anchored', # `anchored` or `classic`
