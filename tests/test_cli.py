@@ -9,7 +9,8 @@ from impc_phenotypes.models.config import ModelConfig, preset_model
 from impc_phenotypes.training.config import TrainingConfig, preset_training
 
 COMMAND = Path(sys.executable).with_name('impc-phenotypes')
-FAST = ['stages.pretrain_epochs=20', 'stages.joint_epochs=20', 'kl_warmup=5', 'loss_warmup=5', 'early_stopping.patience=0', 'checkpoints.every=1', 'line_model.n_starts=2', 'guard.patience=0']
+FAST = ['stages.pretrain_epochs=20', 'stages.joint_epochs=20', 'kl_warmup=5', 'loss_warmup=5', 'early_stopping.patience=0', 'checkpoints.every=1', 'line_model.n_starts=2', 'line_model.calibration_lines=500', 'line_model.null_cohorts=1', 'guard.patience=0']
+ALONE = ['--bootstraps', 0, '--refits', 0] # without stability
 ENV = {k:v for k,v in os.environ.items() if k!='CI'} | dict(OMP_NUM_THREADS='1', COLUMNS='200')
 
 def impc(*args, cwd, **kw):
@@ -122,7 +123,7 @@ def test_help_is_light(work):
     done = subprocess.run([sys.executable, '-c', "import sys, impc_phenotypes.app.cli; print(sorted({'torch','pandas','fastai','plotly'} & set(sys.modules)))"], capture_output=True, text=True, env=ENV)
     assert done.stdout.strip()=='[]', done
     done = impc('--help', cwd=work)
-    assert all(c in done.stdout for c in ('demo','simulate','download','train','evaluate','visualize','report','predict','runs','config'))
+    assert all(c in done.stdout for c in ('demo','simulate','download','train','evaluate','visualize','report','predict','benchmark','runs','config'))
 
 def test_debug_shows_the_traceback(work): assert 'Traceback' in impc('train', 'nowhere.csv', '--debug', cwd=work).stderr
 
@@ -149,7 +150,7 @@ def test_the_run_folder_is_complete(run, work):
     assert not list(run.rglob('*.part')) and not list(run.rglob('*.tmp'))
 
 def test_evaluate_prints_the_baselines(run, work):
-    done = impc('evaluate', run, '--save-embeddings', '--save-predictions', cwd=work)
+    done = impc('evaluate', run, '--save-embeddings', '--save-predictions', *ALONE, cwd=work)
     assert done.returncode==0, done.stderr
     saved = json.loads((run/'metrics.json').read_text())
     methods = [m['method'] for m in saved['methods']]
@@ -165,9 +166,26 @@ def test_evaluate_prints_the_baselines(run, work):
     assert done.returncode==0, done.stderr
     assert 'k-means' in (run/'report.html').read_text()
 
+def test_evaluate_says_what_is_stable(run, work, dirty):
+    "In a copy; the verdict joins the saved model, and the model places mice as before."
+    copy = work/'experiments'/'stable'/run.name
+    shutil.copytree(run, copy)
+    for bootstraps,refits in ((1, 0), (0, 1)):
+        done = impc('evaluate', copy, '--bootstraps', bootstraps, '--refits', refits, cwd=work)
+        assert done.returncode==0 and 'Stability: mean Jaccard' in done.stdout and 'stability.csv' in done.stderr, done.stderr
+    t, pairs, saved = pd.read_csv(copy/'stability.csv'), pd.read_csv(copy/'stability_agreement.csv'), pd.read_parquet(copy/'model'/'summary.parquet')
+    assert list(pairs.kind)==['seed'] and t.jaccard.isna().all() and saved.filter(like='stab').shape[1]==3
+    assert np.allclose(saved.stability, t.jaccard_seeds) and (saved.stable==t.stable).all()
+    assert done.stderr.count('Unstable: phenotype')==(~t.stable).sum()
+    for f in ('weights.safetensors','assignments.parquet','lines.parquet'): assert (copy/'model'/f).read_bytes()==(run/'model'/f).read_bytes(), f
+    assert impc('predict', copy, 'dirty.csv', '--on-bad-rows', 'drop', '--out', 'as_was.csv', cwd=work).returncode==0
+    assert (work/'as_was.csv').read_bytes()==(run/'assignments.csv').read_bytes()
+    refused(impc('evaluate', copy, '--bootstraps', -1, cwd=work), '--bootstraps')
+    shutil.rmtree(copy.parent)
+
 def test_other_results_are_drawn_beside_the_runs_own_pictures(run, work):
-    assert impc('visualize', run, cwd=work).returncode==0
-    assert impc('evaluate', run, '--save-predictions', cwd=work).returncode==0
+    assert impc('visualize', run, cwd=work).returncode==0 and (run/'figures'/'selection.png').is_file()
+    assert impc('evaluate', run, '--save-predictions', *ALONE, cwd=work).returncode==0
     a = pd.read_csv(run/'predictions.csv')
     member = [c for c in a if c.startswith('membership_')]
     shuffled = a.copy()
@@ -183,10 +201,10 @@ def test_moved_or_changed_data_is_noticed(run, work, dirty):
     away = work/'away.csv'
     os.rename(work/'dirty.csv', away)
     try:
-        refused(impc('evaluate', run, cwd=work), 'dirty.csv', '--data')
+        refused(impc('evaluate', run, *ALONE, cwd=work), 'dirty.csv', '--data')
         (work/'dirty.csv').write_text('something else')
-        refused(impc('evaluate', run, cwd=work), 'dirty.csv', '--data')
-        assert impc('evaluate', run, '--data', away, cwd=work).returncode==0
+        refused(impc('evaluate', run, *ALONE, cwd=work), 'dirty.csv', '--data')
+        assert impc('evaluate', run, '--data', away, *ALONE, cwd=work).returncode==0
     finally: os.replace(away, work/'dirty.csv')
 
 def test_predict_repeats_the_run_and_accounts_for_rows(run, work, dirty):
@@ -266,7 +284,9 @@ def test_a_small_export_takes_the_phenotypes_of_a_run(run, work, export):
     assert new.parent.name=='adapted' and len(pd.read_csv(new/'assignments.csv'))+len(pd.read_csv(new/'excluded.csv'))==300
     done = impc('predict', run, 'part.csv', '--out', 'part_new.csv', cwd=work)
     pd.testing.assert_frame_equal(pd.read_csv(work/'part_new.csv'), pd.read_csv(new/'assignments.csv'))
-    assert impc('evaluate', new, cwd=work).returncode==0
+    done = impc('evaluate', new, cwd=work)
+    assert done.returncode==0 and 'not assessed: its phenotypes come from an earlier run' in done.stderr, done.stderr
+    assert not (new/'stability.csv').exists()
 
 def start(work, name): return subprocess.Popen([COMMAND, 'train', 'dirty.csv', '--on-bad-rows', 'drop', '--experiment-name', name, '--seed', '7', *FAST], cwd=work, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -337,7 +357,8 @@ def test_baselines_get_two_phenotypes_where_the_model_finds_one(work, export):
     done = impc('train', 'clean.csv', '--experiment-name', 'one', 'pretrain_epochs=2', 'joint_epochs=2', 'line_model.min_lines=1000', cwd=work)
     assert done.returncode==0, done.stderr
     run = Path(done.stdout.splitlines()[-1])
-    assert impc('evaluate', run, cwd=work).returncode==0
+    done = impc('evaluate', run, cwd=work)
+    assert done.returncode==0 and 'not assessed: one phenotype' in done.stderr, done.stderr
     found = {m['method']:m['phenotypes'] for m in json.loads((run/'metrics.json').read_text())['methods']}
     assert found['anchored model']==1 and found['k-means']==2
 
@@ -358,13 +379,34 @@ def test_the_demonstration(work):
     assert max(len(l) for l in done.stderr.splitlines() if l.startswith(('note: ', '      ')))<=110 and 'no adequate controls' in ' '.join(done.stderr.split())
     assert (run/'report.html').is_file() and (run/'figures'/'profiles.png').is_file() and (run/'cohort.csv').is_file()
 
+def test_the_benchmark_goes_on_where_it_stopped(work, export):
+    some = ['benchmark', '--n', 1500, '--seeds', 1, '--out', 'bench', '--methods']
+    done = impc(*some, 'k-means', cwd=work)
+    assert done.returncode==0 and 'seed 1 · k-means' in done.stderr, done.stderr
+    first = pd.read_csv(work/'bench'/'benchmark.csv')
+    done = impc(*some, 'k-means, tied mixture', cwd=work)
+    assert done.returncode==0 and 'seed 1 · k-means' not in done.stderr and 'seed 1 · tied mixture' in done.stderr, done.stderr
+    assert done.stdout.splitlines()[-1]==str(work/'bench') and 'balanced_ari' in done.stdout
+    pd.testing.assert_frame_equal(pd.read_csv(work/'bench'/'benchmark.csv').head(1), first)
+    assert '| tied mixture |' in (work/'bench'/'benchmark.md').read_text()
+    for f in ('balanced_ari.png','balanced_ari.html','reliability.png','reliability.csv','benchmark.json'): assert (work/'bench'/f).is_file(), f
+    refused(impc(*some, 'k-means', '--n-phenotypes', 3, cwd=work), 'bench', 'other settings', 'n_phenotypes')
+
+@pytest.mark.parametrize('args,words', [(['--methods', 'k-means,magic'], ['magic', 'tied mixture']), (['--kind', 'real'], ['real', 'planted-null']), (['--kind', 'planted'], ['--data']), (['--seeds', '1,two'], ['--seeds', '1,two']),
+    (['--epochs', '5'], ['--epochs', '2 whole']), (['--n', 'many'], ['--n', 'many']), (['--data', 'none.csv'], ['none.csv']), (['--data', 'few.csv'], ['controls']), (['--data', 'clean.csv', '--kind', 'simulated'], ['--data']), (['--device', 'abacus'], ['abacus']),
+    (['--columns', 'mine.yaml'], ['--columns', '--data']), (['--n-phenotypes', 1], ['n-phenotypes']), (['--out', 'clean.csv'], ['clean.csv', 'holds no benchmark'])])
+def test_a_bad_benchmark_is_named(args, words, work, export):
+    export[export.biological_sample_group!='control'].head(60).to_csv(work/'few.csv', index=False)
+    refused(impc('benchmark', *args, *([] if '--methods' in args else ['--methods', 'k-means']), cwd=work), *words)
+    assert not (work/'benchmarks').exists()
+
 def test_real_records(data_dir, tmp_path):
     done = impc('train', data_dir/'abr_records.csv', '--experiment-name', 'real', '--seed', 42, 'pretrain_epochs=3', 'joint_epochs=3', cwd=tmp_path)
     assert done.returncode==0, done.stderr
     run = Path(done.stdout.splitlines()[-1])
     a, e = pd.read_csv(run/'assignments.csv'), pd.read_csv(run/'excluded.csv')
     assert len(a)+len(e)==854 and len(spec(a) | spec(e))==854 and len(a)>=600
-    for command in (['evaluate', run], ['visualize', run], ['predict', run, data_dir/'abr_records.csv', '--out', 'p.csv']):
+    for command in (['evaluate', run, '--bootstraps', 1, '--refits', 1], ['visualize', run], ['predict', run, data_dir/'abr_records.csv', '--out', 'p.csv']):
         done = impc(*command, cwd=tmp_path)
         assert done.returncode==0, done.stderr
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path/'p.csv'), a)

@@ -164,6 +164,7 @@ def _tell_leakage(records):
     t['verdict'] = ['ok' if ok else 'not judged' if a is None or a!=a else 'LEAKS' for ok,a in zip(t.ok, t.ami_controls)]
     show_table(t[['variable','levels','n_controls','ami_controls','verdict']], 'leakage: phenotypes against laboratory, sex, strain, date and equipment, adjusted mutual information among controls', err=True)
 
+# %% ../../nbs/app/30_cli.ipynb #b34049a4
 def _next_step(run, why):
     if 'The weights are those of' in why: return f'the same settings would end the same way: change what the message names and start a new run; {run.path} is kept for a look'
     kept = 'checkpoints are kept; ' if any(run.path.glob('checkpoints/*/last.pt')) else ''
@@ -276,6 +277,7 @@ def _owner(run, output_dir, *files):
         if home: return _run(home)
     return _run(run or 'latest', output_dir)
 
+# %% ../../nbs/app/30_cli.ipynb #2f2b97e0
 def _tell_stability(run, cohort, bootstraps, refits):
     from impc_phenotypes.app.jobs import stability_run
     from impc_phenotypes.evaluation.stability import UNSTABLE_BELOW, stability_notes
@@ -286,6 +288,7 @@ def _tell_stability(run, cohort, bootstraps, refits):
     show_table(t[['phenotype','name','n_mice','other seeds','other lines','by chance','stable']], f'Stability: mean Jaccard index with the run, unstable below {UNSTABLE_BELOW:g}', digits=2)
     say_notes(stability_notes(st))
 
+# %% ../../nbs/app/30_cli.ipynb #612b7ccf
 @app.command()
 def evaluate(
     run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the checkpoint's, else latest)", show_default=False)]=None,
@@ -428,12 +431,12 @@ def demo(
     ph = _fit(run, cohort)
     table, _ = evaluate_run(run, cohort)
     show_metrics(table, 'The simulation knows the truth: how well each method found it')
-    _tell_stability(run, cohort, bootstraps=2, refits=1)
     visualize_run(run)
     page = report_run(run)
     known = planted_and_found(ph, cohort)
     show_table(known, 'Planted, and what most of those mice were called', digits=2)
     print(missed(known, ph.names[0]))
+    say(f'next:     impc-phenotypes evaluate {run.path}, which also shows what is stable')
     say(f'pictures: {run/"figures"}', f'report:   {page}')
     print(run.path)
 

@@ -183,6 +183,7 @@ def _results(path):
     if not member.shape[1] or not np.allclose(member.sum(1), 1, atol=1e-3): raise InputError(f"{path}: holds no memberships that add up to 1; `impc-phenotypes evaluate --save-predictions` writes them")
     return a, member
 
+# %% ../../nbs/app/25_jobs.ipynb #c20ccade
 def _tried(ph): return pd.DataFrame((ph.info.get('line_model') or {}).get('selection', [])) # numbers of phenotypes
 
 def visualize_run(
@@ -200,7 +201,7 @@ def visualize_run(
     figures = dict(profiles=ph.plot_profiles, sizes=ph.plot_sizes)
     if len(ph.lines): figures |= dict(centres=ph.plot_centres)
     figures |= {f'map_{m}':lambda m=m: ph.plot_map(method=m) for m in methods} | dict(map_centre=lambda: ph.plot_map(by='centre'))
-    if len(tried := _tried(ph))>1: figures |= dict(selection=lambda: plot_selection(tried, ph.info['line_model'].get('null_support'), len(ph.names)))
+    if len(tried := _tried(ph))>1: figures |= dict(selection=lambda: plot_selection(tried, ph.info['line_model'].get('null_support'), len(ph.names)-('unplaced' in ph.names)))
     if len(ph.history): figures |= dict(history=ph.plot_history, monitor=lambda: ph.plot_history('monitor'))
     return [f for name,draw in figures.items() for f in save_figure(draw(), folder/name)]
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plot_selection', 'held_out_lines', 'number_evidence', 'picks']
 
-# %% ../../nbs/metrics/30_selection.ipynb #299c9213
+# %% ../../nbs/metrics/30_selection.ipynb #3ffb10ad
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
@@ -17,13 +17,13 @@ from ..data.controls import Matched
 from ..models.config import LineModelConfig
 from ..models.line_mixture import NULL_MARGIN, LineMixture
 
-# %% ../../nbs/metrics/30_selection.ipynb #27f8f5be
+# %% ../../nbs/metrics/30_selection.ipynb #f0f822a2
 _COLOURS = dict(bic='#0072B2', icl='#D55E00', support='#009E73', gain='#CC79A7')
 
 def _criteria(t):
     "BIC and ICL above their best."
     for k,name in (('bic','BIC'), ('icl','ICL')):
-        yield go.Scatter(x=t.n_phenotypes, y=np.maximum(t[k]-t[k].min(), 1), name=name, mode='lines+markers', line=dict(color=_COLOURS[k]), marker=dict(symbol='circle' if k=='bic' else 'diamond', size=8), hovertemplate='%{x} phenotypes: %{y:,.0f}<extra>'+name+'</extra>')
+        yield go.Scatter(x=t.n_phenotypes, y=np.maximum(t[k]-t[k].min(), 1), name=name, mode='lines+markers', line=dict(color=_COLOURS[k], dash='solid' if k=='bic' else 'dot'), marker=dict(symbol='circle' if k=='bic' else 'square-open', size=8 if k=='bic' else 12), hovertemplate='%{x} phenotypes: %{y:,.0f}<extra>'+name+'</extra>')
 
 def _gains(t):
     "Gain on held-out lines, with a whisker of one standard error."
@@ -39,9 +39,10 @@ def plot_selection(
     "The evidence for a number of phenotypes."
     t = pd.DataFrame(selection).astype(float)
     if not len(t): raise ValueError("nothing was tried: `selection` is empty, as it is for a fit that found no unusual lines")
-    held = 'gain' in t and t.gain.notna().any()
+    held = bool('gain' in t and t.gain.notna().any())
     titles = ['above the best (1: best)', 'support of the weakest, nats'] + ['held-out gain a line, nats']*held
     fig = make_subplots(1, 2+held, subplot_titles=titles, horizontal_spacing=.09)
+    fig.update_annotations(font_size=13)
     fig.add_traces(list(_criteria(t.dropna(subset='bic'))), rows=1, cols=1)
     s = t.dropna(subset='support')
     fig.add_scatter(x=s.n_phenotypes, y=np.maximum(s.support, 1), name='weakest phenotype', mode='lines+markers', line=dict(color=_COLOURS['support']), marker=dict(symbol='square', size=8), row=1, col=2)
@@ -55,7 +56,7 @@ def plot_selection(
     note = f'<br><span style="font-size:12px;color:#555">dotted: {int(chosen)}, what the lines support after all checks</span>' if chosen else ''
     return fig.update_layout(template='none', width=760+270*held, height=390, margin=dict(l=60, r=20, t=100, b=96), legend=dict(orientation='h', x=0, y=-.3), title=dict(text=f'<b>How many phenotypes?</b>{note}', x=.015, xanchor='left'))
 
-# %% ../../nbs/metrics/30_selection.ipynb #75e08dab
+# %% ../../nbs/metrics/30_selection.ipynb #75c047d5
 def _part(matched, rows):
     "Some of the mice, beside the controls they had."
     return replace(matched, cohort=matched.cohort.subset(rows), excluded=matched.excluded.iloc[:0], seen=None, **{k: getattr(matched, k)[rows] for k in ('center','scale','n_reference','step','is_reference')})
@@ -79,7 +80,7 @@ def _agreement(labels):
     pairs = [(a,b,(a>0)|(b>0)) for a,b in combinations(labels, 2)]
     return np.mean([adjusted_rand_score(a[odd], b[odd]) if odd.any() else np.nan for a,b,odd in pairs])
 
-# %% ../../nbs/metrics/30_selection.ipynb #ae649def
+# %% ../../nbs/metrics/30_selection.ipynb #d18859e9
 def held_out_lines(
     matched:Matched, # From `match_controls`
     n_phenotypes:Iterable, # Numbers to try, normal included, each ≥ 1
@@ -101,7 +102,7 @@ def held_out_lines(
     agree = [np.nan if k==1 else _agreement([l[i] for l in labels]) for i,k in enumerate(ks)]
     return pd.DataFrame(dict(n_phenotypes=ks, gain=gain.mean(0), se=se(gain), step=step.mean(0), step_se=se(step), agreement=agree, n_lines=n))
 
-# %% ../../nbs/metrics/30_selection.ipynb #6ee4adee
+# %% ../../nbs/metrics/30_selection.ipynb #069a99f9
 def number_evidence(
     matched:Matched, # From `match_controls`
     ks:Iterable=range(2,10), # Numbers to hold lines out for, normal included
@@ -113,7 +114,7 @@ def number_evidence(
     "Criteria of the fit and of held-out lines."
     model = LineMixture(config, seed=seed).fit(matched)
     table = held_out_lines(matched, ks, folds=folds, config=config, seed=seed).merge(model.selection_, on='n_phenotypes', how='outer').sort_values('n_phenotypes', ignore_index=True)
-    table.attrs = dict(chosen=len(model.profiles_), null_support=model.null_support_)
+    table.attrs = dict(chosen=len(model.profiles_), null_support=model.null_support_.tolist())
     return table
 
 def picks(

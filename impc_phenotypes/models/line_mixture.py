@@ -363,10 +363,10 @@ def _em(self:LineMixture, task, start, max_iter, tol=.5):
 _learned = ('deltas','log_pi','log_r','log_e','heterozygote')
 
 @patch
-def _best(self:LineMixture, task, starts):
+def _best(self:LineMixture, task, starts, refine=None):
     "Short runs from every start, long ones from the best `refine`."
     short = sorted((self._em(task, d, 5) for d in starts), key=lambda o: -o['ll'])
-    return max((self._em(task, s, 40, tol=.1) for s in short[:self.config.refine]), key=lambda o: o['ll'])
+    return max((self._em(task, s, 40, tol=.1) for s in short[:refine or self.config.refine]), key=lambda o: o['ll'])
 
 # %% ../../nbs/models/70_line_mixture.ipynb #008c041f
 LEAST_LOSS = 10. # dB; two steps of the grid at one tone at least (ours)
@@ -382,7 +382,7 @@ def _null_support(self:LineMixture, m):
         candidates,profile,strong = self._candidates(p, L)
         if strong.sum()<2: out.append(0.); continue
         task = _Task(self, p, L, candidates, self._wild_types(m))
-        fits = [self._best(task, self._starts(profile[strong], k, 2)) for k in (1,2)]
+        fits = [self._best(task, self._starts(profile[strong], k, 2), refine=1) for k in (1,2)]
         out.append(max(f['support'].max() for f in fits))
     return np.array(out)
 
@@ -418,7 +418,7 @@ def _choose(self:LineMixture, task, profile):
     tried,rows,few = [fit],[self._row(fit, task)],max(2, self.config.n_starts//4)
     for k in range(1, self.config.max_phenotypes+1):
         if len(profile)<k: break
-        fit = self._best(task, self._starts(profile, k, few)+[self._grown(fit, profile)])
+        fit = self._best(task, self._starts(profile, k, few)+[self._grown(fit, profile)], refine=1)
         tried.append(fit); rows.append(self._row(fit, task))
         if len(rows)>3 and min(o['bic'] for o in rows[-2:]) > min(o['bic'] for o in rows[:-2]): break
     self.selection_ = pd.DataFrame(rows)
