@@ -282,6 +282,9 @@ def test_a_small_export_takes_the_phenotypes_of_a_run(run, work, export):
     assert done.returncode==0, done.stderr
     new = Path(done.stdout.splitlines()[-1])
     assert new.parent.name=='adapted' and len(pd.read_csv(new/'assignments.csv'))+len(pd.read_csv(new/'excluded.csv'))==300
+    leak = json.loads((new/'model'/'model.json').read_text())['info']['leakage']
+    controls = (export.iloc[::4].biological_sample_group=='control').sum()
+    assert all((r['n_controls'] or 0)<=controls for r in leak), 'the leakage table is about these mice, not those of the model'
     done = impc('predict', run, 'part.csv', '--out', 'part_new.csv', cwd=work)
     pd.testing.assert_frame_equal(pd.read_csv(work/'part_new.csv'), pd.read_csv(new/'assignments.csv'))
     done = impc('evaluate', new, cwd=work)
@@ -392,7 +395,7 @@ def test_the_benchmark_goes_on_where_it_stopped(work, export):
     for f in ('balanced_ari.png','balanced_ari.html','reliability.png','reliability.csv','benchmark.json'): assert (work/'bench'/f).is_file(), f
     refused(impc(*some, 'k-means', '--n-phenotypes', 3, cwd=work), 'bench', 'other settings', 'n_phenotypes')
 
-@pytest.mark.parametrize('args,words', [(['--methods', 'k-means,magic'], ['magic', 'tied mixture']), (['--kind', 'real'], ['real', 'planted-null']), (['--kind', 'planted'], ['--data']), (['--seeds', '1,two'], ['--seeds', '1,two']),
+@pytest.mark.parametrize('args,words', [(['--methods', 'k-means,magic'], ['magic', 'tied mixture']), (['--methods', 'none'], ['nothing to run']), (['--kind', 'real'], ['real', 'planted-null']), (['--kind', 'planted'], ['--data']), (['--seeds', '1,two'], ['--seeds', '1,two']),
     (['--epochs', '5'], ['--epochs', '2 whole']), (['--n', 'many'], ['--n', 'many']), (['--data', 'none.csv'], ['none.csv']), (['--data', 'few.csv'], ['controls']), (['--data', 'clean.csv', '--kind', 'simulated'], ['--data']), (['--device', 'abacus'], ['abacus']),
     (['--columns', 'mine.yaml'], ['--columns', '--data']), (['--n-phenotypes', 1], ['n-phenotypes']), (['--out', 'clean.csv'], ['clean.csv', 'holds no benchmark'])])
 def test_a_bad_benchmark_is_named(args, words, work, export):

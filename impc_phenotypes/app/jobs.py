@@ -21,7 +21,8 @@ from ..data.loaders import Preparation, audiogram_tensors
 from ..data.records import atomic_path, write_table
 from ..data.simulate import simulate_cohort, to_impc
 from ..discover.baselines import compare, run_baselines
-from ..discover.discover import discover
+from ..discover.discover import discover, leak_table, doubt_notes
+from ..metrics.leakage import leakage_notes
 from ..discover.phenotypes import Phenotypes, Prediction, line_place, network_place, place
 from ..evaluation.benchmark import Benchmark, plot_benchmark, plot_reliability, run_benchmark
 from ..evaluation.stability import with_stability
@@ -245,8 +246,10 @@ def _adapted(old, cohort):
     fitted = dataclasses.replace(f, reference=matched.reference, line_state={} if lines is None else lines.state())
     new = sorted(set(matched.groups)-set(known))
     notes = [*cohort.notes, f"Phenotypes of an earlier run; {len(new)} of {len(matched.groups)} technical groups are new to it" + (f": {'; '.join(new)}." if new else '.')]
+    leak = leak_table(matched, membership, lines)
+    notes += doubt_notes(membership) + leakage_notes(leak, old.names)
     if note := _simulated(old, cohort): warnings.warn(note); notes.append(f'{note}.')
-    info = old.info | dict(source=cohort.source | dict(simulated=bool(old.info.get('source', {}).get('simulated') or cohort.source.get('simulated'))), notes=notes, seconds={})
+    info = old.info | dict(source=cohort.source | dict(simulated=bool(old.info.get('source', {}).get('simulated') or cohort.source.get('simulated'))), notes=notes, leakage=json.loads(leak.to_json(orient='records')), seconds={})
     return Phenotypes.from_membership(matched, membership, old.names, line_membership=posterior, embedding=embedding, config=old.config, info=info, fitted=fitted, network_membership=q)
 
 def adapt_run(

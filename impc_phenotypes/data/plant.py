@@ -180,6 +180,7 @@ def _refuse(copula, n, shares, shapes):
     for k,v in shares.items():
         if not 0<=v<=1: raise ValueError(f"`{k}` is a share between 0 and 1, got {v}")
         if 'icc' in k and v==1: raise ValueError(f"`{k}` must stay below 1, or mice of a line would be copies of each other")
+    if not shapes: raise ValueError("`shapes` is empty; pass name → six offsets in dB, or `null=True` for nobody affected")
     bad = [k for k,v in shapes.items() if len(v)!=len(TONES)]
     if bad: raise ValueError(f"shape '{bad[0]}' needs {len(TONES)} offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
     mice = np.array([g.mice for g in copula.groups_])

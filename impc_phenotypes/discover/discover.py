@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['settings', 'fit_lines', 'agreement', 'StageTwo', 'stage_two', 'judge_joint', 'anchor_order', 'notes', 'doubt_notes',
-           'train', 'discover']
+           'train', 'leak_table', 'discover']
 
 # %% ../../nbs/discover/20_discover.ipynb #66609602
 import time
 from dataclasses import asdict, replace
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from fastai.callback.core import Callback
 from ..data.schema import OFFSETS
 from ..data.errors import InputError
@@ -140,7 +140,7 @@ def notes(
     if line_model is None: out.append("Classic preset: phenotype 0 is the cluster that holds most controls; nothing ties it to them.")
     elif len(line_model.profiles_)==1: out.append("The line model found a single phenotype, normal hearing: too few lines of three or more mice differ from controls to establish another. That does not mean that every mouse hears. The joint stage was skipped.")
     else:
-        asked,k = line_model.n_phenotypes,len(line_model.profiles_)
+        asked,k = line_model.n_phenotypes,len(line_model.profiles_)-bool(line_model.unplaced_)
         out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, normal included." if asked else f"The line model chose {k} phenotypes, normal included.")
     if line_model is not None and line_model.unplaced_: out.append("Too few lines to learn every kind of loss from: mice that resemble neither wild types nor a phenotype found are called `unplaced`. A model fitted to a larger cohort can name them (`train DATA --model RUN`).")
     return out + ([f"Joint stage: {joint['verdict']}."] if joint else [])
@@ -195,7 +195,11 @@ def _line_info(m):
     return dict(selection=m.selection_.to_dict('records'), profiles_dB=m.profiles_, shares=m.shares_, heterozygote=m.heterozygote_, calibration=m.calibration_, null_support=m.null_support_, icc=dict(zip(m.background_.groups_, m.icc_)))
 
 # %% ../../nbs/discover/20_discover.ipynb #b83a86e4
-def _leakage(matched, membership, line_model):
+def leak_table(
+    matched:Matched, # n mice
+    membership:np.ndarray, # Shape (n, K)
+    line_model:LineMixture=None, # None for the classic preset
+)->pd.DataFrame: # From `leakage`
     "Phenotypes against laboratory, sex, strain, date and equipment; wild types are judged as strangers, or nothing could leak."
     labels,wild = membership.argmax(1),np.flatnonzero(matched.cohort.is_control)
     if line_model is not None and len(wild): labels[wild] = line_model.strangers(matched, wild).argmax(1)
@@ -211,7 +215,7 @@ def _result(matched, learn, line_model, placed, config, info):
         learn.model.assign.set_centres(learn.model.assign.centres.detach()[torch.as_tensor(order)])
         embedding,q = network_place(learn.model, tensors)
     membership,line_membership = (q,None) if placed is None else placed
-    names,leak = _names(matched, membership, line_model),_leakage(matched, membership, line_model)
+    names,leak = _names(matched, membership, line_model),leak_table(matched, membership, line_model)
     said = notes(matched, line_model, learn.joint) + doubt_notes(membership) + leakage_notes(leak, names)
     info |= dict(joint=learn.joint, line_model=_line_info(line_model), leakage=leak.to_dict('records'), notes=said)
     return Phenotypes.from_membership(matched, membership, names, line_membership=line_membership, embedding=embedding,

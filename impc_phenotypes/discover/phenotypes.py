@@ -305,7 +305,7 @@ def predict(self:Phenotypes,
     return Prediction(a, line_table(m, p.membership, self.names, p.line_membership), m.excluded, p.embedding)
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #d32348b4
-KIND,FORMAT = 'impc_phenotypes model',1
+KIND,FORMAT = 'impc_phenotypes model',2
 TABLES = ('assignments','lines','profiles','summary','excluded','history','mice')
 FILES = ('weights.safetensors','arrays.npz') + tuple(f'{t}.parquet' for t in TABLES)
 
@@ -398,6 +398,7 @@ def _description_of(path):
     if not isinstance(meta, dict) or meta.get('kind')!=KIND: raise InputError(f"{path}: is not a model of impc_phenotypes; give a folder written by `Phenotypes.save`")
     new = meta.get('format')
     if not isinstance(new, int) or new>FORMAT: raise InputError(f"{path}: has format {new!r}, this version ({__version__}) reads up to {FORMAT}; install a newer impc_phenotypes")
+    if new<FORMAT: raise InputError(f"{path}: has format {new}, written by an earlier version whose line model is no longer read; train anew")
     if meta.get('seal')!=_seal(meta): raise InputError(f"{path}: was changed after it was written (its seal does not match); copy the folder again or train anew")
     return meta
 

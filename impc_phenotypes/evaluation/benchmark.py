@@ -318,6 +318,7 @@ def run_benchmark(
     kinds,sizes = ([o] if isinstance(o, (str,int)) else list(o) for o in (kind, n))
     todo = [('method', m) for m in _asked(methods, METHODS, 'method')]
     if ablations: todo += [('ablation', a) for a in dict.fromkeys(['default', *_asked(None if ablations is True else ablations, ABLATIONS, 'ablation')])]
+    if not todo: raise InputError("nothing to run: name methods, or ask for ablations")
     copula,mark = _controls(data, columns)
     b = _resumed(out, dict(version=__version__, controls=mark, epochs=list(epochs) if epochs else None, n_phenotypes=n_phenotypes, device=device))
     for k,size,seed in ((k,s,e) for k in kinds for s in sizes for e in seeds):
@@ -395,6 +396,6 @@ def plot_reliability(
     fig = go.Figure([go.Scatter(x=[0,1], y=[0,1], mode='lines', line=dict(color='#7A7A7A', dash='dash'), name='said = true')])
     for i,m in enumerate(names):
         r = pooled(t[t.name==m])
-        fig.add_scatter(x=r.said, y=r.true, mode='lines+markers', name=m, line=dict(color=_COLOURS[i%6], width=1), marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[i%6], size=6+6*np.sqrt(r.n_mice/r.n_mice.max())))
+        fig.add_scatter(x=r.said, y=r.true, mode='lines+markers', name=m, line=dict(color=_COLOURS[i%6], width=1), marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[(i//6)%6], size=6+6*np.sqrt(r.n_mice/r.n_mice.max())))
     fig.update_xaxes(title='said P(affected)', range=[0,1], gridcolor='#ebebeb').update_yaxes(title='share truly affected', range=[-.01,1], gridcolor='#ebebeb')
     return fig.update_layout(template='none', width=720, height=440, margin=dict(l=60, r=280, t=50, b=56), title=dict(text='<b>Reliability</b>', x=.015, font=dict(size=15)))

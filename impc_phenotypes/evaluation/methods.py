@@ -25,7 +25,7 @@ from ..training.learner import phenotype_learner
 from ..discover.baselines import BASELINES, KMeansBaseline, baseline_features
 from ..discover.discover import StageTwo, anchor_order, fit_lines, settings, stage_two
 from ..discover.phenotypes import network_place
-from .more_baselines import GRID_VARIANCE, DensityBaseline, FullMixture, MergedMixture
+from .more_baselines import GRID_VARIANCE_SD, DensityBaseline, FullMixture, MergedMixture
 
 # %% ../../nbs/evaluation/18_methods.ipynb #d01eaa06
 @dataclass
@@ -184,7 +184,7 @@ def clustpy_deep(): # The module `clustpy.deep`
     except Exception as e: raise NotRun(f"clustpy cannot be imported ({type(e).__name__}: {e})") from e
 
 # %% ../../nbs/evaluation/18_methods.ipynb #f06e6daf
-def _gaussian_loss(recon, x): return .5*(recon-x).square().sum()/len(x)/GRID_VARIANCE
+def _gaussian_loss(recon, x): return .5*(recon-x).square().sum()/len(x)/GRID_VARIANCE_SD
 
 def _normal_first(job, q):
     order = np.argsort(-q.sum(0), kind='stable')

@@ -189,4 +189,5 @@ def leakage_notes(
     if len(blind): out.append(f"Leakage by {', '.join(blind.variable.str.replace('_', ' ').str.replace('center', 'centre'))} could not be judged: the controls, {blind.n_controls.max():,} of known level, do not differ in it.")
     if out: return out
     worst = table.iloc[0]
-    return [f"No leakage found: among {table.n_controls.max():,} controls the largest AMI of phenotype and variable is {max(worst.ami_controls, 0):.3f} ({worst.variable.replace('_',' ')}; limit {LEAK_LIMIT:g})."]
+    above = f'; above the limit, but shuffled controls reach it in {worst.by_chance:.0%} of draws' if worst.ami_controls>LEAK_LIMIT else ''
+    return [f"No leakage found: among {table.n_controls.max():,} controls the largest AMI of phenotype and variable is {max(worst.ami_controls, 0):.3f} ({worst.variable.replace('_',' ')}; limit {LEAK_LIMIT:g}{above})."]

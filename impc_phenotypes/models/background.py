@@ -6,17 +6,17 @@
 __all__ = ['GRID_VARIANCE', 'AXIS', 'STRAY', 'STRAY_RANGE', 'smooth_density', 'kernel_width', 'score_tables', 'score_correlation',
            'ControlBackground', 'whiteners']
 
-# %% ../../nbs/models/60_background.ipynb #7fe95260
+# %% ../../nbs/models/60_background.ipynb #795f2b2e
 import numpy as np
 from fastcore.basics import patch
 from scipy.ndimage import gaussian_filter1d
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 from scipy.stats import norm
 from ..data.controls import Matched
 from ..data.plant import _positive
 from ..data.schema import STEP, TONES
 
-# %% ../../nbs/models/60_background.ipynb #73117fd9
+# %% ../../nbs/models/60_background.ipynb #a3de0e4f
 GRID_VARIANCE = STEP**2/12 # dB², of a value known to the nearest 5 dB
 AXIS = np.arange(-130, 150.01, .25) # dB offset; where densities are tabulated
 _UNIT = np.arange(-16, 16.001, .02) # control SDs; where the pooled density is tabulated
@@ -43,7 +43,7 @@ def kernel_width(
     "Silverman's width, widened by the grid."
     return float(np.sqrt(rounding+(.9*spread*max(n, 2)**-.2)**2))
 
-# %% ../../nbs/models/60_background.ipynb #9cad7c60
+# %% ../../nbs/models/60_background.ipynb #2dea51cc
 def score_tables(
     density:np.ndarray, # On `AXIS`, shape (groups, tones, len(AXIS))
 )->dict: # `z`, `jac` (nats), `z_tail`, `jac_tail` and their slopes per dB, float32, shape of `density`
@@ -59,7 +59,7 @@ def score_tables(
     slope = lambda v: gaussian_filter1d(np.gradient(v, AXIS[1]-AXIS[0], axis=-1), 4, axis=-1)
     return {k: v.astype(np.float32) for k,v in (out | {f'{k}_slope': slope(v) for k,v in out.items()}).items()}
 
-# %% ../../nbs/models/60_background.ipynb #3ee588aa
+# %% ../../nbs/models/60_background.ipynb #21ff6989
 def score_correlation(
     z:np.ndarray, # Normal scores, shape (n, d), NaN where missing
 )->np.ndarray: # Shape (d, d), positive definite, ones on the diagonal
@@ -73,7 +73,7 @@ def score_correlation(
     np.fill_diagonal(r, 1)
     return _positive(r)
 
-# %% ../../nbs/models/60_background.ipynb #2c10d1d0
+# %% ../../nbs/models/60_background.ipynb #c2ed7baf
 STRAY,STRAY_RANGE = .004,(-40.,100.) # share and range in dB of readings that nothing explains (ours)
 
 class ControlBackground:
@@ -107,7 +107,7 @@ def _unit_density(v):
     f = smooth_density(v, .25, _UNIT) if len(v)>=20 else norm.pdf(_UNIT)
     return f/(f.sum()*(_UNIT[1]-_UNIT[0]))
 
-# %% ../../nbs/models/60_background.ipynb #1b1ec302
+# %% ../../nbs/models/60_background.ipynb #802032eb
 @patch
 def add_groups(self:ControlBackground,
     m:Matched, # May hold groups not learned yet; their shape comes from their own controls
@@ -133,7 +133,7 @@ def _add(self:ControlBackground, m, g):
     self.corr_ = np.concatenate([self.corr_, (a*score_correlation(own)+(1-a)*self.pooled_corr_)[None]])
     self.spread_ = np.concatenate([self.spread_, spread[None]])
 
-# %% ../../nbs/models/60_background.ipynb #5d3f9504
+# %% ../../nbs/models/60_background.ipynb #1587bd7a
 @patch
 def _shape(self:ControlBackground, t, values, spread):
     "Density of one group at one tone."
@@ -150,7 +150,7 @@ def _tabulate(self:ControlBackground):
     self.tables = score_tables(self.density_)
     self.back_ = np.array([[np.interp(_Z, z, AXIS) for z in g] for g in self.tables['z']], np.float32).reshape(-1, len(TONES), len(_Z))
 
-# %% ../../nbs/models/60_background.ipynb #e33f1374
+# %% ../../nbs/models/60_background.ipynb #9db96798
 @patch
 def codes(self:ControlBackground,
     m:Matched, # Of groups the background knows
@@ -175,7 +175,7 @@ def offsets(self:ControlBackground,
     "The way back."
     return self.back_[group[:,None], np.arange(len(TONES)), _place(z, _Z)].astype(float)
 
-# %% ../../nbs/models/60_background.ipynb #232c0c18
+# %% ../../nbs/models/60_background.ipynb #7bc60bf3
 def whiteners(
     corr:np.ndarray, # Correlations, shape (g, d, d)
     group:np.ndarray, # Codes, shape (n,)
@@ -202,7 +202,7 @@ def log_density(self:ControlBackground,
     jac = self.tables['jac'][group[:,None], np.arange(len(TONES)), _place(np.nan_to_num(m.offset))]
     return const + (jac*m.mask).sum(1) - .5*np.square(np.einsum('nij,nj->ni', A, z)).sum(1) - m.mask.sum(1)/2*np.log(2*np.pi)
 
-# %% ../../nbs/models/60_background.ipynb #972d6f81
+# %% ../../nbs/models/60_background.ipynb #8b89b0ee
 _saved = ('pooled','pooled_corr','density','corr','spread')
 
 @patch

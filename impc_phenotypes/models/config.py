@@ -172,7 +172,7 @@ class LineModelConfig:
     max_phenotypes:int = 10 # Most phenotypes beside normal, ≥ 1
     line_icc_cap:float = .3 # Largest share of variance given to the line, in [0, 1)
     min_lines:int = 3 # Lines a phenotype must explain, ≥ 1
-    max_iter:int = 60 # EM iterations, ≥ 1
+    max_iter:int = 40 # EM iterations, ≥ 1
     null_cohorts:int = 3 # Cohorts of pseudo-lines a phenotype must outdo when the number is chosen, ≥ 0
     censoring:bool = True # Read the loudest level as a lower limit
     line_prior:bool = True # Let the mice of a line share their phenotype when memberships are given

@@ -7,7 +7,7 @@ __all__ = ['FAR', 'PRIOR_LINES', 'PRIOR_AFFECTED', 'PRIOR_HETEROZYGOTE', 'LEAST_
            'BOOST', 'line_icc', 'Shifter', 'line_sums', 'class_evidence', 'Lines', 'LineMixture', 'Normal',
            'calibrated']
 
-# %% ../../nbs/models/70_line_mixture.ipynb #856bf5f0
+# %% ../../nbs/models/70_line_mixture.ipynb #7ef01a13
 from copy import copy
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -21,7 +21,7 @@ from .config import LineModelConfig
 from .background import AXIS, ControlBackground, _place, whiteners
 from .pseudo_lines import line_templates, pseudo_lines
 
-# %% ../../nbs/models/70_line_mixture.ipynb #1d17b7c6
+# %% ../../nbs/models/70_line_mixture.ipynb #5b8b95c7
 def line_icc(
     score:np.ndarray, # Normal scores (or residuals in any unit) of the mice of lines, shape (n, d), NaN where missing
     line:np.ndarray, # Line code of each mouse, shape (n,)
@@ -35,12 +35,12 @@ def line_icc(
         ok = n[t]>=3
         if ok.sum()<30: continue
         m,k = mean[t][ok],n[t][ok]
-        half = np.diff(np.quantile(m, [.16,.5])).item()
+        half = np.diff(np.quantile(m, [.16,.84])).item()/2
         inside = (z[t].groupby(line).var()[ok]*(k-1)/chi2.median(k-1)).median()
         out.append(1 - inside/(half**2 + inside*(1-(1/k).mean())))
     return float(np.clip(np.mean(out), 0., cap)) if out else .15
 
-# %% ../../nbs/models/70_line_mixture.ipynb #4fcd2993
+# %% ../../nbs/models/70_line_mixture.ipynb #9255fa6b
 class Shifter:
     "Mice ready to be shifted and scored under the control background."
     _rows = ('x','mask','group','at_ceiling','A','const','own','base')
@@ -78,7 +78,7 @@ class Shifter:
             out.append(v*seen)
         return out
 
-# %% ../../nbs/models/70_line_mixture.ipynb #9b9253c8
+# %% ../../nbs/models/70_line_mixture.ipynb #79818c68
 @patch
 def scores(self:Shifter,
     shift:np.ndarray, # dB, shape (k, s, 6): severities of each phenotype
@@ -100,7 +100,7 @@ def density(self:Shifter,
     own,seen = self.own[:,None,None],self.mask.sum(1)[:,None,None]
     return (jac+self.const[:,None,None]-.5*np.square(y).sum(-1).reshape(n, k, s)/own-seen/2*np.log(2*np.pi*own)).astype(np.float32)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #cf95593a
+# %% ../../nbs/models/70_line_mixture.ipynb #5486cc70
 def line_sums(v, starts): return np.add.reduceat(v, starts, axis=0)
 
 def class_evidence(
@@ -127,7 +127,7 @@ def class_evidence(
     severity = ((affected_v/mixed)@scatter.astype(f))*h
     return evidence,affected_v.sum(2).astype(float),severity.astype(float),post
 
-# %% ../../nbs/models/70_line_mixture.ipynb #1d5e031d
+# %% ../../nbs/models/70_line_mixture.ipynb #7e6f75a9
 FAR = 2.5 # scores; a mouse further from normal counts less for its line's effect (ours)
 
 class Lines:
@@ -153,7 +153,7 @@ class Lines:
         self.C = C,C+eye*(np.square(config.profile_sd/spread)*self.seen)[:,None]
         self.scatter = config.mouse_sd*self.seen/spread
 
-# %% ../../nbs/models/70_line_mixture.ipynb #3472687b
+# %% ../../nbs/models/70_line_mixture.ipynb #dfc2bd37
 @patch
 def effect(self:Lines,
     z:np.ndarray, # Expected scores, shape (n, k, 6)
@@ -174,7 +174,7 @@ def effect(self:Lines,
     det = np.linalg.slogdet(N+self.size[:,None,None,None]*C)[1]-np.linalg.slogdet(N)[1]
     return self.repeat(u).astype(np.float32),-.5*((u*y).sum(2)+det)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #577b0ed6
+# %% ../../nbs/models/70_line_mixture.ipynb #a0900c1f
 class LineMixture:
     "Phenotypes as shifts of the control background, shared by the mice of a line."
     def __init__(self,
@@ -202,7 +202,7 @@ def _group_icc(self:LineMixture, m, z, name):
     lines = len(np.unique(m.line[rows]))
     return (lines*line_icc(z[rows], m.line[rows], cap)+50*pooled)/(lines+50) if lines>=30 else pooled
 
-# %% ../../nbs/models/70_line_mixture.ipynb #f6807fe4
+# %% ../../nbs/models/70_line_mixture.ipynb #eed7682a
 @patch
 def _severity(self:LineMixture, heterozygote):
     "Log weights of line severities (2, v): homozygous, heterozygous; scatter (v, v); log weights of a mouse's own (2, v)."
@@ -219,7 +219,7 @@ def severity_(self:LineMixture)->np.ndarray: return np.asarray(self.config.sever
 @patch(as_prop=True)
 def penetrance_(self:LineMixture)->np.ndarray: return np.asarray(self.config.penetrance_grid, float) # Grid, shares
 
-# %% ../../nbs/models/70_line_mixture.ipynb #8065428a
+# %% ../../nbs/models/70_line_mixture.ipynb #c9e07817
 class Normal:
     "What `normal` says of a set of lines: its effect, its densities, and the mice it finds odd."
     def __init__(self, L, odd=.4):
@@ -262,7 +262,7 @@ def _posterior(ev, log_pi):
     total = logsumexp(lp, 1)
     return np.exp(lp-total[:,None]),total
 
-# %% ../../nbs/models/70_line_mixture.ipynb #e40f098e
+# %% ../../nbs/models/70_line_mixture.ipynb #28c609fb
 PRIOR_LINES,PRIOR_AFFECTED = 50,.04 # Dirichlet prior of phenotype shares over lines: weight, share not normal (ours)
 PRIOR_HETEROZYGOTE = 3. # lines; weight of "as severe as homozygotes" (ours)
 
@@ -290,7 +290,7 @@ def _update(self:LineMixture, L, s, post, parts, n_normal):
     mean = (het@self.severity_+PRIOR_HETEROZYGOTE)/(het.sum()+PRIOR_HETEROZYGOTE)
     return s | dict(deltas=deltas, log_pi=np.log(share/share.sum()), log_r=np.log(r/r.sum()), heterozygote=float(np.clip(mean, .4, 1.2)))
 
-# %% ../../nbs/models/70_line_mixture.ipynb #a736b3a6
+# %% ../../nbs/models/70_line_mixture.ipynb #236eec4c
 _contrasts = np.vstack([np.eye(6), [[.2]*5+[0]], [[.5,.5,0,0,0,0]], [[0,0,0,.5,.5,0]]])
 _length = np.maximum(np.linalg.norm(_contrasts, axis=1)**.5, .5)
 
@@ -317,7 +317,7 @@ def _starts(self:LineMixture, profile, k, n):
     k = min(k, len(np.unique(profile, axis=0)))
     return [KMeans(k, n_init=1, random_state=self.seed+i).fit(profile).cluster_centers_ for i in range(n)]
 
-# %% ../../nbs/models/70_line_mixture.ipynb #04f4537c
+# %% ../../nbs/models/70_line_mixture.ipynb #d6797541
 @patch
 def _wild_types(self:LineMixture, m):
     "Outlying controls, ready for shifting, with their log density under the background, and the number of controls."
@@ -337,7 +337,7 @@ def _wild(self:LineMixture, wild, s):
     both = np.logaddexp(f0, logsumexp(e, axis=1))
     return (both-f0).sum(),np.log((np.exp(e-both[:,None]).sum(0)+.5)/(n+1))
 
-# %% ../../nbs/models/70_line_mixture.ipynb #58ad7569
+# %% ../../nbs/models/70_line_mixture.ipynb #5e6a243a
 class _Task:
     def __init__(self, model, m, everyone, candidates, wild):
         self.L = Lines(m, np.isin(m.line, everyone.code[candidates]) & m.usable_line & m.drives_fit, model.background_, model.icc_, model.config)
@@ -366,9 +366,9 @@ _learned = ('deltas','log_pi','log_r','log_e','heterozygote')
 def _best(self:LineMixture, task, starts, refine=None):
     "Short runs from every start, long ones from the best `refine`."
     short = sorted((self._em(task, d, 5) for d in starts), key=lambda o: -o['ll'])
-    return max((self._em(task, s, 40, tol=.1) for s in short[:refine or self.config.refine]), key=lambda o: o['ll'])
+    return max((self._em(task, s, self.config.max_iter, tol=.1) for s in short[:refine or self.config.refine]), key=lambda o: o['ll'])
 
-# %% ../../nbs/models/70_line_mixture.ipynb #008c041f
+# %% ../../nbs/models/70_line_mixture.ipynb #3631330d
 LEAST_LOSS = 10. # dB; two steps of the grid at one tone at least (ours)
 NULL_MARGIN = 1.5 # times the largest support found among pseudo-lines (ours)
 
@@ -386,7 +386,7 @@ def _null_support(self:LineMixture, m):
         out.append(max(f['support'].max() for f in fits))
     return np.array(out)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #282659a6
+# %% ../../nbs/models/70_line_mixture.ipynb #359b0de2
 @patch
 def bic(self:LineMixture,
     fit:dict, # One fit: `deltas`, `ll`
@@ -408,7 +408,7 @@ def _row(self:LineMixture, fit, task):
     k,bic = len(fit['deltas']),self.bic(fit, task.n_lines)
     return dict(n_phenotypes=k+1, loglik=fit['ll'], bic=bic, icl=bic+2*entr(fit['post']).sum(), smallest=fit['post'].sum(0)[1:].min() if k else np.nan, support=fit['support'].min() if k else np.nan)
 
-# %% ../../nbs/models/70_line_mixture.ipynb #bf3586d7
+# %% ../../nbs/models/70_line_mixture.ipynb #72aaaf20
 @patch
 def _choose(self:LineMixture, task, profile):
     "Over numbers by BIC; rows of `selection_` say what was tried."
@@ -425,7 +425,7 @@ def _choose(self:LineMixture, task, profile):
     best = tried[int(self.selection_.bic.argmin())]
     return self._best(task, self._starts(profile, len(best['deltas']), self.config.n_starts)+[best]) if len(best['deltas']) else best
 
-# %% ../../nbs/models/70_line_mixture.ipynb #1ad28130
+# %% ../../nbs/models/70_line_mixture.ipynb #6a4cd17c
 @patch
 def _prune(self:LineMixture, task, fit, need):
     "Drop what is no loss, what too few lines show, and what has no more support than pseudo-lines give; let the others settle."
@@ -438,7 +438,7 @@ def _prune(self:LineMixture, task, fit, need):
         fit = self._em(task, {k: fit[k] for k in _learned} | dict(deltas=fit['deltas'][keep], log_e=fit['log_e'][keep], log_pi=fit['log_pi'][np.r_[True, keep]]-logsumexp(fit['log_pi'][np.r_[True, keep]])), self.config.max_iter, tol=.05)
     return fit if len(fit['deltas']) else None
 
-# %% ../../nbs/models/70_line_mixture.ipynb #d59d3795
+# %% ../../nbs/models/70_line_mixture.ipynb #faf91678
 @patch
 def fit(self:LineMixture,
     m:Matched, # From `match_controls`
@@ -479,7 +479,7 @@ def _learn(self:LineMixture, m, everyone, truth):
 
 def _true_profiles(m, truth): return np.nan_to_num(np.array([np.nanmean(np.where(m.mask, m.offset, np.nan)[truth==k], 0) for k in np.unique(truth[truth>0])]))
 
-# %% ../../nbs/models/70_line_mixture.ipynb #3fe1017c
+# %% ../../nbs/models/70_line_mixture.ipynb #5ede320e
 FEW_LINES = 300 # lines; with more the class stays closed
 SHAPES = np.array([[20]*6, [40]*6, [60]*6, [0,0,0,25,25,0], [0,0,10,45,45,10], [25,25,0,0,0,10], [45,45,10,0,0,20], [0,25,25,0,0,15], [0,45,45,10,0,30]], float) # dB
 
@@ -507,10 +507,11 @@ def _merge(self:LineMixture, v):
     k = 1+len(self.log_e_)
     return np.c_[v[:,:k], v[:,k:].sum(1)] if self.unplaced_ else v
 
-# %% ../../nbs/models/70_line_mixture.ipynb #8b5bbf9e
+# %% ../../nbs/models/70_line_mixture.ipynb #9dc0ff3c
 @patch
-def _alone(self:LineMixture, m, rows, strangers=False):
+def _alone(self:LineMixture, m, rows, strangers=False, portion=4000):
     "Memberships of mice judged one by one; as strangers, wild types are not known to be wild types."
+    if len(rows)>portion: return np.concatenate([self._alone(m, part, strangers) for part in np.array_split(rows, -(-len(rows)//portion))])
     s = self._state()
     if not len(s['deltas']): return np.ones((len(rows),1))
     mice = Shifter(self.background_, m, rows, np.zeros(len(self.icc_)), self.config.censoring)
@@ -534,7 +535,7 @@ def _by_line(self:LineMixture, m, keep):
     hit = L.repeat(post[:,1:])*aff
     return L.rows,self._merge(np.c_[1-hit.sum(1), hit]),L.code,self._merge(post),total
 
-# %% ../../nbs/models/70_line_mixture.ipynb #7749ec49
+# %% ../../nbs/models/70_line_mixture.ipynb #52c534fd
 @patch
 def _judge(self:LineMixture, m, portion=400):
     "Memberships as the model computes them, before calibration; line posteriors and log-likelihoods."
@@ -542,8 +543,7 @@ def _judge(self:LineMixture, m, portion=400):
     use = m.usable_line if self.config.line_prior else np.zeros(len(m), bool)
     K,single = 1+len(self.log_e_)+bool(self.unplaced_),np.flatnonzero(~use)
     out,cols,tables = np.zeros((len(m),K)),[f'membership_{k}' for k in range(K)],[]
-    for rows in np.array_split(single, max(1, len(single)//4000)):
-        if len(rows): out[rows] = self._alone(m, rows)
+    if len(single): out[single] = self._alone(m, single)
     codes = np.unique(m.line[use])
     for part in np.array_split(codes, max(1, len(codes)//portion)):
         if not len(part): continue
@@ -560,19 +560,19 @@ def predict(self:LineMixture,
     "Membership of every mouse and posterior of every usable line."
     q,lines,use = self._judge(m)
     c = self.calibration_
-    q = np.where(use[:,None], calibrated(q, c[0]), calibrated(q, c[2]))
+    q = np.where(use[:,None], calibrated(q, c[0]), np.where(m.cohort.is_control[:,None], q, calibrated(q, c[2])))
     cols = [o for o in lines if o.startswith('membership_')]
     if len(lines): lines[cols] = calibrated(lines[cols].to_numpy(float), c[1])
     return q,lines[['line']+cols]
 
-# %% ../../nbs/models/70_line_mixture.ipynb #cca532c0
+# %% ../../nbs/models/70_line_mixture.ipynb #028920ff
 @patch
 def strangers(self:LineMixture,
     m:Matched, # Mice of the groups fitted
     rows:np.ndarray, # Positions, for instance of the wild types
 )->np.ndarray: # Memberships, shape (len(rows), K)
     "How mice would be judged if nothing but their audiogram were known."
-    return calibrated(self._alone(m, rows, strangers=True), self.calibration_[2])
+    return calibrated(self._extended(m)._alone(m, rows, strangers=True), self.calibration_[2])
 
 @patch
 def log_likelihood(self:LineMixture,
@@ -589,7 +589,7 @@ def _extended(self:LineMixture, m):
     new.icc_ = np.r_[self.icc_, np.full(len(bg.groups_)-len(self.icc_), np.median(self.icc_))]
     return new
 
-# %% ../../nbs/models/70_line_mixture.ipynb #858e983d
+# %% ../../nbs/models/70_line_mixture.ipynb #94577430
 def _as_said(): return np.tile([0.,1.], (3,1)) # intercept and slope of mice in lines, lines, mice alone
 
 def calibrated(
@@ -608,7 +608,7 @@ def _curve(p, affected, weight):
     fit = LogisticRegression(C=1e3, max_iter=1000).fit(x, affected, sample_weight=weight)
     return np.array([fit.intercept_[0], max(fit.coef_[0,0], .05)])
 
-# %% ../../nbs/models/70_line_mixture.ipynb #fe97411a
+# %% ../../nbs/models/70_line_mixture.ipynb #abdf680d
 BOOST = 1/5 # share of pseudo-lines that are given a phenotype (ours)
 
 @patch
@@ -647,7 +647,7 @@ def _calibrate(self:LineMixture, m):
         self.calibration_ = np.array([_curve(1-q[use,0], true[use]>0, weight(line_class[use]>0)), _curve(1-lines.membership_0, hit, weight(hit)), _curve(alone, true>0, weight(line_class>0))])
         share = 1-calibrated(np.c_[real.membership_0, 1-real.membership_0], self.calibration_[1])[:,0].mean() if len(real) else share
 
-# %% ../../nbs/models/70_line_mixture.ipynb #ec676c92
+# %% ../../nbs/models/70_line_mixture.ipynb #c8485ef6
 _kept = ('profiles','shares','log_r','log_e','icc','unplaced','heterozygote','calibration','null_support')
 
 @patch

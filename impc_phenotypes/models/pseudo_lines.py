@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MIN_RANKED', 'line_templates', 'pseudo_lines']
 
-# %% ../../nbs/models/65_pseudo_lines.ipynb #f61b3d1d
+# %% ../../nbs/models/65_pseudo_lines.ipynb #ba05b271
 import numpy as np, pandas as pd
 from dataclasses import replace
 from scipy.special import ndtr, ndtri
@@ -13,7 +13,7 @@ from ..data.controls import Matched
 from ..data.schema import STEP, THRESHOLDS, TONES
 from .background import GRID_VARIANCE, ControlBackground
 
-# %% ../../nbs/models/65_pseudo_lines.ipynb #0097ef07
+# %% ../../nbs/models/65_pseudo_lines.ipynb #581dff01
 def line_templates(
     m:Matched, # From `match_controls`
 )->pd.DataFrame: # `group` (code in `m.groups`), `size` (mice), `zygosity`; one row a line that drives a fit
@@ -22,7 +22,7 @@ def line_templates(
     f = pd.DataFrame(dict(line=m.line[rows], group=m.group[rows], zygosity=m.cohort.frame.zygosity.to_numpy(object)[rows]))
     return f.groupby('line').agg(group=('group','first'), size=('group','size'), zygosity=('zygosity','first')).reset_index(drop=True)
 
-# %% ../../nbs/models/65_pseudo_lines.ipynb #bfbf7dfd
+# %% ../../nbs/models/65_pseudo_lines.ipynb #877e4bc1
 def _mice(m, templates, rng):
     "Positions of the controls behind each pseudo-mouse; without replacement inside a line while the group has enough."
     pool = {g: np.flatnonzero(m.is_reference & (m.group==g)) for g in np.unique(templates.group)}
@@ -40,7 +40,9 @@ def _shared(background, code, line, icc, rng):
     "Part of the score that a line shares, and what is left for the mouse."
     root = np.linalg.cholesky(background.corr_)[code]
     draw = lambda z: np.einsum('nij,nj->ni', root, z)
-    rho = np.minimum(icc/(1-(GRID_VARIANCE/np.square(background.spread_)).mean(1).clip(max=.5)), .9)[code][:,None]
+    known = background.spread_>=3 # an unmeasured tone has spread 1; `controls.spread` is never below 3
+    lost = np.where(known, GRID_VARIANCE/np.square(background.spread_), 0.).sum(1)/np.maximum(known.sum(1), 1)
+    rho = np.minimum(icc/(1-lost), .9)[code][:,None]
     return np.sqrt(rho)*draw(rng.standard_normal((line.max()+1,len(TONES)))[line]),np.sqrt(1-rho),draw(rng.standard_normal((len(line),len(TONES))))
 
 def _offsets(background, m, rows, line, icc, rng):
@@ -61,7 +63,7 @@ def _offsets(background, m, rows, line, icc, rng):
 
 MIN_RANKED = 10 # controls with a tone; with fewer the background's own shape is used
 
-# %% ../../nbs/models/65_pseudo_lines.ipynb #9be31f4a
+# %% ../../nbs/models/65_pseudo_lines.ipynb #a44bf7e1
 def _read(m, rows, offset):
     "Thresholds as this control's centre would record them, dB SPL."
     own,top = m.cohort.thresholds[rows],m.cohort.ceilings[rows]
