@@ -84,13 +84,18 @@ def test_callers_random_numbers_are_left_alone():
     assert torch.equal(torch.rand(3), expected)
 
 def test_every_term_counts_and_falls(whole):
-    for preset,terms in dict(anchored=['thresholds','kl','clustering','contrastive'],
+    for preset,terms in dict(anchored=['thresholds','kl','clustering'],
             classic=['thresholds','metadata','components','kl','smoothness','clustering','contrastive','phenotype_consistency']).items():
         h = whole[preset].history
         for t in terms: assert (h[f'train_{t}'].dropna().abs()>0).all(), t
         for t in ('thresholds','metadata','components'):
             if t in terms: assert h[f'train_{t}'].iloc[-1]<h[f'train_{t}'].iloc[0], t
         for c in ('n_effective','certainty','smallest_share','gene_purity','active_units','criterion','lr','seconds','memory_mb','rmse_6kHz','rmse_click'): assert c in h
+
+def test_views_are_contrasted_when_asked_for(whole):
+    assert 'train_contrastive' not in whole['anchored'].history
+    on = learner(change=lambda mc, tc: setattr(mc.loss_weights, 'contrastive', .1)).fit_curriculum(1, 2, init=truth).history
+    assert (on.train_contrastive.dropna()>0).all() and on.train_contrastive.notna().any()
 
 def test_clustering_is_learned_when_it_is_asked_for():
     start = {w:learner(change=lambda mc, tc: setattr(mc.loss_weights, 'clustering', w)).fit_curriculum(6, 30, init=truth) for w in (0., 1.)}
