@@ -1,9 +1,10 @@
 __version__ = "0.1.0"
 
 def add_methods():
-    "Import what adds methods to results: stability, the package's plots, and plug-ins of the entry point group `impc_phenotypes.analyses`."
+    "Import what adds methods to results: stability, line calls, the package's plots, and plug-ins of the entry point group `impc_phenotypes.analyses`."
     from importlib import import_module
     from importlib.metadata import entry_points
     import_module('impc_phenotypes.evaluation.stability')
+    import_module('impc_phenotypes.biology.lines')
     import_module('impc_phenotypes.show.plots')
     for e in entry_points(group='impc_phenotypes.analyses'): e.load()
