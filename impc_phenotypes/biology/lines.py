@@ -172,14 +172,14 @@ def call_lines(
     draws:int=20_000, # Of normal lines, for each group and size; at least 1,000
     seed:int=42, # Same seed, same table
     by_sex:bool=True, # Each sex by itself, and their difference
-    n_jobs:int=1, # Processes; −1 takes every core
+    n_jobs:int=1, # Threads; −1 takes every core
 )->LineCalls:
     "Which lines hear worse than normal lines of their laboratory?"
     if not 0<fdr_level<1: raise ValueError(f"`fdr_level` is a share between 0 and 1, got {fdr_level}")
     if draws<1000: raise ValueError(f"`draws` must be at least 1,000 for a p-value of .001, got {draws}")
     m = match_controls(data) if isinstance(data, Cohort) else data
     nulls,assumed = line_nulls(m, seed=seed)
-    parts = Parallel(n_jobs)(delayed(_group_calls)(m, g, rows, code, nulls.get(m.groups[g]), draws, seed, by_sex) for g,(rows,code) in _members(m).items())
+    parts = Parallel(n_jobs, prefer='threads')(delayed(_group_calls)(m, g, rows, code, nulls.get(m.groups[g]), draws, seed, by_sex) for g,(rows,code) in _members(m).items())
     s = pd.concat([o.dropna(axis=1, how='all') for o in parts], ignore_index=True) if parts else pd.DataFrame()
     s = s.reindex(columns=_columns(by_sex))
     s = s.assign(q_value=fdr(s.p_value.astype(float)), q_strict=fdr(s.p_strict.astype(float)), note=s.note.fillna('').astype(str))

@@ -10,8 +10,8 @@ __all__ = ['LOSSES', 'EFFECTS', 'planted_lines', 'called_of', 'Calibration', 'ca
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
-from .line_null import GroupNull, _control_scores, _effects, _read_back, _unit_T
-from .lines import LineCalls, call_lines
+from .line_null import _control_scores, _effects, _read_back, _unit_T, contrast_values, line_means, winsorised
+from .lines import LineCalls, _members, call_lines, line_p
 from ..data.controls import Matched
 from ..data.errors import InputError
 from ..data.schema import STEP, THRESHOLDS
@@ -146,26 +146,35 @@ def plot_qq(
         go.Scatter(x=expected[keep], y=-np.log10(p[keep]), mode='markers', marker=dict(size=4, color='#0072B2'), name='normal lines')])
     return fig.update_layout(template='none', width=560, height=400, title=f"{len(p):,} normal lines, {c.settings['effect']}", xaxis_title='expected −log₁₀ p', yaxis_title='−log₁₀ p', margin=dict(l=60,r=20,t=50,b=50), legend=dict(x=.03, y=.97))
 
-# %% ../../nbs/biology/15_power.ipynb #6f476085
+# %% ../../nbs/biology/15_power.ipynb #0934d395
+def _p_given(m, nulls, draws, seed):
+    "p of every line against given nulls: Series by gene symbol."
+    out = []
+    for g,(rows,code) in _members(m).items():
+        null,(names,line) = nulls[m.groups[g]],np.unique(code, return_inverse=True)
+        means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows])), line, len(names))
+        symbol = m.cohort.frame.gene_symbol.to_numpy(object)[rows[np.unique(line, return_index=True)[1]]]
+        out.append(pd.Series(line_p(null, np.bincount(line), null.scores(means, n), draws=draws, seed=seed).p_value.to_numpy(), index=symbol))
+    return pd.concat(out)
+
 def power_table(
     m:Matched, # A cohort with controls and lines
     calls:LineCalls, # Its calls
     *,
     p_threshold:float=None, # p below which a line is called; None = the largest p called
     n_mice=(3,4,6,8), # Sizes of lines
-    n_lines:int=12_000, # Lines to plant, a tenth of them affected
+    n_lines:int=4800, # Lines to plant, all affected
     losses:Mapping=LOSSES, # Name → dB at the five tones and the click
+    effect:str='shift in dB', # What mice of a line share
     seed:int=0, # Same seed, same table
-)->pd.DataFrame: # Loss × mice: share found, 0–1; `.attrs`: `p_threshold`, `standard_error` of the table, `planted` lines in each cell
+)->pd.DataFrame: # Loss × mice: share found, 0–1; `.attrs`: `p_threshold`, mean `standard_error`, smallest number of lines `planted` in a cell
     "How often would a loss be called?"
     p = calls.called.p_value.max() if p_threshold is None else p_threshold
     if not p>0: raise InputError('no line is called, so there is no p to hold planted lines against; pass `p_threshold`, e.g. .001')
-    planted,truth = planted_lines(m, calls.nulls, n_lines=n_lines, affected=.1, sizes=n_mice, losses=losses, seed=seed)
-    found = call_lines(planted, by_sex=False, seed=seed).summary.set_index('gene_symbol').p_value
-    t = truth[truth.loss.notna()]
-    below = t.gene_symbol.map(found).le(p)
-    table = below.groupby([t.loss, t.n_mice]).mean().unstack().reindex(list(losses)).rename_axis(index='loss', columns='mice')
-    n = below.groupby([t.loss, t.n_mice]).size().unstack().reindex(list(losses))
+    planted,t = planted_lines(m, calls.nulls, n_lines=n_lines, affected=1., sizes=n_mice, losses=losses, effect=effect, seed=seed)
+    below = t.gene_symbol.map(_p_given(planted, calls.nulls, calls.settings['draws'], seed)).le(p)
+    table,n = (getattr(below.groupby([t.loss, t.n_mice]), f)().unstack().reindex(list(losses)) for f in ('mean','size'))
+    table = table.rename_axis(index='loss', columns='mice')
     table.attrs = dict(p_threshold=float(p), standard_error=float(np.sqrt(table*(1-table)/n).mean().mean()), planted=int(n.min().min()))
     return table
 

@@ -291,7 +291,7 @@ def _dress(fig, rr, line, tone):
         say = f'{r.high_mice} of {r.n_mice} mice high, {r.high_controls} of {r.n_controls:,} controls ({r.high_controls/r.n_controls:.0%}) · p = {r.p_value:.2g}'
     what = ' '.join(str(o) for o in (line.gene_symbol, line.zygosity, line.phenotyping_center) if isinstance(o, str))
     title = f'<b>{escape(what)}, {tone}</b><br><span style="font-size:12px;color:#555">{say} · dashed: cut points</span>'
-    ticks = [o for o in (0,5,10,20,30,40,60,80,100) if o<=max(10, *fig.data[0].y)]
+    ticks = [o for o in (0,5,10,20,30,40,60,80,100) if o<=max([10, *fig.data[0].y])]
     fig.update_yaxes(title_text='controls, %', tickvals=ticks, zeroline=True, zerolinecolor='#444', gridcolor='#ebebeb').update_xaxes(title_text='threshold, dB SPL', showgrid=False)
     return fig.update_layout(template='none', width=700, height=380, margin=dict(l=60, r=20, t=66, b=90), legend=dict(orientation='h', x=0, y=-.2), title=dict(text=title, x=.015, xanchor='left'))
 
