@@ -178,7 +178,8 @@ def _one_null(m, g, others, seed):
     pool = _pool(own, others, np.where(np.isnan(scale), 8., scale), rng)
     variance,x = _contrast_variance(pool)
     offset,line,k = _group_lines(m, g)
-    centre = np.nan_to_num(np.nanmedian(line_means(contrast_values(offset), line, k)[0], 0))*k/(k+CENTRE_LINES) if k else np.zeros(8)
+    means = line_means(contrast_values(offset), line, k)[0] if k else np.zeros((1,8))
+    centre = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 0. for v in means.T])*k/(k+CENTRE_LINES)
     T = _unit_T(line_covariance(offset, line, k, pool), variance) if k>=2 else np.zeros((5,5))
     return GroupNull(name, 'own' if len(own)>=MIN_OWN else 'borrowed' if len(own) else 'others', x, variance, centre, T, scale, k, len(own), float(k/np.sum(1/np.bincount(line))) if k else 4.)
 

@@ -1,0 +1,153 @@
+"Calls of lines and genes: what breaks them is noticed, and the command writes whole files or none."
+import json
+from dataclasses import replace
+import numpy as np, pandas as pd
+import pytest
+from test_cli import ALONE, FAST, impc, refused, tree
+from impc_phenotypes.app.config import FOLDER
+from impc_phenotypes.biology import lines as lines_module
+from impc_phenotypes.biology.line_null import line_nulls
+from impc_phenotypes.biology.lines import call_lines
+from impc_phenotypes.biology.power import called_of, planted_lines
+from impc_phenotypes.data.controls import match_controls
+from impc_phenotypes.data.records import read_records
+from impc_phenotypes.data.simulate import simulate_cohort
+
+@pytest.fixture(scope='module')
+def planted():
+    "A thousand lines of simulated controls, one in ten with a loss."
+    m = match_controls(simulate_cohort(6000, seed=3, controls=.35))
+    return planted_lines(m, line_nulls(m)[0], n_lines=1000, affected=.1, seed=1)
+
+@pytest.fixture(scope='module')
+def calls(planted): return call_lines(planted[0], by_sex=False)
+
+def counted(planted, **kw): return called_of(planted[1], call_lines(planted[0], by_sex=False, draws=5000, **kw).called.gene_symbol)
+
+def test_most_losses_are_found_and_few_calls_are_false(planted, calls):
+    got = called_of(planted[1], calls.called.gene_symbol)
+    assert got['power']>.45 and got['realised_fdr']<.12
+
+def test_a_turned_sign_finds_nothing(planted):
+    m = planted[0]
+    object.__setattr__(turned := replace(m), 'offset', -m.offset)
+    assert counted((turned, planted[1]))['found']==0
+
+def test_mice_shuffled_over_lines_lose_the_losses(planted):
+    m,rng = planted[0],np.random.default_rng(0)
+    line = m.line.copy()
+    for g in np.unique(m.group):
+        rows = np.flatnonzero((m.group==g) & (line>=0))
+        line[rows] = rng.permutation(line[rows])
+    object.__setattr__(shuffled := replace(m), 'line', line)
+    assert counted((shuffled, planted[1]))['power']<.1
+
+def test_without_the_line_variance_normal_lines_are_called(planted, monkeypatch):
+    m = match_controls(simulate_cohort(6000, seed=3, controls=.35))
+    nobody = planted_lines(m, line_nulls(m)[0], n_lines=1000, affected=0., seed=2)
+    assert counted(nobody)['false']<=2
+    bare = lambda m, seed=42: ({k:replace(o, T=np.zeros((5,5))) for k,o in line_nulls(m, seed=seed)[0].items()}, False)
+    monkeypatch.setattr(lines_module, 'line_nulls', bare)
+    assert counted(nobody)['false']>10
+
+def test_workers_change_nothing_and_seeds_little(planted, calls):
+    again = call_lines(planted[0], by_sex=False, n_jobs=3)
+    pd.testing.assert_frame_equal(calls.summary, again.summary)
+    other = call_lines(planted[0], by_sex=False, seed=7)
+    assert np.corrcoef(np.log(calls.summary.set_index('line').p_value.sort_index()), np.log(other.summary.set_index('line').p_value.sort_index()))[0,1]>.99
+
+def test_order_of_mice_does_not_matter(planted, calls):
+    cohort = simulate_cohort(3000, seed=4)
+    a,b = (call_lines(cohort.subset(rows), draws=2000).summary.set_index('line').mean_offset.sort_index() for rows in (np.arange(3000), np.random.default_rng(0).permutation(3000)))
+    np.testing.assert_allclose(a, b, atol=1e-8)
+
+@pytest.mark.parametrize('sex', ['female','male'])
+def test_all_mice_of_one_sex(sex):
+    cohort = simulate_cohort(3000, seed=4)
+    c = call_lines(cohort.subset((cohort.frame.sex==sex).to_numpy()), draws=2000)
+    assert c.tested.p_value.notna().any() and c.summary.sex_p.isna().all()
+
+def test_no_sex_no_zygosity_no_gene():
+    cohort = simulate_cohort(3000, seed=4)
+    frame = cohort.frame.assign(sex=None, zygosity=None, allele_symbol=None)
+    c = call_lines(replace(cohort, frame=frame), draws=2000)
+    assert len(c.tested) and any('Sex is known for 0%' in n for n in c.notes)
+    assert not len(call_lines(replace(cohort, frame=frame.assign(gene_symbol=None)), draws=2000))
+
+def test_real_lines_in_the_mirror(data_dir):
+    "The shared table: hardly a line better than controls, most confirmed deafness genes found."
+    m = match_controls(read_records(data_dir/'abr_thresholds.csv.gz', columns=FOLDER/'columns_thresholds.yaml', verbose=False))
+    c = call_lines(m)
+    assert (c.tested.mirror_p<1e-4).sum()<=len(c.tested)/1000
+    known = set((data_dir/'confirmed_deafness_genes.txt').read_text().split())
+    usable = c.tested[c.tested.gene_symbol.isin(known)]
+    assert usable.gene_symbol.nunique()>=19 and usable.gene_symbol[usable.called].nunique()>=13
+    assert 40<len(c.called)<140 and any('Sex is known' in n for n in c.notes)
+
+def test_real_records(data_dir):
+    c = call_lines(read_records(data_dir/'abr_records.csv', verbose=False))
+    assert 15<len(c.tested)<60 and 'Adgrb1' in set(c.called.gene_symbol)
+    assert len(c.check()) and c.plot_volcano().data
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    "A run, and files to compare it with."
+    work = tmp_path_factory.mktemp('biology')
+    assert impc('simulate', '--n', 2500, '--seed', 3, '--out', 'abr.csv', cwd=work).returncode==0
+    done = impc('train', 'abr.csv', '--seed', 7, *FAST[4:], 'stages.pretrain_epochs=3', 'stages.joint_epochs=3', cwd=work)
+    assert done.returncode==0, done.stderr
+    genes = sorted(pd.read_csv(work/'abr.csv').gene_symbol.dropna().unique())
+    (work/'sets.gmt').write_text(''.join(f'set {i}\tna\t'+'\t'.join(genes[i::8])+'\n' for i in range(8)))
+    (work/'mine.txt').write_text('\n'.join(genes[:40]))
+    return work,done.stdout.splitlines()[-1],genes
+
+FILES = ('lines.csv','genes.csv','association.csv','enrichment.csv','references.json','biology.json')
+
+def test_evaluate_writes_the_biology(run):
+    work,folder,genes = run
+    done = impc('evaluate', folder, '--gene-sets', 'sets.gmt', '--references', 'mine.txt', *ALONE, cwd=work)
+    assert done.returncode==0, done.stderr
+    assert 'FDR' in done.stdout and 'Traceback' not in done.stderr
+    out = {f:(work/folder/f) for f in FILES}
+    assert all(p.is_file() and p.stat().st_size>2 for p in out.values())
+    lines = pd.read_csv(out['lines.csv'])
+    assert {'phenotype','probability','p_value','q_value','called','mean_offset_low','note'} <= set(lines)
+    assert {'gene_symbol','q_value','severity'} <= set(pd.read_csv(out['genes.csv']))
+    assert len(pd.read_csv(out['enrichment.csv']))>=8
+    json.loads(out['references.json'].read_text(), parse_constant=lambda c: pytest.fail(f'{c} is no JSON'))
+    page = impc('report', folder, cwd=work)
+    assert page.returncode==0, page.stderr
+    text = (work/folder/'report.html').read_text(encoding='utf-8')
+    assert 'id="calls"' in text and 'id="validation"' in text
+
+@pytest.mark.parametrize('name,text,option,words', [
+    ('unknown.txt', 'Myo7\nTomty\nNoSuch\n', '--references', ['unknown.txt']),
+    ('empty.txt', '', '--references', ['empty.txt']),
+    ('mgi.gmt', 'deaf\tna\t'+'\t'.join(f'MGI:{i}' for i in range(100,140))+'\n', '--gene-sets', ['MGI']),
+    ('human.gmt', 'deaf\tna\t'+'\t'.join(f'GENE{i}' for i in range(40))+'\n', '--gene-sets', ['human']),
+    ('broken.gmt', 'only a name\n', '--gene-sets', ['broken.gmt']),
+    ('none.gmt', None, '--gene-sets', ['none.gmt']),
+    ('table.csv', 'a,b\n1,2\n', '--mp', ['table.csv', 'gene_symbol']),
+    ('people.csv', 'a,b\n1,2\n', '--orthologs', ['people.csv']),
+])
+def test_a_wrong_file_leaves_the_run_alone(run, name, text, option, words):
+    work,folder,_ = run
+    if text is not None: (work/name).write_text(text)
+    before = tree(work/folder)
+    refused(impc('evaluate', folder, option, name, *ALONE, cwd=work), *words)
+    assert tree(work/folder)==before
+
+def test_an_obo_that_is_not_one(run):
+    work,folder,_ = run
+    (work/'not.obo').write_text('<html>this is a page</html>\n')
+    (work/'terms.csv').write_text('gene_symbol,mp_term_id\nA,MP:0005377\n')
+    refused(impc('evaluate', folder, '--obo', 'not.obo', '--annotations', 'terms.csv', *ALONE, cwd=work), 'not.obo')
+    refused(impc('evaluate', folder, '--obo', 'not.obo', *ALONE, cwd=work), '--annotations')
+    refused(impc('evaluate', folder, '--no-biology', '--mp', 'terms.csv', *ALONE, cwd=work), '--mp')
+
+def test_biology_can_be_left_out(run):
+    work,folder,_ = run
+    for f in FILES[1:]: (work/folder/f).unlink(missing_ok=True)
+    done = impc('evaluate', folder, '--no-biology', *ALONE, cwd=work)
+    assert done.returncode==0, done.stderr
+    assert not (work/folder/'genes.csv').exists()
