@@ -288,6 +288,20 @@ def _tell_stability(run, cohort, bootstraps, refits):
     show_table(t[['phenotype','name','n_mice','other seeds','other lines','by chance','stable']], f'Stability: mean Jaccard index with the run, unstable below {UNSTABLE_BELOW:g}', digits=2)
     say_notes(stability_notes(st))
 
+# %% ../../nbs/app/30_cli.ipynb #clibio1
+def _tell_biology(run, cohort, fdr, files):
+    from impc_phenotypes.app.jobs import biology_inputs, biology_run
+    inputs = biology_inputs(**files)
+    v, why, written = biology_run(run, cohort, fdr_level=fdr, **inputs)
+    if v is None: return say(f'lines were not called: {why}')
+    say(*[f'wrote {f}' for f in written])
+    t = v.lines[v.lines.called.astype(bool)].sort_values('p_value')
+    strict = int(t.called_strict.sum())
+    show = t.head(15).assign(call=t.called_strict.map({True:'strict', False:'yes'}))[['gene_symbol','zygosity','phenotyping_center','n_mice','mean_offset','mean_offset_low','mean_offset_high','q_value','call','name']]
+    show_table(show.rename(columns=dict(gene_symbol='gene', phenotyping_center='centre', n_mice='mice', mean_offset='dB', mean_offset_low='from', mean_offset_high='to', q_value='q')), f'{len(t):,} of {v.lines.p_value.notna().sum():,} tested lines called at {fdr:.0%} FDR, {strict:,} of them by the stricter null', digits=3)
+    bad = v.checks[~v.checks.ok.astype(bool)]
+    say_notes([*v.notes, *[f'{c.finding}: {c.advice}.' for c in bad.itertuples()]], v.groups.technical_group)
+
 # %% ../../nbs/app/30_cli.ipynb #612b7ccf
 @app.command()
 def evaluate(
@@ -297,12 +311,24 @@ def evaluate(
     save_predictions:Annotated[bool, Opt('Write its memberships to predictions.csv', '--save-predictions')]=False,
     bootstraps:Annotated[int, Opt('Stability: fits of lines drawn anew', min=0, show_default=True)]=5,
     refits:Annotated[int, Opt('Stability: fits from other seeds; with 0 of both it is left out', min=0, show_default=True)]=2,
+    biology:Annotated[bool, Opt('Call lines and genes', '--biology/--no-biology', show_default=True)]=True,
+    fdr:Annotated[float, Opt('Share of false calls to accept', min=.001, max=.5, show_default=True)]=.05,
+    gene_sets:Annotated[Optional[list[Path]], Opt('Gene sets to test for enrichment, .gmt; again for more')]=None,
+    mp:Annotated[Optional[Path], Opt('Table of top-level MP terms by gene')]=None,
+    obo:Annotated[Optional[Path], Opt('Ontology, .obo, with --annotations')]=None,
+    annotations:Annotated[Optional[Path], Opt('Terms of genes, .csv or .tsv, with --obo')]=None,
+    references:Annotated[Optional[list[Path]], Opt('List of genes to compare the calls with; again for more')]=None,
+    orthologs:Annotated[Optional[Path], Opt('Mouse and human symbols, for a column of human genes')]=None,
     data:DataFile=None, output_dir:Root=None,
 ):
-    "Measure a run, beside k-means and mixtures on the same mice, and see which phenotypes are stable."
+    "Measure a run: calls of lines and genes, k-means and mixtures on the same mice, stable phenotypes."
     run = _owner(run, output_dir, checkpoint)
     run.model
     cohort = run.cohort(data)
+    files = dict(gene_sets=gene_sets or (), mp=mp, obo=obo, annotations=annotations, references=references or (), orthologs=orthologs)
+    if checkpoint is not None: biology = False
+    if not biology: _refuse({f'--{k.replace("_","-")}':v or None for k,v in files.items()}, '--no-biology' if checkpoint is None else '--checkpoint')
+    if biology: _tell_biology(run, cohort, fdr, files)
     from impc_phenotypes.app.jobs import evaluate_run
     table, files = evaluate_run(run, cohort, checkpoint=checkpoint, save_embeddings=save_embeddings, save_predictions=save_predictions)
     say(*[f'wrote {f}' for f in files])

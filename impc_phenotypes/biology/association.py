@@ -22,6 +22,7 @@ class _Counts:
     line:np.ndarray # Name of each line, (lines,)
     gene:np.ndarray # Its gene, (lines,)
     group:np.ndarray # Its technical group, code, (lines,)
+    center:np.ndarray # Its centre, (lines,)
     n:np.ndarray # Its mice, (lines,)
     k:np.ndarray # Its mice in each phenotype, "not normal" last, (lines, K)
     control_n:np.ndarray # Controls of each group, (groups,)
@@ -40,7 +41,7 @@ def _counts(ph):
     first = np.unique(code, return_index=True)[1]
     n,k = np.bincount(code),np.stack([np.bincount(code, h, len(names)) for h in hit[use].T], 1).astype(int)
     keep = n>=MIN_LINE
-    return _Counts(np.asarray(names, object)[keep], mice.gene_symbol[use].to_numpy(object)[first][keep], group[use][first][keep], n[keep], k[keep], control_n, control_k, [*ph.names[1:], ANY])
+    return _Counts(np.asarray(names, object)[keep], mice.gene_symbol[use].to_numpy(object)[first][keep], group[use][first][keep], mice.phenotyping_center[use].to_numpy(object)[first][keep], n[keep], k[keep], control_n, control_k, [*ph.names[1:], ANY])
 
 # %% ../../nbs/biology/20_association.ipynb #795497ee
 def _greater(k, n, K, N):
@@ -79,7 +80,7 @@ def _permutation_p(c, lines, peers, permutations, rng):
 
 # %% ../../nbs/biology/20_association.ipynb #d257130e
 UNUSUAL = .05 # permutation p that an associated pair must be below (ours)
-COLUMNS = ['gene_symbol','phenotype','name','n_mice','n_lines','mice_in_phenotype','share','expected_controls','expected_cohort','log_odds','log_odds_low','log_odds_high','p_exact_controls','p_exact_cohort','q_exact','p_permutation','p_floor','q_permutation','associated']
+COLUMNS = ['gene_symbol','phenotype','name','n_mice','n_lines','mice_in_phenotype','share','expected_controls','expected_cohort','log_odds','log_odds_low','log_odds_high','p_exact_controls','p_exact_cohort','q_exact','p_permutation','p_floor','q_permutation','associated','centers']
 
 @dataclass(frozen=True, repr=False)
 class Association:
@@ -102,7 +103,7 @@ def _gene_rows(c, gene, lines, total_n, total_k, peers, permutations, rng):
     lo,half = _log_odds(k, n, K, N)
     p,floor = _permutation_p(c, lines, peers, permutations, rng)
     return pd.DataFrame(dict(gene_symbol=gene, phenotype=np.arange(1, len(c.names)+1), name=c.names, n_mice=n, n_lines=len(lines), mice_in_phenotype=k, share=k/n, expected_controls=n*CK/max(CN, 1) if CN else np.nan, expected_cohort=n*K/max(N, 1),
-        log_odds=lo, log_odds_low=lo-half, log_odds_high=lo+half, p_exact_controls=_greater(k, n, CK, CN) if CN else np.nan, p_exact_cohort=_greater(k, n, K, N), p_permutation=p, p_floor=floor))
+        log_odds=lo, log_odds_low=lo-half, log_odds_high=lo+half, p_exact_controls=_greater(k, n, CK, CN) if CN else np.nan, p_exact_cohort=_greater(k, n, K, N), p_permutation=p, p_floor=floor, centers=', '.join(sorted(set(c.center[lines])))))
 
 def associate(
     ph:Phenotypes, # A result
@@ -111,6 +112,7 @@ def associate(
     seed:int=42, # Same seed, same table
 )->Association:
     "Test every gene against every phenotype."
+    if permutations<100: raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
     c = _counts(ph)
     if not len(c.n): return Association(pd.DataFrame(columns=COLUMNS), (f'No line has {MIN_LINE} mice; nothing was tested.',))
     rng,peers = np.random.default_rng(seed),_peers(c)
@@ -129,7 +131,7 @@ def _association_notes(s):
     if odd: yield f'{odd:,} pairs of gene and phenotype have q < .05 by mice and are not associated, because more than {UNUSUAL:.0%} of the lines of their laboratory look like that.'
     if (s.q_permutation>=.05).all(): yield f"No permutation p survives correction over {len(s):,} tests: its smallest possible value is one over a laboratory's number of lines (here {s.p_floor.min():.2g} at best). It is used as a second condition, not by itself."
 
-# %% ../../nbs/biology/20_association.ipynb #41b5a690
+# %% ../../nbs/biology/20_association.ipynb #69c5600a
 def plot_association(
     a:Association, # From `associate`
     limit:int=20, # Genes drawn
@@ -143,4 +145,4 @@ def plot_association(
         marker=dict(size=(6+16*t.share).tolist(), color=t.log_odds.tolist(), colorscale='Viridis', showscale=True, colorbar=dict(title='log odds')), text=[f'{g}, {n}: {k} of {N} mice, q {q:.2g}' for g,n,k,N,q in zip(t.gene_symbol, t['name'], t.mice_in_phenotype, t.n_mice, t.q_exact)], hovertemplate='%{text}<extra></extra>'))
     fig.update_xaxes(tickvals=list(range(len(names))), ticktext=names, range=[-.6, len(names)-.4])
     fig.update_yaxes(tickvals=list(range(len(genes))), ticktext=genes)
-    return fig.update_layout(template='none', width=max(520, 220+90*len(names)), height=120+22*max(len(genes), 4), title=f'The {len(genes)} genes of the smallest p', margin=dict(l=110,r=20,t=50,b=60))
+    return fig.update_layout(template='none', width=max(520, 220+90*len(names)), height=120+22*max(len(genes), 4), title=f'The {len(genes)} genes of the smallest p', margin=dict(l=110,r=90,t=50,b=60))

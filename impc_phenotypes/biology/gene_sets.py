@@ -38,7 +38,7 @@ def id_kind(
         if 2*sum(bool(re.fullmatch(pattern, g)) for g in genes)>len(genes): return kind
     return 'mouse symbol'
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GeneSets:
     "Named sets of genes."
     sets:dict # Term → its genes, made frozensets
@@ -58,6 +58,7 @@ class GeneSets:
         if set(self.terms.index)!=set(self.sets): raise ValueError("`terms` must have one row for each of `sets`, with the terms as index")
         put('genes', frozenset().union(*self.sets.values()))
         put('id_type', id_kind(self.genes))
+    def __repr__(self): return f"GeneSets({len(self):,} sets of {len(self.genes):,} genes from {self.source})"
     def __len__(self): return len(self.sets)
     def __getitem__(self, term): return self.sets[term]
 
@@ -116,7 +117,7 @@ def read_gmt(
     if not sets: raise InputError(f"{path}: holds no gene set with a gene")
     sound = [is_acoustic(o) for o in told.values()]
     terms = pd.DataFrame(dict(name=list(told.values()), acoustic=sound, circular=np.where(sound, 'yes', 'no').astype(object)), index=list(sets))
-    return GeneSets(sets, terms, path.name, notes=(f"{len(empty)} sets without a gene are left out: {', '.join(empty[:5])}",) if empty else ())
+    return GeneSets(sets, terms, path.name, notes=(f"Sets without a gene, left out: {', '.join(empty[:5])}",) if empty else ())
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #749c272d
 HEARING = 'MP:0005377' # hearing/vestibular/ear phenotype
@@ -269,5 +270,5 @@ def match_sets(
     shared = new.genes & tested
     if len(shared)<MIN_SHARED*min(len(new.genes), len(tested)): raise InputError(_mismatch(new, tested, shared))
     only = lambda group: {t:genes & tested for t,genes in say(group).items()}
-    told = (f"{len(shared):,} of {len(tested):,} tested genes are in a set; {len(new.genes)-len(shared):,} genes of the sets were not tested and are left out",)
+    told = (f"{len(shared):,} of {len(tested):,} tested genes are in a set; of the sets' genes {len(new.genes)-len(shared):,} were not tested and are left out",)
     return GeneSets(only(sets.sets), sets.terms, sets.source, None if sets.quiet is None else only(sets.quiet), sets.ancestors, sets.notes+told)

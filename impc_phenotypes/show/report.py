@@ -277,14 +277,14 @@ def _searchable(title, id, frame, note):
     return Section(H2(title), P(note), Div(Label('Filter ', Input(type='search', **{'data-for':f'{id}-table'})), Button('Save as CSV', type='button', **{'data-save':f'{id}-table'}), cls='tools'),
         Div(html_table(frame, _FORMATS, _HEADS, sortable=True, id=f'{id}-table'), cls='tall'), id=id)
 
-def _sections(ph, metrics):
+def _sections(ph, metrics, extra=()):
     f,lines,genes = _figures(ph),top_lines(ph),gene_summary(ph)
     odd = int((ph.lines.phenotype>0).sum())
     out = [('asked','Question',_asked(ph)), ('data','Data',_data(ph, f.get('data', []))), ('phenotypes','Phenotypes',_phenotypes(ph, f['phenotypes']))]
     if 'map' in f: out.append(('map','Map',Section(H2('Map of the mice'), *f['map'], id='map')))
     out += [('lines','Lines',_searchable('Lines', 'lines', lines, f'{"All" if len(lines)==odd else f"{len(lines):,} of the"} {odd:,} lines that are not normal; within a phenotype those with evidence "line" come first, then the largest loss. Tones: mean offset, dB above matched controls; evidence is explained under Data.')),
         ('genes','Genes',_searchable('Genes', 'genes', genes, 'Genes with at least one such line. Where lines or centres of one gene disagree, look at the mice before believing either.')),
-        ('sure','Certainty',_sure(ph)), ('leakage','Leakage',_leakage(ph)), ('baselines','Baselines',_baselines(metrics))]
+        *extra, ('sure','Certainty',_sure(ph)), ('leakage','Leakage',_leakage(ph)), ('baselines','Baselines',_baselines(metrics))]
     if 'training' in f: out.append(('training','Training',Section(H2('Training'), *f['training'], id='training')))
     out = [o for o in out if o[2] is not None]
     return out + [('limits','Limits',_limits()), ('configuration','Configuration',_configuration(ph))]
@@ -294,10 +294,11 @@ def write_report(
     path:str|Path, # The HTML file to write
     *,
     metrics=None, # What `evaluate` saved, or the table of `compare`; None says that no comparison was run
+    extra=(), # Further sections, (id, name in the menu, element), before the one on certainty
     title:str='Hearing phenotypes', # Heading
 )->Path: # The file
     "One self-contained page."
-    path,sections = Path(path),_sections(ph, metrics)
+    path,sections = Path(path),_sections(ph, metrics, extra)
     head = Head(Meta(charset='utf-8'), Meta(http_equiv='Content-Security-Policy', content=POLICY), Meta(name='viewport', content='width=device-width, initial-scale=1'), Title(title), Style(Safe(CSS)), Script(Safe(get_plotlyjs())))
     nav = Nav(*[A(name, href=f'#{id}') for id,name,_ in sections], aria_label='Sections')
     body = Body(nav, Main(H1(title), *[s for *_,s in sections]), Script(Safe(SCRIPT)))
