@@ -297,8 +297,9 @@ def _tell_biology(run, cohort, fdr, files):
     say(*[f'wrote {f}' for f in written])
     t = v.lines[v.lines.called.astype(bool)].sort_values('p_value')
     strict = int(t.called_strict.sum())
-    show = t.head(15).assign(call=t.called_strict.map({True:'strict', False:'yes'}))[['gene_symbol','zygosity','phenotyping_center','n_mice','mean_offset','mean_offset_low','mean_offset_high','q_value','call','name']]
-    show_table(show.rename(columns=dict(gene_symbol='gene', phenotyping_center='centre', n_mice='mice', mean_offset='dB', mean_offset_low='from', mean_offset_high='to', q_value='q')), f'{len(t):,} of {v.lines.p_value.notna().sum():,} tested lines called at {fdr:.0%} FDR, {strict:,} of them by the stricter null', digits=3)
+    call = t.called_strict.astype(bool).map({True:'strict', False:'yes'})
+    show = t.assign(call=call, dB=t.mean_offset.round(1).astype(str), interval=[f'{a:.0f} to {b:.0f}' for a,b in zip(t.mean_offset_low, t.mean_offset_high)], q=t.q_value.map('{:.2g}'.format)).head(15)
+    show_table(show[['gene_symbol','zygosity','phenotyping_center','n_mice','dB','interval','q','call','name']].rename(columns=dict(gene_symbol='gene', phenotyping_center='centre', n_mice='mice', interval='95 % interval', name='phenotype')), f'{len(t):,} of {v.lines.p_value.notna().sum():,} tested lines called at {fdr:.0%} FDR, {strict:,} of them by the stricter null', digits=3)
     bad = v.checks[~v.checks.ok.astype(bool)]
     say_notes([*v.notes, *[f'{c.finding}: {c.advice}.' for c in bad.itertuples()]], v.groups.technical_group)
 

@@ -163,6 +163,15 @@ def _pool(own, others, scale, rng):
     if len(own)>=MIN_OWN or not len(others): return own
     return np.concatenate([own, others[rng.choice(len(others), max(4*MIN_OWN-len(own), 0), replace=len(others)<4*MIN_OWN)]*scale])
 
+def _typical(scales):
+    "Median control SD of each tone over groups; 8 dB for a tone nobody measured."
+    return np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 8. for v in np.array(scales).T])
+
+def _known_scale(scale, typical, n):
+    "Control SD of a group of few controls, drawn towards that of other groups; a group without controls keeps the spread of its bulk."
+    own = np.where(np.isnan(scale), typical, scale)
+    return own if n==0 else np.sqrt((n*own**2+MIN_OWN*typical**2)/(n+MIN_OWN))
+
 def _contrast_variance(pool):
     "Variance of contrasts; a tone hardly measured lends from the mean over tones."
     x = contrast_values(pool)
@@ -170,12 +179,12 @@ def _contrast_variance(pool):
     v = np.where(n>=5, np.nanvar(np.where(n>=5, x, 0.), 0), np.nan)
     return np.where(np.isnan(v), np.nanmean(v[:5]) if np.isfinite(v[:5]).any() else 64., np.maximum(v, 4.)), np.where(n>0, x-np.nanmean(np.where(n>0, x, 0.), 0), np.nan)
 
-def _one_null(m, g, others, seed):
+def _one_null(m, g, others, typical, seed):
     "Null of one group; `T` is its own, in control SDs."
     name,own = m.groups[g],_own_controls(m, g)
     scale = m.scale[m.group==g][0]
     rng = np.random.default_rng([seed, crc32(name.encode())])
-    pool = _pool(own, others, np.where(np.isnan(scale), 8., scale), rng)
+    pool = _pool(own, others, _known_scale(scale, typical, len(own)), rng)
     variance,x = _contrast_variance(pool)
     offset,line,k = _group_lines(m, g)
     means = line_means(contrast_values(offset), line, k)[0] if k else np.zeros((1,8))
@@ -210,10 +219,11 @@ def line_nulls(
 )->tuple: # Technical group → `GroupNull`, for groups with lines; whether the line variance was assumed
     "What normal lines look like in each technical group."
     own = {g:_own_controls(m, g) for g in range(len(m.groups))}
-    unit = [own[g]/spread(own[g]) for g in own if len(own[g])>=20]
+    many = [g for g in own if len(own[g])>=20]
+    unit = [own[g]/spread(own[g]) for g in many]
     if not unit: raise InputError("no technical group has 20 controls: a line cannot be called without wild types; add rows whose `biological_sample_group` is control")
     with_lines = sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental]))
-    nulls,assumed = _shrunk([_one_null(m, g, np.concatenate(unit), seed) for g in with_lines]) if with_lines else ([],True)
+    nulls,assumed = _shrunk([_one_null(m, g, np.concatenate(unit), _typical([spread(own[o]) for o in many]), seed) for g in with_lines]) if with_lines else ([],True)
     return {o.name:o for o in nulls},assumed
 
 # %% ../../nbs/biology/05_line_null.ipynb #a17713c6

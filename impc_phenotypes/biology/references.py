@@ -7,8 +7,8 @@ __all__ = ['CONFIG', 'LISTS', 'LOWER_IS_WORSE', 'SIZES', 'LEAST', 'PRECISION', '
            'check_symbols', 'best_lines', 'gene_strata', 'random_sets', 'ReferenceReport', 'reference_report',
            'ranking', 'plot_ranking']
 
-# %% ../../nbs/biology/40_references.ipynb #27f317c2
-import re
+# %% ../../nbs/biology/40_references.ipynb #9f28f579
+import csv, re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from html import escape
@@ -64,19 +64,21 @@ _IDS = ('gene_accession_id','mgi_id','mgi_accession_id','mgi')
 
 def _rows(path):
     "Row number, symbol and MGI id of each line of a file."
-    lines = _text(path, 'a list of gene symbols').splitlines()
-    body = [(i, l.split('#')[0].strip()) for i,l in enumerate(lines, 1)]
-    body = [(i,l) for i,l in body if l]
+    body = [(i, l.strip()) for i,l in enumerate(_text(path, 'a list of gene symbols').splitlines(), 1) if l.strip() and not l.lstrip().startswith('#')]
     if not body: raise InputError(f"{path}: holds only comments; write one gene symbol a line")
-    first,head = body[0][1],('gene_symbol','symbol','gene','marker_symbol')
-    if any(o in first for o in ',;\t'):
-        sep = max(',;\t', key=first.count)
-        cells = [(i, [c.strip().strip('"') for c in l.split(sep)]) for i,l in body]
-        t = pd.DataFrame(columns=[c.lower() for c in cells[0][1]])
-        at,ids = t.columns.get_loc(_need(t, path, *head)),[t.columns.get_loc(c) for c in _IDS if c in t]
-        of = lambda row, k: row[k] if k<len(row) else ''
-        return [(i, of(row, at), of(row, ids[0]) if ids else '') for i,row in cells[1:] if of(row, at)]
-    return [(i,l,'') for i,l in body[first.strip('"').lower() in head:]]
+    plain = [(i, re.split(r'\s+#', l)[0]) for i,l in body]
+    first,head = plain[0][1],('gene_symbol','symbol','gene','marker_symbol')
+    if not any(o in first for o in ',;\t'): return [(i,l,'') for i,l in plain[first.strip('"').lower() in head:]]
+    sep = max(',;\t', key=first.count)
+    cells = [(i, [c.strip() for c in next(csv.reader([l], delimiter=sep, skipinitialspace=True))]) for i,l in body]
+    names = [c.lower() for c in cells[0][1]]
+    col,ids = _need(pd.DataFrame(columns=names), path, *head),next((c for c in _IDS if c in names), None)
+    twice = next((c for c in (col,ids) if c and names.count(c)>1), None)
+    if twice: raise InputError(f"{path}: {names.count(twice)} columns are called `{twice}`; rename all but one")
+    of = lambda row, c: row[names.index(c)] if c and names.index(c)<len(row) else ''
+    return [(i, of(row, col), of(row, ids)) for i,row in cells[1:] if of(row, col)]
+
+_MGI = re.compile(r'MGI:\d+', re.I)
 
 def _own_list(path, name):
     rows = [(i, s.strip('"\''), m) for i,s,m in _rows(path)]
@@ -85,11 +87,13 @@ def _own_list(path, name):
     if len(bad):
         dates = bad.value.str.fullmatch(_DATE).any()
         raise InputError(f"{path}: {len(bad)} of {len(rows)} rows are no gene symbol\n" + bad_rows(bad, remedy='A spreadsheet turns symbols such as Septin7 or Marchf1 into dates: write the symbol again and save as text.' if dates else 'Write one gene symbol a line, for instance Myo7a, in plain text (UTF-8).'))
+    bad = pd.DataFrame([(i,s,m) for i,s,m in rows if m and not _MGI.fullmatch(m)], columns=['row','gene_symbol','value'])
+    if len(bad): raise InputError(f"{path}: {len(bad)} of {len(rows)} rows have an id that is no MGI id\n" + bad_rows(bad, remedy='Write it as MGI:104785, or leave the cell empty.'))
     genes = pd.DataFrame(rows, columns=['row','gene_symbol','gene_accession_id']).drop(columns='row')
     twice = sorted(set(genes.gene_symbol[genes.gene_symbol.duplicated()]))
     notes = (f"{len(twice)} {'gene is' if len(twice)==1 else 'genes are'} listed more than once and counted once: {', '.join(twice[:8])}",) if twice else ()
     genes = genes.drop_duplicates('gene_symbol', ignore_index=True)
-    of = lambda s, m: m or (s if s.startswith('MGI:') else None)
+    of = lambda s, m: m.upper() or (s.upper() if _MGI.fullmatch(s) else None)
     genes = genes.assign(gene_accession_id=pd.Series([of(*o) for o in genes.itertuples(index=False)], dtype=object))
     return GeneList(name or Path(path).stem, 'own', genes, ((Path(path).name, None),), '', notes)
 
@@ -175,7 +179,7 @@ def best_lines(
     "Tested genes by their worst line."
     lack = [c for c in _NEEDED if c not in frame]
     if lack: raise InputError(f"the table of lines has no column `{lack[0]}`; give `call_lines(cohort).summary`")
-    t = frame.assign(value=_score(frame, score), called=frame.called.fillna(False).astype(bool))
+    t = frame.assign(value=_score(frame, score), called=frame.called.eq(True))
     t = t[t.p_value.notna() & t.gene_symbol.notna() & t.value.notna()].sort_values(['value','line'], ascending=[False,True])
     by = t.groupby('gene_symbol', sort=False)
     out = by.head(1).set_index('gene_symbol').assign(n_lines=by.size(), called=by.called.any())
@@ -242,7 +246,7 @@ def _one_list(ref, found, genes, null, interval):
     out = dict(list=ref.name, kind=ref.kind, n_listed=len(ref), n_in_cohort=found[found.found].gene_symbol.nunique(), n_usable=k, n_called=hits)
     out |= dict(zip(('recall','recall_low','recall_high'), recall)) | dict(expected_recall=expected.recall, p_recall=at_least(recall[0], null.recall))
     out |= dict(auc=auc, expected_auc=expected.auc if auc==auc else np.nan, p_auc=at_least(auc, null.auc), n_called_in_all=called)
-    return out | dict(zip(('precision','precision_low','precision_high'), _share(hits, called, interval)))
+    return out | dict(zip(('precision','precision_low','precision_high'), _share(hits, called if k else 0, interval)))
 
 def _gene_rows(ref, found, genes, n):
     "Every listed gene with its best line."
@@ -267,10 +271,10 @@ class ReferenceReport:
 
     def __repr__(self): return 'ReferenceReport(' + '; '.join(f'{r.list}: {r.n_called} of {r.n_usable} called' for r in self.summary.itertuples()) + ')'
     def _repr_html_(self):
-        s = self.summary
+        s,ci = self.summary,lambda v, low, high: '–' if v!=v else f'{v:.2f} ({low:.2f}–{high:.2f})'
         show = pd.DataFrame({'list':s['list'], 'listed':s.n_listed, 'in the cohort':s.n_in_cohort, 'tested':s.n_usable, 'called':s.n_called,
-            'recall (95 %)':[f'{r.recall:.2f} ({r.recall_low:.2f}–{r.recall_high:.2f})' for r in s.itertuples()], 'random lists':s.expected_recall.round(2), 'q of recall':s.q_recall.map('{:.2g}'.format),
-            'AUC':s.auc.round(2), 'random lists, AUC':s.expected_auc.round(2), 'q of AUC':s.q_auc.map('{:.2g}'.format), 'precision':[f'{r.precision:.2f} ({r.n_called} of {r.n_called_in_all})' for r in s.itertuples()]})
+            'recall (95 %)':[ci(r.recall, r.recall_low, r.recall_high) for r in s.itertuples()], 'random lists':s.expected_recall.round(2), 'q of recall':s.q_recall.map('{:.2g}'.format),
+            'AUC':s.auc.round(2), 'random lists, AUC':s.expected_auc.round(2), 'q of AUC':s.q_auc.map('{:.2g}'.format), 'precision':['–' if r.precision!=r.precision else f'{r.precision:.2f} ({r.n_called} of {r.n_called_in_all})' for r in s.itertuples()]})
         return show.to_html(index=False, na_rep='–').replace('>nan<', '>–<') + '<ul>' + ''.join(f'<li>{escape(n)}</li>' for n in self.notes) + '</ul>'
 
 @patch
@@ -305,7 +309,9 @@ def reference_report(
 )->ReferenceReport:
     "Recall, ranks and what random genes of the same laboratories score."
     if permutations<1: raise ValueError(f"`permutations` must be at least 1, got {permutations}")
+    if interval not in ('wilson','beta'): raise ValueError(f"`interval` must be 'wilson' or 'beta', got '{interval}'")
     refs = [reference_genes(o) for o in ([references] if isinstance(references, (str, Path, GeneList)) else references)]
+    if not refs: raise ValueError("`references` names no list; give 'known', 'candidate', a path or a `GeneList`")
     double = {r.name for r in refs if [o.name for o in refs].count(r.name)>1}
     if double: raise ValueError(f"two lists are called '{double.pop()}'; give `reference_genes(path, name=…)` another name")
     genes,rows,tables,nulls,notes = best_lines(frame, score),[],[],[],[PRECISION]
@@ -321,7 +327,7 @@ def reference_report(
     cited = tuple((r.name, *c) for r in refs for c in r.citations)
     return ReferenceReport(s, pd.concat(tables, ignore_index=True), pd.concat(nulls, ignore_index=True), genes.value, dict(score=score, permutations=permutations, seed=seed, interval=interval), tuple(notes), cited)
 
-# %% ../../nbs/biology/40_references.ipynb #9610cd81
+# %% ../../nbs/biology/40_references.ipynb #08ddd1b7
 def _null_panel(fig, draws, seen, cell):
     "Histogram of random lists, and the list."
     n,edge = np.histogram(draws, np.linspace(0, 1, 41))
@@ -343,7 +349,7 @@ def plot_random(self:ReferenceReport)->go.Figure: # Two panels a list: recall, A
     note = f"grey: {self.settings['permutations']:,} random lists of genes of the same technical groups and sizes · orange: the list"
     return fig.update_layout(template='none', width=760, height=100+180*k, bargap=0, margin=dict(l=30,r=20,t=96,b=40), title=dict(text=f'<b>Listed genes against random genes</b><br><span style="font-size:12px;color:#555">{note}</span>', x=.015, xanchor='left'))
 
-# %% ../../nbs/biology/40_references.ipynb #2881b28a
+# %% ../../nbs/biology/40_references.ipynb #e88fe6d0
 def _apart(x, gap):
     "Which of falling values leave room for a label, largest first."
     keep,last = [],np.inf
@@ -372,7 +378,7 @@ def plot_ranks(self:ReferenceReport,
     return fig.update_layout(template='none', width=760, height=150+70*len(names), margin=dict(l=max(90, 20+7*max(map(len, names))),r=20,t=70,b=80), legend=dict(orientation='h', x=0, y=-.35),
         title=dict(text=f'<b>Where listed genes rank</b><br><span style="font-size:12px;color:#555">{note}</span>', x=.015, xanchor='left'))
 
-# %% ../../nbs/biology/40_references.ipynb #16579191
+# %% ../../nbs/biology/40_references.ipynb #2d54f572
 def _figures(y, scores, weight=None):
     "AUC and average precision of each score, shape (scores, 2)."
     return np.array([[roc_auc_score(y, v, sample_weight=weight), average_precision_score(y, v, sample_weight=weight)] for v in scores])
@@ -405,7 +411,7 @@ def ranking(
         for word,value,ci in ((name, main[:,j], around(d[:,:,j])), (f'{name}_difference', main[:,j]-main[base,j], around(d[:,:,j]-d[:,[base],j]))): out |= {word:value, f'{word}_low':ci[0], f'{word}_high':ci[1]}
     return pd.DataFrame(out).assign(ap_chance=y.mean())
 
-# %% ../../nbs/biology/40_references.ipynb #c50f7ebd
+# %% ../../nbs/biology/40_references.ipynb #9c01e20b
 def plot_ranking(
     table:pd.DataFrame, # From `ranking`
 )->go.Figure: # Two panels

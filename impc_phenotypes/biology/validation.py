@@ -29,7 +29,7 @@ from ..discover.phenotypes import Phenotypes
 def gene_readings(
     calls:LineCalls, # From `call_lines`
     orthologs:pd.DataFrame=None, # From `reading.orthologs`
-)->pd.DataFrame: # `LineCalls.genes` with offsets of the best line, `severity`, `shape`, `reading`, `human_pattern`, and `human_ortholog` where given
+)->pd.DataFrame: # `LineCalls.genes` with offsets of the best line, `severity`, `shape`, `reading`, `human_pattern`, and `human_symbol` where given
     "Genes and what their profile says."
     g = calls.genes
     keep = [c for c in (*OFFSETS, 'name', 'probability', 'share_beyond', 'called_strict', 'note') if c in calls.summary]

@@ -33,7 +33,7 @@ def _calls(v):
     return Section(page, _figure('volcano', v.calls.plot_volcano(), 'Every tested line: effect against evidence.', f'Scatter plot of {len(t):,} lines; the called ones are in the table above.') if len(t) else '', *_checks(v), *([P('Notes'), Ul(*[_prose(n) for n in v.notes])] if v.notes else []))
 
 # %% ../../nbs/show/25_biology_report.ipynb #e88913fa
-_GENE_COLUMNS = ['gene_symbol','human_ortholog','n_lines','n_called','n_mice','centers','mean_offset','mean_offset_low','mean_offset_high','q_value','called_strict','phenotype_name','severity','shape','human_pattern']
+_GENE_COLUMNS = ['gene_symbol','human_symbol','n_lines','n_called','n_mice','centers','mean_offset','mean_offset_low','mean_offset_high','q_value','called_strict','phenotype_name','severity','shape','human_pattern']
 
 def _genes(v):
     g = v.genes[v.genes.called.astype(bool)]
