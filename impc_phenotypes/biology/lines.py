@@ -283,12 +283,14 @@ def _one_line(fig, m, row, i, sex_colours):
     control = m.offset[(m.cohort.technical_group==row.technical_group) & m.is_reference]
     lo,hi = (np.array([np.nanquantile(v, q) if (~np.isnan(v)).sum()>=5 else np.nan for v in control.T]) for q in (.05,.95))
     at = dict(row=1, col=i+1)
-    fig.add_scatter(x=[*x[:5],*x[4::-1]], y=[*lo[:5],*hi[4::-1]], fill='toself', fillcolor='rgba(0,0,0,.13)', mode='none', name=f'5–95 % of controls', showlegend=i==0, hoverinfo='skip', **at)
+    fig.add_scatter(x=[*x[:5],*x[4::-1]], y=[*lo[:5],*hi[4::-1]], fill='toself', fillcolor='rgba(0,0,0,.13)', mode='none', name='5–95 % of controls', showlegend=i==0, hoverinfo='skip', **at)
     for r in rows:
         sex = m.cohort.frame.sex.iloc[r]
-        fig.add_scatter(x=x, y=m.offset[r], mode='lines+markers', line=dict(color=sex_colours.get(sex, '#777'), width=1), marker=dict(size=4), name=sex if isinstance(sex, str) else 'mouse', legendgroup=str(sex), showlegend=False, opacity=.6, **at)
+        fig.add_scatter(x=[*x[:5],None,x[5]], y=[*m.offset[r,:5],None,m.offset[r,5]], mode='lines+markers', line=dict(color=sex_colours.get(sex, '#777'), width=1), marker=dict(size=4), name=sex if isinstance(sex, str) else 'mouse', legendgroup=str(sex), showlegend=False, opacity=.6, **at)
     mean,half = np.array([row[o] for o in OFFSETS], float),np.array([row[f'{o}_high']-row[o] for o in OFFSETS], float)
-    fig.add_scatter(x=x, y=mean, error_y=dict(type='data', array=np.nan_to_num(half), color='#000', thickness=1.5), mode='lines+markers', line=dict(color='#000', width=3), marker=dict(size=7), name='mean, 95 % interval', showlegend=i==0, **at)
+    fig.add_scatter(x=np.c_[x, x, np.full(6, np.nan)].ravel(), y=np.c_[mean-half, mean+half, np.full(6, np.nan)].ravel(), mode='lines', line=dict(color='#000', width=1.5), name='95 % interval', showlegend=i==0, hoverinfo='skip', **at)
+    fig.add_scatter(x=x[:5], y=mean[:5], mode='lines+markers', line=dict(color='#000', width=3), marker=dict(size=7), name='mean', showlegend=i==0, **at)
+    fig.add_scatter(x=x[5:], y=mean[5:], mode='markers', marker=dict(size=7, color='#000'), showlegend=False, **at)
 
 @patch
 def plot_line(self:LineCalls,
