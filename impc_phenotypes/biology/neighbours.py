@@ -67,44 +67,38 @@ def _sex_pairs(s, level):
     return pd.DataFrame(dict(gene_symbol=t.gene_symbol, kind='sex') | same | dict(offset_a=t.female_offset, offset_b=t.male_offset, difference=t.female_offset-t.male_offset, difference_low=low, difference_high=high,
         called_a=female, called_b=male, both_called=female & male, profile_correlation=np.nan)).reset_index(drop=True)
 
-# %% ../../nbs/biology/27_neighbours.ipynb #bc5f62b7
-def _measures(x, y, p, q, r):
-    "Both called, second called, median difference, median correlation; pairs lie along the last axis."
+# %% ../../nbs/biology/27_neighbours.ipynb #c44462b5
+def _measures(a, b):
+    "Both called, other called, median difference, median correlation; `a`, `b`: offset, called, profile or None; pairs lie along the last axis."
+    (x,p,u),(y,q,v) = a,b
     both,once = (p & q).sum(-1),p.sum(-1)+q.sum(-1)
-    with np.errstate(invalid='ignore', divide='ignore'): second = np.where(once>0, 2*both/once, np.nan)
-    known = ~np.isnan(r)
-    middle = np.nanmedian(np.where(known, r, np.nan), -1) if known.any(-1).all() else np.full(both.shape, np.nan)
-    return both,second,np.median(np.abs(x-y), -1),middle
+    other = np.where(once>0, 2*both/np.maximum(once, 1), np.nan)
+    r = _correlation(u, v) if u is not None else np.zeros(0)
+    middle = np.nanmedian(r, -1) if r.size and (~np.isnan(r)).any(-1).all() else np.full(both.shape, np.nan)
+    return both,other,np.median(np.abs(x-y), -1),middle
 
-def _random_pairs(groups, a, b, permutations, rng):
-    "Positions of random lines of groups `a` and of `b`, never one line twice, each shape (permutations, pairs)."
-    first,second = np.empty((2, permutations, len(a)), int)
-    for g,h in sorted(set(zip(a, b))):
-        at = np.flatnonzero((a==g) & (b==h))
-        i = rng.integers(len(groups[g]), size=(permutations, len(at)))
-        j = rng.integers(len(groups[h]), size=i.shape) if g!=h else (i+rng.integers(1, max(len(groups[h]), 2), i.shape))%len(groups[h])
-        first[:,at],second[:,at] = groups[g][i],groups[h][j]
-    return first,second
+def _other(group, keep, of, permutations, rng):
+    "Positions of random lines of the groups of `of`, never `keep` itself, shape (permutations, pairs)."
+    out = np.empty((permutations, len(of)), int)
+    for g in np.unique(group[of]):
+        at,m = np.flatnonzero(group[of]==g),np.flatnonzero(group==g)
+        same = group[keep[at]]==g
+        step = rng.integers(np.maximum(len(m)-same, 1), size=(permutations, len(at)))
+        out[:,at] = m[np.where(same, (np.searchsorted(m, keep[at])+1+step)%len(m), step)]
+    return out
 
-def _beside_random(pairs, s, female, permutations, rng):
-    "Measures of the pairs and of random ones. `female`: positions of lines from which sexes are drawn, None for lines."
-    pool = s if female is None else female
-    groups = {g:np.asarray(r) for g,r in pool.groupby('technical_group_a' if female is not None else 'technical_group').indices.items()}
-    i,j = _random_pairs(groups, pairs.technical_group_a.to_numpy(object), pairs.technical_group_b.to_numpy(object), permutations, rng)
-    v = lambda c: pool[c].to_numpy()
-    if female is None:
-        prof = pool[_five].to_numpy(float)
-        made = v('mean_offset')[i],v('mean_offset')[j],v('called')[i].astype(bool),v('called')[j].astype(bool),_correlation(prof[i], prof[j])
-    else: made = v('offset_a')[i],v('offset_b')[j],v('called_a')[i],v('called_b')[j],np.full(i.shape, np.nan)
-    seen = _measures(*(pairs[c].to_numpy() for c in ('offset_a','offset_b','called_a','called_b','profile_correlation')))
-    return seen,_measures(*made)
+def _beside_random(left, right, group, i, j, permutations, rng):
+    "Measures of pairs (i, j), and of pairs with one line replaced, the way that agrees more often."
+    take = lambda side, k: tuple(None if v is None else v[k] for v in side)
+    made = [_measures(take(left, i), take(right, _other(group, i, j, permutations, rng))), _measures(take(left, _other(group, j, i, permutations, rng)), take(right, j))]
+    return _measures(take(left, i), take(right, j)),max(made, key=lambda o: o[0].mean())
 
 # %% ../../nbs/biology/27_neighbours.ipynb #b1530982
 @dataclass(frozen=True, repr=False)
 class Replication:
     "Pairs of lines of one gene."
     pairs:pd.DataFrame # One row a pair, both called first
-    summary:pd.DataFrame # One row a kind; `_random` columns are means over random pairs
+    summary:pd.DataFrame # One row a kind; `_random` columns are means with the other line replaced
     notes:tuple = () # Sentences
 
     def __repr__(self):
@@ -123,19 +117,23 @@ def _summary_row(kind, p, seen, made, permutations):
 def replication(
     calls:LineCalls, # From `call_lines`, or its `.summary`
     *,
-    permutations:int=1000, # Random pairs for each pair, at least 100
+    permutations:int=1000, # Random lines for each pair, at least 100
     seed:int=42, # Same seed, same table
 )->Replication:
     "Do lines of one gene agree more than lines of different genes?"
     if permutations<100: raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
     s,rng = _frame(calls),np.random.default_rng(seed)
     level = calls.settings['fdr'] if isinstance(calls, LineCalls) else .05
-    lines,sexes = _line_pairs(s)[0],_sex_pairs(s, level)
-    rows = []
-    for kind in ['all pairs of lines', *[k for k in ('centre','allele','zygosity','group') if (lines.kind==k).any()]]:
-        p = lines if kind=='all pairs of lines' else lines[lines.kind==kind]
-        if len(p): rows.append(_summary_row(kind, p, *_beside_random(p, s, None, permutations, rng), permutations))
-    if len(sexes): rows.append(_summary_row('sex', sexes, *_beside_random(sexes, s, sexes, min(permutations, 200), rng), min(permutations, 200)))
+    (lines,pair),sexes,rows = _line_pairs(s),_sex_pairs(s, level),[]
+    side,group = (s.mean_offset.to_numpy(float),s.called.to_numpy(bool),s[_five].to_numpy(float)),s.technical_group.to_numpy(str)
+    place = (s.technical_group.astype(str)+' '+s.line.astype(str)).rank().to_numpy()
+    i,j = (np.where((place[pair[:,0]]<place[pair[:,1]])==o, pair[:,0], pair[:,1]) for o in (True,False))
+    for kind in ('all pairs of lines','centre','allele','zygosity','group'):
+        at = ((lines.kind==kind) | (kind=='all pairs of lines')).to_numpy(bool)
+        if at.any(): rows.append(_summary_row(kind, lines[at], *_beside_random(side, side, group, i[at], j[at], permutations, rng), permutations))
+    if len(sexes):
+        female,male,at = (sexes.offset_a.to_numpy(float),sexes.called_a.to_numpy(bool),None),(sexes.offset_b.to_numpy(float),sexes.called_b.to_numpy(bool),None),np.arange(len(sexes))
+        rows.append(_summary_row('sex', sexes, *_beside_random(female, male, sexes.technical_group_a.to_numpy(str), at, at, 200, rng), 200))
     pairs = pd.concat([o for o in (lines, sexes) if len(o)], ignore_index=True) if len(lines) or len(sexes) else lines
     notes = [] if len(lines) else ['No gene has two tested lines.']
     if (lines.zygosity_a.fillna('')!=lines.zygosity_b.fillna('')).any(): notes.append('Some pairs differ in zygosity: a heterozygote need not show what a homozygote does.')
