@@ -153,7 +153,7 @@ def plot_replication(
     for name,colour,symbol in (('none called','#9a9a9a','circle'),('one called','#0072B2','circle'),('both called','#D55E00','diamond')):
         t = p[group==name]
         fig.add_scatter(x=t.offset_a, y=t.offset_b, mode='markers', name=f'{name} ({len(t)})', marker=dict(color=colour, symbol=symbol, size=8), text=[f'{g}: {k}, {a} and {b}' for g,k,a,b in zip(t.gene_symbol, t.kind, t.phenotyping_center_a, t.phenotyping_center_b)], hovertemplate='%{text}<br>%{x:.0f} and %{y:.0f} dB<extra></extra>')
-    return fig.update_layout(template='none', width=560, height=440, title='Two lines of one gene', xaxis_title='line with the smaller p: mean offset, dB', yaxis_title='other line, dB', margin=dict(l=60,r=20,t=50,b=50))
+    return fig.update_layout(template='none', width=660, height=440, title='Two lines of one gene', xaxis_title='line with the smaller p: mean offset, dB', yaxis_title='other line, dB', margin=dict(l=60,r=150,t=50,b=50))
 
 # %% ../../nbs/biology/27_neighbours.ipynb #8dd93fa2
 MIN_TONES,MIN_GROUP = 4,20 # tones a profile needs; lines from which a group's median is taken (ours)
@@ -203,7 +203,7 @@ class Neighbours:
     n_known_expected:float # By chance, given how many of them are called
     n_candidates:int # Genes compared
 
-    def __repr__(self): return f"Neighbours({self.gene}: {len(self.summary)} of {self.n_candidates:,} genes; {self.same_center:.0%} from its centre, {self.same_center_expected:.0%} by chance; {self.n_known} known, {self.n_known_expected:.1f} by chance)"
+    def __repr__(self): return f'Neighbours({self.gene}: no other gene to compare it with)' if not len(self.summary) else f"Neighbours({self.gene}: {len(self.summary)} of {self.n_candidates:,} genes; {self.same_center:.0%} from its centre, {self.same_center_expected:.0%} by chance; {self.n_known} known, {self.n_known_expected:.1f} by chance)"
     def _repr_html_(self): return f'<p><b>{escape(repr(self))}</b></p>'+self.summary.to_html(index=False, float_format=lambda v: f'{v:.3g}')
 
 def similar_genes(
@@ -244,7 +244,7 @@ def plot_neighbours(
         fig.add_scatter(x=x, y=p.loc[r.gene_symbol, _five].to_numpy(float), mode='lines+markers', line=dict(color=colour, width=2), marker=dict(size=6, color=colour), name=f'{r.gene_symbol} ({r.distance:.0f} dB)')
     fig.add_scatter(x=x, y=y, mode='lines+markers', line=dict(color='#000', width=4), marker=dict(size=8, color='#000'), name=near.gene)
     fig.update_xaxes(type='log', tickvals=x, ticktext=['6','12','18','24','30'], title_text='kHz')
-    return fig.update_layout(template='none', width=680, height=400, title=f'{near.gene} and its nearest genes', yaxis_title='dB above the median line of the laboratory', margin=dict(l=60,r=20,t=50,b=50))
+    return fig.update_layout(template='none', width=760, height=400, title=f'{near.gene} and its nearest genes', yaxis_title='dB above the median line of the laboratory', margin=dict(l=60,r=190,t=50,b=50))
 
 # %% ../../nbs/biology/27_neighbours.ipynb #5c530524
 def similarity_table(
@@ -327,7 +327,7 @@ def subtypes(
     p = line_profiles(calls)
     p,shapes = p[p.called & p[_five].notna().all(axis=1)],[o.replace('offset', 'shape') for o in _five]
     asked = {str(g).lower():g for g in (p.index if genes is None else genes)}
-    p = p[[g.lower() in asked for g in p.index]]
+    p = p[np.array([g.lower() in asked for g in p.index], bool)]
     x = p[_five].to_numpy()
     x = x/np.linalg.norm(x, axis=1, keepdims=True)
     score,label,pv = np.nan,np.ones(len(p), int),np.nan
@@ -350,4 +350,4 @@ def plot_subtypes(
         for row in d.itertuples(): fig.add_scatter(x=list(FREQUENCIES), y=[getattr(row, c) for c in shapes], mode='lines', line=dict(color=colour, width=1), opacity=.3, showlegend=False, name=row.gene_symbol)
         fig.add_scatter(x=list(FREQUENCIES), y=d[shapes].mean().tolist(), mode='lines+markers', line=dict(color=colour, width=4), marker=dict(color=colour, size=8), name=f'{k}: {len(d)} genes')
     fig.update_xaxes(type='log', tickvals=list(FREQUENCIES), ticktext=['6','12','18','24','30'], title_text='kHz')
-    return fig.update_layout(template='none', width=640, height=400, title=s.verdict.split(':')[0], yaxis_title='share of the loss (length 1)', margin=dict(l=60,r=20,t=50,b=50))
+    return fig.update_layout(template='none', width=640, height=400, title=s.verdict.split(':')[0], yaxis_title='share of the loss (length 1)', margin=dict(l=60,r=120,t=50,b=50))
