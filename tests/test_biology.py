@@ -9,9 +9,12 @@ from impc_phenotypes.biology import lines as lines_module
 from impc_phenotypes.biology.line_null import line_nulls
 from impc_phenotypes.biology.lines import call_lines
 from impc_phenotypes.biology.power import called_of, planted_lines
+from impc_phenotypes.biology.validation import Validation, joined_lines, validate
 from impc_phenotypes.data.controls import match_controls
+from impc_phenotypes.data.errors import InputError
 from impc_phenotypes.data.records import read_records
 from impc_phenotypes.data.simulate import simulate_cohort
+from impc_phenotypes.discover.phenotypes import Phenotypes
 
 @pytest.fixture(scope='module')
 def planted():
@@ -66,6 +69,31 @@ def test_all_mice_of_one_sex(sex):
     cohort = simulate_cohort(3000, seed=4)
     c = call_lines(cohort.subset((cohort.frame.sex==sex).to_numpy()), draws=2000)
     assert c.tested.p_value.notna().any() and c.summary.sex_p.isna().all()
+
+def test_validation_without_lines_can_be_kept(tmp_path):
+    m = match_controls(simulate_cohort(3000, seed=4))
+    m = match_controls(m.cohort.subset(m.cohort.is_control))
+    v = validate(Phenotypes.from_membership(m, np.ones((len(m),1)), ['normal']))
+    assert not len(v.genes) and not len(v.association)
+    v.save(tmp_path)
+    assert repr(Validation.load(tmp_path))==repr(v)
+
+def test_a_line_in_two_groups_keeps_its_offsets_and_interval():
+    cohort = simulate_cohort(3000, seed=4)
+    line = pd.Series(cohort.line).value_counts().index[0]
+    frame = cohort.frame.copy()
+    rows = np.flatnonzero(cohort.line==line)
+    frame.loc[rows[:2], 'equipment_model'] = 'another'
+    m = match_controls(replace(cohort, frame=frame))
+    ph = Phenotypes.from_membership(m, np.ones((len(m),1)), ['normal'])
+    l = joined_lines(ph.lines, call_lines(m, draws=2000, by_sex=False)).set_index('line')
+    ok = l.offset_12kHz_low.notna()
+    assert (l.offset_12kHz_low<=l.offset_12kHz)[ok].all() and (l.offset_12kHz<=l.offset_12kHz_high)[ok].all()
+
+def test_empty_thresholds_are_refused(tmp_path):
+    cohort = simulate_cohort(500, seed=4)
+    frame = cohort.frame.assign(**{f'threshold_{t}':np.nan for t in ('6kHz','12kHz','18kHz','24kHz','30kHz','click')})
+    with pytest.raises(InputError, match='20 controls'): call_lines(replace(cohort, frame=frame))
 
 def test_no_sex_no_zygosity_no_gene():
     cohort = simulate_cohort(3000, seed=4)

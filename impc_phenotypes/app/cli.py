@@ -313,7 +313,7 @@ def evaluate(
     bootstraps:Annotated[int, Opt('Stability: fits of lines drawn anew', min=0, show_default=True)]=5,
     refits:Annotated[int, Opt('Stability: fits from other seeds; with 0 of both it is left out', min=0, show_default=True)]=2,
     biology:Annotated[bool, Opt('Call lines and genes', '--biology/--no-biology', show_default=True)]=True,
-    fdr:Annotated[float, Opt('Share of false calls to accept', min=.001, max=.5, show_default=True)]=.05,
+    fdr:Annotated[Optional[float], Opt('Share of false calls to accept (default: .05)', min=.001, max=.5)]=None,
     gene_sets:Annotated[Optional[list[Path]], Opt('Gene sets to test for enrichment, .gmt; again for more')]=None,
     mp:Annotated[Optional[Path], Opt('Table of top-level MP terms by gene')]=None,
     obo:Annotated[Optional[Path], Opt('Ontology, .obo, with --annotations')]=None,
@@ -328,8 +328,8 @@ def evaluate(
     cohort = run.cohort(data)
     files = dict(gene_sets=gene_sets or (), mp=mp, obo=obo, annotations=annotations, references=references or (), orthologs=orthologs)
     if checkpoint is not None: biology = False
-    if not biology: _refuse({f'--{k.replace("_","-")}':v or None for k,v in files.items()}, '--no-biology' if checkpoint is None else '--checkpoint')
-    if biology: _tell_biology(run, cohort, fdr, files)
+    if not biology: _refuse({f'--{k.replace("_","-")}':v or None for k,v in (files | dict(fdr=fdr)).items()}, '--no-biology' if checkpoint is None else '--checkpoint')
+    if biology: _tell_biology(run, cohort, fdr or .05, files)
     from impc_phenotypes.app.jobs import evaluate_run
     table, files = evaluate_run(run, cohort, checkpoint=checkpoint, save_embeddings=save_embeddings, save_predictions=save_predictions)
     say(*[f'wrote {f}' for f in files])

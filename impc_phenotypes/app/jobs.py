@@ -191,8 +191,10 @@ def biology_run(
     ph = Phenotypes.load(run.model)
     matched = _matched(run, ph, cohort)
     own = matched.is_reference & matched.cohort.is_control & (matched.evidence!='bulk-reference')
-    if np.bincount(matched.group[own], minlength=1).max()<20: return None,'no technical group has 20 controls',[]
-    if not (matched.line>=0).any(): return None,'no experimental mouse belongs to a line',[]
+    why = 'no technical group has 20 controls' if np.bincount(matched.group[own], minlength=1).max()<20 else 'no experimental mouse belongs to a line' if not (matched.line>=0).any() else ''
+    if why:
+        with run.lock(): (run/'biology.json').unlink(missing_ok=True) # calls of an earlier evaluation
+        return None,why,[]
     ph.matched = matched
     v = validate(ph, fdr_level=fdr_level, seed=ph.info.get('seed', 42), **inputs)
     with run.lock(): files = v.save(run)

@@ -113,7 +113,7 @@ class Enrichment:
         return self.summary.name[(self.summary.q_value<.05) & (self.summary.circular!='no')].tolist()
     def __repr__(self):
         found = self.summary[self.summary.q_value<.05]
-        return f"Enrichment({len(self.summary):,} sets, {len(found):,} with q < .05, {int((found.circular=='no').sum()):,} of them surely not circular)"
+        return f"Enrichment({len(self.summary):,} sets, {len(found):,} with q < .05, {int((found.circular=='no').sum()):,} of them not circular by name)"
 
 # %% ../../nbs/biology/30_enrichment.ipynb #7665319c
 def _row(called, member, silent, labs, others, acoustic, circular):

@@ -8,7 +8,7 @@ __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINE
            'line_variance', 'means_covariance', 'line_covariance', 'GroupNull', 'line_nulls', 'tail_p']
 
 # %% ../../nbs/biology/05_line_null.ipynb #3fe43f0d
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -121,6 +121,7 @@ class GroupNull:
     n_lines:int # Lines of three mice or more behind `centre` and `T`
     n_controls:int # Controls of the group itself
     mice:float=4. # Harmonic mean of the lines' numbers of mice
+    zero:np.ndarray = field(default_factory=lambda: np.zeros(8)) # Mean of the controls' contrasts before they were centred, dB, shape (8,)
 
     @property
     def tau2(self): return np.einsum('ci,ij,cj->c', WEIGHTS, self.T, WEIGHTS) # dB², shape (8,)
@@ -173,11 +174,12 @@ def _known_scale(scale, typical, n):
     return own if n==0 else np.sqrt((n*own**2+MIN_OWN*typical**2)/(n+MIN_OWN))
 
 def _contrast_variance(pool):
-    "Variance of contrasts; a tone hardly measured lends from the mean over tones."
+    "Variance of contrasts, the contrasts around their mean, and the mean; a tone hardly measured lends its variance from the others."
     x = contrast_values(pool)
     n = (~np.isnan(x)).sum(0)
-    v = np.where(n>=5, np.nanvar(np.where(n>=5, x, 0.), 0), np.nan)
-    return np.where(np.isnan(v), np.nanmean(v[:5]) if np.isfinite(v[:5]).any() else 64., np.maximum(v, 4.)), np.where(n>0, x-np.nanmean(np.where(n>0, x, 0.), 0), np.nan)
+    zero = np.array([v[~np.isnan(v)].mean() if k else 0. for v,k in zip(x.T, n)])
+    v = np.array([np.nanvar(o) if k>=5 else np.nan for o,k in zip(x.T, n)])
+    return np.where(np.isnan(v), np.nanmean(v[:5]) if np.isfinite(v[:5]).any() else 64., np.maximum(v, 4.)),x-zero,zero
 
 def _one_null(m, g, others, typical, seed):
     "Null of one group; `T` is its own, in control SDs."
@@ -185,12 +187,14 @@ def _one_null(m, g, others, typical, seed):
     scale = m.scale[m.group==g][0]
     rng = np.random.default_rng([seed, crc32(name.encode())])
     pool = _pool(own, others, _known_scale(scale, typical, len(own)), rng)
-    variance,x = _contrast_variance(pool)
+    variance,x,zero = _contrast_variance(pool)
+    if not len(own): zero = np.zeros(8)
     offset,line,k = _group_lines(m, g)
-    means = line_means(contrast_values(offset), line, k)[0] if k else np.zeros((1,8))
-    centre = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 0. for v in means.T])*k/(k+CENTRE_LINES)
+    means = line_means(contrast_values(offset), line, k)[0] if k else np.full((1,8), np.nan)
+    median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else z for v,z in zip(means.T, zero)])
+    centre = zero+(median-zero)*k/(k+CENTRE_LINES)
     T = _unit_T(line_covariance(offset, line, k, pool), variance) if k>=2 else np.zeros((5,5))
-    return GroupNull(name, 'own' if len(own)>=MIN_OWN else 'borrowed' if len(own) else 'others', x, variance, centre, T, scale, k, len(own), float(k/np.sum(1/np.bincount(line))) if k else 4.)
+    return GroupNull(name, 'own' if len(own)>=MIN_OWN else 'borrowed' if len(own) else 'others', x, variance, centre, T, scale, k, len(own), float(k/np.sum(1/np.bincount(line))) if k else 4., zero)
 
 # %% ../../nbs/biology/05_line_null.ipynb #600a8812
 def _centre_error(o):
@@ -202,11 +206,13 @@ def _centre_error(o):
     return cov/max(o.n_controls, 1)*CENTRE_LINES/(o.n_lines+CENTRE_LINES)
 
 def _shrunk(nulls):
-    "Line covariances in dB², each drawn towards the mean of the others."
+    "Line covariances in dB², each drawn towards the mean of all."
     many = [o for o in nulls if o.n_lines>=ENOUGH_LINES]
-    n = np.array([o.n_lines for o in many], float)
-    R = np.mean([np.corrcoef(np.nan_to_num(o.controls[:,:5]).T) if len(o.controls)>30 else np.eye(5) for o in nulls], 0)
-    pooled = np.einsum('g,gij->ij', n/n.sum(), [o.T for o in many]) if many else ASSUMED*np.nan_to_num(R)
+    seen = [~np.isnan(o.controls[:,:5]).all(0) for o in many]
+    weight = np.array([o.n_lines*np.outer(h, h) for o,h in zip(many, seen)]).reshape(-1,5,5)
+    R = np.nanmean([np.ma.corrcoef(np.ma.masked_invalid(o.controls[:,:5]).T).filled(np.nan) if len(o.controls)>30 else np.eye(5) for o in nulls], 0)
+    np.fill_diagonal(R, 1)
+    pooled = (weight*[o.T for o in many]).sum(0)/np.maximum(weight.sum(0), 1) if many else ASSUMED*np.nan_to_num(R)
     def one(o):
         T = (o.n_lines*o.T+PRIOR_LINES*pooled)/(o.n_lines+PRIOR_LINES) if o.n_lines>=2 else pooled
         return replace(o, T=_psd(T*np.sqrt(np.outer(o.variance[:5], o.variance[:5]))+_centre_error(o)))
@@ -221,7 +227,7 @@ def line_nulls(
     own = {g:_own_controls(m, g) for g in range(len(m.groups))}
     many = [g for g in own if len(own[g])>=20]
     unit = [own[g]/spread(own[g]) for g in many]
-    if not unit: raise InputError("no technical group has 20 controls: a line cannot be called without wild types; add rows whose `biological_sample_group` is control")
+    if not unit: raise InputError(f"no technical group has 20 controls (the cohort has {sum(map(len, own.values()))}, the largest group {max(map(len, own.values()), default=0)}): a line cannot be called without wild types measured as it was; add rows whose `biological_sample_group` is control")
     with_lines = sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental]))
     nulls,assumed = _shrunk([_one_null(m, g, np.concatenate(unit), _typical([spread(own[o]) for o in many]), seed) for g in with_lines]) if with_lines else ([],True)
     return {o.name:o for o in nulls},assumed
@@ -309,6 +315,7 @@ def tail_p(
     null = np.sort(null)
     n,k = len(null),max(100, int(len(null)*TOP))
     beyond = n-np.searchsorted(null, score, 'left')
+    if n<=k: return (beyond+1)/(n+1)
     base = (null[-k-1]+null[-k])/2
     shape,_,width = genpareto.fit(null[-k:]-base, floc=0)
     fitted = np.maximum(k/n*genpareto.sf(score-base, max(shape, 0.), 0, width), FLOOR)

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from joblib import Parallel, delayed
 from plotly.subplots import make_subplots
 from scipy.stats import norm
-from .line_null import ASSUMED, CONTRASTS, MISFIT, GroupNull, contrast_values, line_means, line_nulls, tail_p, winsorised
+from .line_null import ASSUMED, CONTRASTS, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, tail_p, winsorised
 from .sexes import SEX_COLUMNS, fdr, sex_table
 from ..data.cohort import Cohort
 from ..data.controls import MIN_LINE, Matched, match_controls
@@ -42,6 +42,11 @@ def _largest(z, sign):
     with np.errstate(invalid='ignore'): top = np.nanmax(np.where(np.isnan(z), -np.inf, sign*z), 1)
     return top[np.isfinite(top)]
 
+def _complete(d):
+    "Draws that have every contrast the lines have, where there are enough of them."
+    full = ~np.isnan(d).any(1)
+    return d[full] if full.sum()>=1000 else d
+
 def line_p(
     null:GroupNull, # Of the lines' technical group
     size:np.ndarray, # Mice of each line, int, shape (lines,)
@@ -54,7 +59,7 @@ def line_p(
     out = np.full((len(z),3), np.nan)
     made,strict = (draw(set(size), draws, seed=seed) for draw in (null.draws,null.strict_draws))
     for s,seen,rows in _patterns(size, z):
-        for i,(d,sign) in enumerate(((made,1),(made,-1),(strict,1))): out[rows,i] = tail_p(_largest(d[s][:,seen], sign), _largest(z[rows][:,seen], sign))
+        for i,(d,sign) in enumerate(((made,1),(made,-1),(strict,1))): out[rows,i] = tail_p(_largest(_complete(d[s][:,seen]), sign), _largest(z[rows][:,seen], sign))
     return pd.DataFrame(out, columns=['p_value','mirror_p','p_strict'])
 
 # %% ../../nbs/biology/10_lines.ipynb #2c9eca82
@@ -65,6 +70,13 @@ def _interval(null, n):
     v,t = np.r_[v[:5], click, v[5]],np.r_[tau2[:5], click*np.mean(tau2[:5]/v[:5]), tau2[5]]
     with np.errstate(divide='ignore'): return 1.96*np.sqrt(v/n+t)
 
+def _mouse_limit(m, null):
+    "Largest contrast, in control SDs, that 99.5 % of the controls stay below; of the group's own ones where there are enough."
+    rows = (m.cohort.technical_group==null.name) & m.is_reference & m.cohort.is_control & (m.evidence!='bulk-reference')
+    x = null.controls if rows.sum()<MIN_OWN else contrast_values(m.offset[rows])
+    x = x[~np.isnan(x).all(1)]/np.sqrt(null.variance)
+    return np.quantile(np.nanmax(x, 1), .995) if len(x) else np.inf
+
 def _effects(m, null, rows, line, k):
     "Offsets, intervals and shares of a group's lines."
     six,n = line_means(m.offset[rows], line, k)
@@ -73,12 +85,11 @@ def _effects(m, null, rows, line, k):
     out = {}
     for j,o in enumerate(OFFSETS): out |= {o:six[:,j], f'{o}_low':six[:,j]-half[:,j], f'{o}_high':six[:,j]+half[:,j]}
     loss,half = mean[:,5]-null.centre[5],half[:,6]
-    mouse = np.nanmax((contrast_values(winsorised(m.offset[rows], m.scale[rows]))-null.centre)/np.sqrt(null.variance), 1)
-    limit = np.nanquantile(np.nanmax(null.controls/np.sqrt(null.variance), 1), .995)
+    beyond = np.nan_to_num(np.nanmax((contrast_values(m.offset[rows])-null.centre)/np.sqrt(null.variance), 1), nan=-np.inf)>_mouse_limit(m, null)
     at_top = (m.censored[rows].sum(1)>0).astype(float)
     share = lambda v: np.bincount(line, v, k)/np.maximum(np.bincount(line, minlength=k), 1)
     return pd.DataFrame(out | dict(mean_offset=loss, mean_offset_low=loss-half, mean_offset_high=loss+half, p_over_10dB=norm.sf((10-loss)/(half/1.96)),
-        share_beyond=share((mouse>limit).astype(float)), share_at_ceiling=share(at_top)))
+        share_beyond=share(beyond.astype(float)), share_at_ceiling=share(at_top)))
 
 # %% ../../nbs/biology/10_lines.ipynb #d8c5d733
 def _note(null, evidence, n, ceiling):
@@ -109,9 +120,6 @@ def _group_calls(m, g, rows, code, null, draws, seed, by_sex):
     names,line = np.unique(code, return_inverse=True)
     k,size = len(names),np.bincount(line)
     out = pd.concat([pd.DataFrame(dict(line=np.array(m.line_names, object)[names])), _facts(m, rows, line, k)], axis=1)
-    if null is None:
-        six,mean = line_means(m.offset[rows], line, k)[0],line_means(contrast_values(m.offset[rows]), line, k)[0][:,5]
-        return out.assign(**dict(zip(OFFSETS, six.T)), mean_offset=mean, note=[_note(None, e, n, 0) for e,n in zip(out.evidence, size)])
     e = _effects(m, null, rows, line, k)
     means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows])), line, k)
     z,test = null.scores(means, n),size>=MIN_LINE
@@ -157,6 +165,8 @@ def _call_notes(m, s, assumed, by_sex):
     if not len(s): out.append('No experimental mouse belongs to a line; nothing was tested.')
     few = int((s.n_mice<MIN_LINE).sum())
     if few: out.append(f'{few:,} of {len(s):,} lines have fewer than {MIN_LINE} mice and were not tested.')
+    unknown = int((s.zygosity.isna() | (s.zygosity=='')).sum()) if len(s) else 0
+    if unknown: out.append(f'{unknown:,} lines have no zygosity; homozygotes and heterozygotes of an allele may be mixed in them.')
     if assumed and len(s): out.append(f'No technical group has enough lines to show how much normal lines differ; line variance was assumed to be {ASSUMED:g} of the control variance.')
     known = m.cohort.frame.sex[m.cohort.is_experimental].notna()
     if by_sex and len(s) and known.mean()<.5: out.append(f'Sex is known for {known.mean():.0%} of the experimental mice: most lines have no test by sex.')
@@ -179,12 +189,14 @@ def call_lines(
     if draws<1000: raise ValueError(f"`draws` must be at least 1,000 for a p-value of .001, got {draws}")
     m = match_controls(data) if isinstance(data, Cohort) else data
     nulls,assumed = line_nulls(m, seed=seed)
-    parts = Parallel(n_jobs, prefer='threads')(delayed(_group_calls)(m, g, rows, code, nulls.get(m.groups[g]), draws, seed, by_sex) for g,(rows,code) in _members(m).items())
+    parts = Parallel(n_jobs, prefer='threads')(delayed(_group_calls)(m, g, rows, code, nulls[m.groups[g]], draws, seed, by_sex) for g,(rows,code) in _members(m).items())
     s = pd.concat([o.dropna(axis=1, how='all') for o in parts], ignore_index=True) if parts else pd.DataFrame()
     s = s.reindex(columns=_columns(by_sex))
+    s = s.astype({c:object for c in ('line','gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center','technical_group','evidence','matched_by','contrast')})
     s = s.assign(q_value=fdr(s.p_value.astype(float)), q_strict=fdr(s.p_strict.astype(float)), note=s.note.fillna('').astype(str))
     s = s.assign(called=(s.q_value<fdr_level), called_strict=(s.q_strict<fdr_level))
     if by_sex: s['sex_q'] = fdr(s.sex_p.astype(float))
+    s['note'] = _where_called(s)
     if phenotypes is not None: s = _with_phenotypes(s, phenotypes)
     s = s.sort_values(['p_value','mean_offset','line'], ascending=[True,False,True], ignore_index=True)
     return LineCalls(s, _group_table(m, nulls), nulls, dict(fdr=fdr_level, draws=draws, seed=seed), _call_notes(m, s, assumed, by_sex), m)
@@ -199,12 +211,18 @@ def _columns(by_sex):
     effect = ['mean_offset','mean_offset_low','mean_offset_high','p_over_10dB','share_beyond','share_at_ceiling','contrast','score']
     return [*facts, *effect, 'p_value','q_value','called','p_strict','q_strict','called_strict','mirror_p', *(SEX_COLUMNS if by_sex else []), *tones, 'note']
 
+def _where_called(s):
+    "Notes, with what a call rests on where the mean over tones does not show it."
+    said = 'called at '+s.contrast.astype(str)+', the mean over tones may be normal'
+    only = s.called.astype(bool) & ~(s.mean_offset_low.astype(float)>0)
+    return s.note.where(~only, s.note.where(s.note=='', s.note+'; ')+said)
+
 def _with_phenotypes(s, ph):
     "Phenotype, its posterior and the memberships of each line."
     keep = ['phenotype','name','probability', *[c for c in ph.lines if c.startswith('membership_')]]
     lost = set(s.line)-set(ph.lines.line)
     if lost: raise InputError(f"the phenotypes know no line '{sorted(lost)[0]}' ({len(lost):,} of {len(s):,} lines are missing); they come from other mice: fit them on this cohort, or leave `phenotypes` out")
-    return s.merge(ph.lines[['line',*keep]], on='line', how='left', validate='one_to_one')
+    return s.merge(ph.lines[['line',*keep]].astype(dict(line=object)), on='line', how='left', validate='one_to_one')
 
 # %% ../../nbs/biology/10_lines.ipynb #154c2b31
 @patch(as_prop=True)
@@ -231,7 +249,7 @@ def _check_rows(c):
     yield 'mirror', f'{n} of {len(t):,} lines hear better than controls at p < {MIRROR:g}', n<=max(1, MIRROR_RATE*len(t)), 'controls and mutants differ for another reason than the gene: look at the groups of those lines, match more finely (`match_controls(cohort, ladder=…)`)'
     yield 'controls fit', f'{len(odd)} of {len(c.groups)} groups have lines more than {MISFIT:g} control SDs from their controls' + (f" ({', '.join(odd.technical_group.str.split(' | ', regex=False).str[0].unique())})" if len(odd) else ''), not len(odd), 'their lines were measured from the median line; read their calls as differences from the other lines there, and look for controls of the same time'
     yield 'own controls', f'{len(borrowed)} groups draw controls of other groups' + (f' for {int((called.technical_group.isin(borrowed.technical_group)).sum())} of {len(called)} calls' if len(called) else ''), not len(borrowed), 'add wild types of these groups; until then their calls rest on tails seen elsewhere'
-    yield 'tested', f'{len(lack):,} lines of {MIN_LINE} mice or more have no p-value', not len(lack), 'their groups have fewer than 20 controls; add controls'
+    yield 'tested', f'{len(lack):,} lines of {MIN_LINE} mice or more have no p-value', not len(lack), 'none of their mice has the tones of a contrast'
     yield 'stricter null', f'{int(called.called_strict.sum())} of {len(called)} calls hold if the line effect acts on ranks', bool(called.called_strict.mean()>=.5) if len(called) else True, 'follow up those first (`called_strict`); the others depend on how colonies differ'
     top = int((called.share_at_ceiling>=.5).sum())
     yield 'ceiling', f'{top} of {len(called)} called lines have half of their mice at the ceiling', True, 'their loss is at least as large as shown'
@@ -275,7 +293,8 @@ def find_lines(
     hit = s[s.gene_symbol.astype(str).str.lower()==str(gene).lower()]
     if len(hit): return hit
     near = nearest(gene, s.gene_symbol.dropna().unique())
-    why = (calls.matched.lost_genes or {}).get(gene)
+    lost = {k.lower():v for k,v in (calls.matched.lost_genes if calls.matched is not None else {}).items()}
+    why = lost.get(str(gene).lower())
     raise InputError(f"no line of gene '{gene}' in this cohort" + (f": its mice were left out ({why})" if why else '') + (f"; did you mean '{near}'?" if near and not why else ''))
 
 def _one_line(fig, m, row, i, sex_colours):

@@ -152,6 +152,7 @@ def _p_given(m, nulls, draws, seed):
     out = []
     for g,(rows,code) in _members(m).items():
         null,(names,line) = nulls[m.groups[g]],np.unique(code, return_inverse=True)
+        null = replace(null, centre=null.zero) # planted lines are controls and sit where controls sit
         means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows])), line, len(names))
         symbol = m.cohort.frame.gene_symbol.to_numpy(object)[rows[np.unique(line, return_index=True)[1]]]
         out.append(pd.Series(line_p(null, np.bincount(line), null.scores(means, n), draws=draws, seed=seed).p_value.to_numpy(), index=symbol))

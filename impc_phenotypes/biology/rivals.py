@@ -20,7 +20,7 @@ from ..data.controls import MIN_LINE, Matched
 # %% ../../nbs/biology/17_rivals.ipynb #8467b145
 def _mean_z(null, means, n):
     "Mean z of each line over the five tones, and its normal p."
-    z = means[:,5]/np.sqrt(null.variance[5])
+    z = (means[:,5]-null.zero[5])/np.sqrt(null.variance[5])
     return z,norm.sf(z*np.sqrt(n[:,5]))
 
 # %% ../../nbs/biology/17_rivals.ipynb #5f00f795
@@ -30,7 +30,7 @@ def _mahalanobis(null, means, n):
     seen = ~np.isnan(x)
     S = np.nan_to_num(x).T@np.nan_to_num(x)/np.maximum(seen.T.astype(float)@seen, 1)
     d,p = np.full(len(means), np.nan),np.full(len(means), np.nan)
-    for i,(v,k) in enumerate(zip(means[:,:5], n[:,:5])):
+    for i,(v,k) in enumerate(zip(means[:,:5]-null.zero[:5], n[:,:5])):
         o = (k>0) & (np.diag(S)>0)
         if o.any(): d[i] = v[o]@np.linalg.pinv(S[np.ix_(o,o)])@v[o]*k[o].mean(); p[i] = chi2.sf(d[i], o.sum())
     return d,p
@@ -38,7 +38,7 @@ def _mahalanobis(null, means, n):
 # %% ../../nbs/biology/17_rivals.ipynb #378e668a
 def _permuted(null, size, means, n, draws, seed):
     "p of the largest contrast if lines were random controls."
-    bare = replace(null, T=np.zeros((5,5)), centre=np.zeros(8))
+    bare = replace(null, T=np.zeros((5,5)), centre=null.zero)
     z,p = bare.scores(means, n),np.full(len(size), np.nan)
     made = bare.draws(set(size), draws, seed=seed)
     for s,seen,rows in _patterns(size, z): p[rows] = tail_p(_largest(made[s][:,seen], 1), _largest(z[rows][:,seen], 1))
@@ -61,16 +61,14 @@ def _group_rules(m, g, rows, code, null, draws, seed):
 
 def rule_table(
     calls:LineCalls, # From `call_lines`
-    *,
-    fdr_level:float=.05, # For rules that give p-values, 0–1
 )->pd.DataFrame: # One row a tested line: `score_…` (larger is worse) and `called_…` of each of `RULES`
-    "Calls of the same lines by other rules."
-    m,draws,seed = calls.matched,calls.settings['draws'],calls.settings['seed']
-    parts = [_group_rules(m, g, rows, code, calls.nulls[m.groups[g]], draws, seed) for g,(rows,code) in _members(m).items() if m.groups[g] in calls.nulls]
+    "Calls of the same lines by other rules, at the error rate of the calls."
+    m,draws,seed,level = calls.matched,calls.settings['draws'],calls.settings['seed'],calls.settings['fdr']
+    parts = [_group_rules(m, g, rows, code, calls.nulls[m.groups[g]], draws, seed) for g,(rows,code) in _members(m).items()]
     rr = reference_range(m).lines.set_index('line')
     t = calls.tested[['line','gene_symbol','phenotyping_center','technical_group','n_mice','mean_offset','score','p_value','called','called_strict']].merge(pd.concat(parts), on='line', how='left')
-    t = t.assign(called_ours=t.called, called_strict=t.called_strict, called_mean_z=t.score_mean_z>2, called_range_impc=t.line.map(rr.called_impc).fillna(False).astype(bool), called_range_bh=t.line.map(rr.called_bh).fillna(False).astype(bool))
-    for k in ('normal','mahalanobis','permuted'): t[f'called_{k}'] = fdr(t[f'p_{k}'])<fdr_level
+    t = t.assign(called_ours=t.called, called_strict=t.called_strict, called_mean_z=t.score_mean_z>2, called_range_impc=t.line.map(rr.called_impc).fillna(False).astype(bool), called_range_bh=t.line.map(rr.q_value).lt(level))
+    for k in ('normal','mahalanobis','permuted'): t[f'called_{k}'] = fdr(t[f'p_{k}'])<level
     range_p = t.line.map(rr.p_value).astype(float)
     return t.assign(score_ours=-np.log10(t.p_value), score_range=-np.log10(range_p.clip(lower=1e-300)).fillna(0.)).drop(columns=['called','score'])
 

@@ -42,7 +42,7 @@ def difference_null(
     x = contrast_values(offset, SUMS)
     pair = [line_means(x[s], line[s], n_lines) for s in (female,male)]
     d,n = _apart(*zip(*pair))
-    k = int((n[:,0]>0).sum())
+    k = int((n[:,:5]>0).any(1).sum())
     variance = np.nanvar(contrast_values(null.controls, SUMS), 0)
     T = means_covariance(np.where(n>0, d, np.nan), n, variance)*k/(k+PRIOR_LINES) + null.T*.25*PRIOR_LINES/(k+PRIOR_LINES)
     median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 0. for v in np.where(n[:,:5]>0, d[:,:5], np.nan).T])*k/(k+PRIOR_LINES)
@@ -58,8 +58,8 @@ def difference_draws(self:GroupNull,
 )->dict: # (females, males) → scores, shape (n, 8)
     "Scores of sex differences that chance alone would make."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 3])
-    a,b = (self.control_means({p[i] for p in pairs}, n, rng) for i in (0,1))
     effect,out = _effects(self.T, n, self.df, rng)@WEIGHTS.T,{}
+    a,b = (self.control_means({p[i] for p in pairs}, n, np.random.default_rng([seed, crc32(self.name.encode()), 3, i])) for i in (0,1))
     for f,m in pairs:
         (x,k),(y,l) = a[f],b[m]
         with np.errstate(divide='ignore', invalid='ignore'): out[f,m] = (x-y+effect)/np.sqrt(self.variance*(1/k+1/l)+self.tau2)

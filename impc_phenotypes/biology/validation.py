@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TABLE_FILES', 'gene_readings', 'joined_lines', 'Validation', 'validate']
 
-# %% ../../nbs/biology/50_validation.ipynb #99aa99a1
-import json, os, tempfile
+# %% ../../nbs/biology/50_validation.ipynb #d36ba3a7
+import json, os
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -32,9 +32,12 @@ def gene_readings(
 )->pd.DataFrame: # `LineCalls.genes` with offsets of the best line, `severity`, `shape`, `reading`, `human_pattern`, and `human_symbol` where given
     "Genes and what their profile says."
     g = calls.genes
+    if not len(g): return g.assign(severity=None, shape=None, reading=None, human_pattern=None)
     keep = [c for c in (*OFFSETS, 'name', 'probability', 'share_beyond', 'called_strict', 'note') if c in calls.summary]
     g = g.merge(calls.summary[['line', *keep]].rename(columns=dict(line='best_line', name='phenotype_name', probability='phenotype_probability')), on='best_line', how='left')
-    g = read_profiles(g)
+    shift = np.array([calls.nulls[t].centre[:5] for t in g.technical_group]).reshape(-1, 5)
+    read = read_profiles(g.assign(**dict(zip(OFFSETS, (g[list(OFFSETS[:5])].to_numpy(float)-shift).T))))
+    g = g.assign(**{c:read[c] for c in ('severity','shape','reading','human_pattern')})
     return g if orthologs is None else add_orthologs(g, orthologs)
 
 # %% ../../nbs/biology/50_validation.ipynb #e29d35f7
@@ -43,8 +46,11 @@ def joined_lines(
     calls:LineCalls, # Of the same mice
 )->pd.DataFrame: # One row a line, in the order of `lines`
     "Phenotypes and calls of every line."
-    new = [c for c in calls.summary if c not in lines]
-    return lines.merge(calls.summary[['line', *new]], on='line', how='left', validate='one_to_one')
+    s = calls.summary.astype(dict(line=object))
+    theirs = ['n_mice','n_controls','evidence',*OFFSETS] # of the mice that were called: a few lines are spread over two groups
+    keep = [c for c in s if c not in lines or c in theirs]
+    out = lines.drop(columns=theirs).astype(dict(line=object)).merge(s[['line', *[c for c in keep if c!='line']]], on='line', how='left', validate='one_to_one')
+    return out[[*lines, *[c for c in out if c not in lines]]]
 
 # %% ../../nbs/biology/50_validation.ipynb #3d7e7e38
 @dataclass(frozen=True, repr=False)
@@ -132,6 +138,7 @@ def save(self:Validation,
 )->list: # Paths
     "Write the tables."
     folder = Path(folder)
+    (folder/'biology.json').unlink(missing_ok=True) # written last: with it the set is complete
     side = dict(checks=self.checks.to_dict('records'), groups=self.groups.to_dict('records'), notes=list(self.notes), settings=self.settings)
     return [write_table(getattr(self, k), folder/f'{k}.csv') for k in TABLE_FILES] + [_write_json(self.references, folder/'references.json'), _write_json(side, folder/'biology.json')]
 

@@ -56,6 +56,7 @@ def _strata(cohort, ladder):
 def _bulk(values):
     "Mice within three lower half-spreads of the median at every tone: knockouts and controls alike."
     values = values[:,~np.isnan(values).all(0)]
+    if not values.size: return np.zeros(len(values), bool)
     low,med = np.array([_quantiles(v[~np.isnan(v)], [.16,.5]) for v in values.T]).T
     return (np.nan_to_num((values-med)/np.maximum(med-low, 4.), nan=0.).max(1) < 3)
 
