@@ -305,7 +305,10 @@ def interrupted(work, name, sig, stage):
     return found[0].parents[2], p.returncode, err
 
 def same_result(a, b):
-    for f in ('assignments.csv','lines.csv','excluded.csv'): pd.testing.assert_frame_equal(pd.read_csv(a/f), pd.read_csv(b/f))
+    for f in ('assignments.csv','lines.csv','excluded.csv'):
+        x, y = pd.read_csv(a/f), pd.read_csv(b/f)
+        assert len(x.columns)>5 and (f=='lines.csv' or list(x)==list(y)) # `evaluate` puts calls behind the lines of a run
+        pd.testing.assert_frame_equal(x, y[list(x)])
     za, zb = (np.load(r/'embeddings'/'latent_embeddings.npz') for r in (a, b))
     assert (za['latent']==zb['latent']).all()
 
