@@ -14,7 +14,9 @@ from itertools import combinations
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
+from scipy.stats import pearsonr
 from sklearn.metrics import silhouette_score
+from .line_null import WEIGHTS
 from .lines import LineCalls, find_lines
 from .sexes import fdr
 from ..data.errors import InputError
@@ -47,6 +49,13 @@ def _correlation(x, y):
     x,y = (np.where(gap, np.nan, v)-np.nanmean(np.where(gap, np.nan, v), -1, keepdims=True) for v in (x,y))
     with np.errstate(invalid='ignore', divide='ignore'): return np.nansum(x*y, -1)/np.sqrt(np.nansum(x*x, -1)*np.nansum(y*y, -1))
 
+def _interval(x, y):
+    "95 % interval of each of these correlations by Fisher's z over tones, shape (pairs, 2); NaN below four tones."
+    full = ~np.isnan(x+y)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        ends = [pearsonr(a[o], b[o]).confidence_interval() if o.sum()>3 and min(np.ptp(a[o]), np.ptp(b[o]))>0 else (np.nan,np.nan) for a,b,o in zip(x, y, full)]
+    return np.array(ends, float).reshape(-1, 2)
+
 # %% ../../nbs/biology/27_neighbours.ipynb #6e63cbba
 def _line_pairs(s):
     "One row a pair of lines."
@@ -54,8 +63,10 @@ def _line_pairs(s):
     a,b = (s.iloc[pair[:,i]].reset_index(drop=True) for i in (0,1))
     half = np.hypot(*((o.mean_offset_high-o.mean_offset_low)/2 for o in (a,b)))
     both = {f'{c}_{e}':o[c] for c in ('line','phenotyping_center','technical_group','zygosity') for e,o in (('a',a),('b',b))}
+    x,y = (o[_five].to_numpy(float) for o in (a,b))
+    ends = _interval(x, y)
     return pd.DataFrame(dict(gene_symbol=a.gene_symbol, kind=_kind(a, b)) | both | dict(offset_a=a.mean_offset, offset_b=b.mean_offset, difference=a.mean_offset-b.mean_offset, difference_low=a.mean_offset-b.mean_offset-half, difference_high=a.mean_offset-b.mean_offset+half,
-        called_a=a.called.astype(bool), called_b=b.called.astype(bool), both_called=(a.called & b.called).astype(bool), profile_correlation=_correlation(a[_five].to_numpy(float), b[_five].to_numpy(float)))),pair
+        called_a=a.called.astype(bool), called_b=b.called.astype(bool), both_called=(a.called & b.called).astype(bool), profile_correlation=_correlation(x, y), profile_correlation_low=ends[:,0], profile_correlation_high=ends[:,1])),pair
 
 def _sex_pairs(s, level):
     "One row a line with both sexes tested; *a* is female."
@@ -211,6 +222,7 @@ def similar_genes(
     gene:str, # Gene symbol, in any case
     *,
     n:int=10, # Neighbours
+    only_called:bool=False, # Compare with called genes only
     known=(), # Symbols of genes known to matter for hearing; they are counted, nothing depends on them
 )->Neighbours:
     "Genes nearest to this one by RMS distance of five-tone profiles."
@@ -218,6 +230,7 @@ def similar_genes(
     p = line_profiles(calls)
     gene = _find(p, calls, gene)
     me,others = p.loc[[gene]],p.drop(gene)
+    if only_called: others = others[others.called]
     distance,equal = (o[0] for o in _distances(me, others))
     lower = {str(k).lower() for k in known}
     t = others.reset_index().assign(distance=distance, expected_if_equal=equal, same_center=(others.phenotyping_center==me.phenotyping_center.iloc[0]).to_numpy(), known=[g.lower() in lower for g in others.index])
@@ -282,10 +295,16 @@ def _best_cut(x):
         best = max(best, (float(silhouette_score(square, label, metric='precomputed')), label), key=lambda o: o[0])
     return best
 
+_shape = lambda x: x/np.linalg.norm(x, axis=1, keepdims=True)
+
 def _one_kind(x, draws, seed):
-    "Silhouettes of draws of one Gaussian with the mean and covariance of `x`, shape (draws,)."
-    rng = np.random.default_rng(seed)
-    return np.array([_best_cut(o)[0] for o in rng.multivariate_normal(x.mean(0), np.cov(x.T), (draws, len(x)), method='eigh')])
+    "Silhouettes of draws of one Gaussian in dB like the profiles `x`, selected as calls are, shape (draws,)."
+    rng,least,out = np.random.default_rng(seed),(x@WEIGHTS.T).max(1).min(),[]
+    for _ in range(draws):
+        y = rng.multivariate_normal(x.mean(0), np.cov(x.T), 20*len(x), method='eigh')
+        kept = np.argsort((y@WEIGHTS.T).max(1)<least, kind='stable')[:len(x)] # those that pass, in the order drawn
+        out.append(_best_cut(_shape(y[kept]))[0])
+    return np.array(out)
 
 # %% ../../nbs/biology/27_neighbours.ipynb #913ee1e1
 @dataclass(frozen=True, repr=False)
@@ -295,7 +314,7 @@ class Subtypes:
     profiles:pd.DataFrame # One row a subtype: genes, mean shape, largest centre and its share
     n_subtypes:int # 1 where there is no evidence for more
     silhouette:float # Of the best cut, −1–1; NaN where none was tried
-    p_value:float # Share of single Gaussians with as large a silhouette
+    p_value:float # Share of draws of one kind with as large a silhouette
     verdict:str # A sentence
     left_out:tuple = () # Genes asked for that are not called, or not here
 
@@ -305,8 +324,8 @@ class Subtypes:
 def _verdict(n, label, score, pv):
     if n<MIN_GENES: return f'{n} called genes with all five tones: too few to look for kinds (at least {MIN_GENES}).'
     if score<0: return f'No evidence for more than one shape among {n} genes: no cut has two clusters of {MIN_CLUSTER} genes.'
-    if len(set(label))==1: return f'No evidence for more than one shape among {n} genes: one Gaussian reaches the silhouette of {score:.2f} in {pv:.0%} of draws.'
-    return f'{len(set(label))} shapes among {n} genes: mean silhouette {score:.2f}, as large in {pv:.1%} of draws of one Gaussian.'
+    if len(set(label))==1: return f'No evidence for more than one shape among {n} genes: one kind reaches the silhouette of {score:.2f} in {pv:.0%} of draws.'
+    return f'{len(set(label))} shapes among {n} genes: mean silhouette {score:.2f}, as large in {pv:.1%} of draws of one kind.'
 
 # %% ../../nbs/biology/27_neighbours.ipynb #478d9af0
 def _kinds(t, shapes):
@@ -319,7 +338,7 @@ def subtypes(
     calls:LineCalls, # From `call_lines`, or its `.summary`
     genes=None, # Gene symbols to look at, e.g. known hearing genes; only called ones with all five tones count; all called genes by default
     *,
-    draws:int=200, # Single Gaussians to compare with, at least 20
+    draws:int=200, # Draws of one kind to compare with, at least 20
     seed:int=42, # Same seed, same result
 )->Subtypes:
     "Is there more than one shape of loss among these genes?"
@@ -328,14 +347,13 @@ def subtypes(
     p,shapes = p[p.called & p[_five].notna().all(axis=1)],[o.replace('offset', 'shape') for o in _five]
     asked = {str(g).lower():g for g in (p.index if genes is None else genes)}
     p = p[np.array([g.lower() in asked for g in p.index], bool)]
-    x = p[_five].to_numpy()
-    x = x/np.linalg.norm(x, axis=1, keepdims=True)
+    x = p[_five].to_numpy(float)
     score,label,pv = np.nan,np.ones(len(p), int),np.nan
     if len(p)>=MIN_GENES:
-        score,found = _best_cut(x)
+        score,found = _best_cut(_shape(x))
         pv = (1+(_one_kind(x, draws, seed)>=score).sum())/(1+draws)
         if score>0 and pv<=.05: label = pd.Series(found).map({k:i+1 for i,k in enumerate(pd.Series(found).value_counts().index)}).to_numpy()
-    t = pd.concat([p.reset_index()[['gene_symbol','mean_offset','phenotyping_center']], pd.DataFrame(x, columns=shapes)], axis=1).assign(subtype=label)
+    t = pd.concat([p.reset_index()[['gene_symbol','mean_offset','phenotyping_center']], pd.DataFrame(_shape(x), columns=shapes)], axis=1).assign(subtype=label)
     lost = tuple(g for l,g in asked.items() if l not in {s.lower() for s in p.index})
     return Subtypes(t, pd.DataFrame(list(_kinds(t, shapes))), int(label.max()) if len(p) else 0, score, pv, _verdict(len(p), label, score, pv), lost)
 
