@@ -187,8 +187,8 @@ def _one_null(m, g, others, typical, seed):
     scale = m.scale[m.group==g][0]
     rng = np.random.default_rng([seed, crc32(name.encode())])
     pool = _pool(own, others, _known_scale(scale, typical, len(own)), rng)
-    variance,x,zero = _contrast_variance(pool)
-    if not len(own): zero = np.zeros(8)
+    variance,x,_ = _contrast_variance(pool)
+    zero = _contrast_variance(own)[2] if len(own) else np.zeros(8) # what is borrowed has no centre of its own
     offset,line,k = _group_lines(m, g)
     means = line_means(contrast_values(offset), line, k)[0] if k else np.full((1,8), np.nan)
     median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else z for v,z in zip(means.T, zero)])
