@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.stats import hypergeom
+from .line_null import main_group
 from .sexes import fdr
 from ..data.controls import MIN_LINE
 from ..discover.phenotypes import Phenotypes
@@ -40,10 +41,8 @@ def _counts(ph):
     code,names = pd.factorize(mice.line[use], sort=True)
     first = np.unique(code, return_index=True)[1]
     n,k = np.bincount(code),np.stack([np.bincount(code, h, len(names)) for h in hit[use].T], 1).astype(int)
-    main = np.zeros((len(names), group.max()+1), int)
-    np.add.at(main, (code, group[use]), 1) # a line belongs to the group that measured most of its mice
     keep = n>=MIN_LINE
-    return _Counts(np.asarray(names, object)[keep], mice.gene_symbol[use].to_numpy(object)[first][keep], main.argmax(1)[keep], mice.phenotyping_center[use].to_numpy(object)[first][keep], n[keep], k[keep], control_n, control_k, [*ph.names[1:], ANY])
+    return _Counts(np.asarray(names, object)[keep], mice.gene_symbol[use].to_numpy(object)[first][keep], main_group(code, group[use], len(names), group.max()+1)[keep], mice.phenotyping_center[use].to_numpy(object)[first][keep], n[keep], k[keep], control_n, control_k, [*ph.names[1:], ANY])
 
 # %% ../../nbs/biology/20_association.ipynb #795497ee
 def _greater(k, n, K, N):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
-           'CENTRE_LINES', 'FAR', 'TOP', 'FLOOR', 'contrast_values', 'winsorised', 'line_means', 'robust_sd',
-           'line_variance', 'means_covariance', 'line_covariance', 'GroupNull', 'line_nulls', 'tail_p']
+           'CENTRE_LINES', 'FAR', 'TOP', 'FLOOR', 'contrast_values', 'winsorised', 'line_means', 'main_group',
+           'robust_sd', 'line_variance', 'means_covariance', 'line_covariance', 'GroupNull', 'line_nulls', 'tail_p']
 
 # %% ../../nbs/biology/05_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -53,6 +53,17 @@ def line_means(
     n = np.stack([np.bincount(line[rows], o, n_lines) for o in ok.T], 1)
     total = np.stack([np.bincount(line[rows], v, n_lines) for v in np.nan_to_num(values[rows]).T], 1)
     return np.where(n>0, total/np.maximum(n, 1), np.nan),n.astype(int)
+
+def main_group(
+    line:np.ndarray, # Number of each mouse's line, int, shape (n,), from 0
+    group:np.ndarray, # Its technical group, int, shape (n,)
+    n_lines:int, # Lines
+    n_groups:int, # Groups
+)->np.ndarray: # int, shape (lines,)
+    "Group that measured most mice of each line."
+    count = np.zeros((n_lines, max(n_groups, 1)), int)
+    np.add.at(count, (line,group), 1)
+    return count.argmax(1)
 
 # %% ../../nbs/biology/05_line_null.ipynb #e45ab03e
 _HALF = .9944579 # half the 16–84 % distance of a standard normal

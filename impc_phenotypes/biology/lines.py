@@ -14,21 +14,19 @@ from fastcore.basics import patch
 from joblib import Parallel, delayed
 from plotly.subplots import make_subplots
 from scipy.stats import norm
-from .line_null import ASSUMED, CONTRASTS, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, tail_p, winsorised
+from .line_null import ASSUMED, CONTRASTS, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, main_group, tail_p, winsorised
 from .sexes import SEX_COLUMNS, fdr, sex_table
 from ..data.cohort import Cohort
 from ..data.controls import MIN_LINE, Matched, match_controls
 from ..data.errors import InputError
-from ..data.schema import FREQUENCIES, OFFSETS, TONES, nearest
+from ..data.schema import FREQUENCIES, OFFSETS, nearest
 from ..discover.phenotypes import Phenotypes
 
 # %% ../../nbs/biology/10_lines.ipynb #9f74ac12
 def _members(m):
     "Group → (mice of its lines, their lines), int arrays; lines are positions in `m.line_names`."
     rows = np.flatnonzero((m.line>=0) & m.cohort.is_experimental)
-    count = np.zeros((len(m.line_names), len(m.groups)), int)
-    np.add.at(count, (m.line[rows], m.group[rows]), 1)
-    main = count.argmax(1) if count.size else np.zeros(0, int)
+    main = main_group(m.line[rows], m.group[rows], len(m.line_names), len(m.groups))
     return {g:(rows[main[m.line[rows]]==g], m.line[rows[main[m.line[rows]]==g]]) for g in sorted(set(main[m.line[rows]]))}
 
 # %% ../../nbs/biology/10_lines.ipynb #641181e6
@@ -280,7 +278,7 @@ def plot_volcano(self:LineCalls,
             text=[f'{g} · {c} · {n} mice · q {q:.2g}' for g,c,n,q in zip(t.gene_symbol[r], t.phenotyping_center[r], t.n_mice[r], t.q_value[r])], hovertemplate='%{text}<br>%{x:.0f} dB<extra></extra>')
     top = t.head(label)
     fig.add_scatter(x=top.mean_offset, y=y.head(label), mode='text', text=top.gene_symbol.tolist(), textposition='middle right', textfont=dict(size=10), showlegend=False, hoverinfo='skip')
-    fig.update_layout(template='none', width=760, height=460, title=f'{len(t):,} lines against normal lines of their laboratories', xaxis_title='mean offset over five tones, dB', yaxis_title='−log₁₀ p', margin=dict(l=60,r=20,t=50,b=50), legend=dict(x=.02, y=.98))
+    fig.update_layout(template='none', width=760, height=460, title=dict(text=f'{len(t):,} lines against normal lines of their laboratories', x=.02, xanchor='left'), xaxis_title='mean offset over five tones, dB', yaxis_title='−log₁₀ p', margin=dict(l=60,r=20,t=50,b=50), legend=dict(x=.02, y=.98))
     return fig
 
 # %% ../../nbs/biology/10_lines.ipynb #c5e0b369

@@ -8,7 +8,7 @@ __all__ = ['KNOWN', 'MIN_BATCHES', 'MIN_SEX_MICE', 'EDGE', 'RESPONSES', 'MIN_CON
 
 # %% ../../nbs/biology/14_mixed_model.ipynb #be86efda
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch

@@ -13,6 +13,7 @@ import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch
 from scipy.stats import hypergeom
 from .sexes import fdr
+from .line_null import main_group
 from ..data.cohort import Cohort
 from ..data.controls import Matched
 from ..data.errors import InputError
@@ -168,12 +169,6 @@ def _best(facts, t, settings):
     return out.assign(note=np.where(out.n_tests>0, '', few)).sort_values(['p_value','line'], ignore_index=True)[LINE_COLUMNS]
 
 # %% ../../nbs/biology/12_reference_range.ipynb #0e98df27
-def _main_group(line, group, n_lines, n_groups):
-    "Group with most mice of each line, int (lines,)."
-    count = np.zeros((n_lines, n_groups), int)
-    np.add.at(count, (line,group), 1)
-    return count.argmax(1)
-
 def _cut_rows(group, strata):
     "Cut points of one group, a row a stratum and tone."
     out = []
@@ -232,7 +227,7 @@ def reference_range(
     line,names = pd.factorize(cohort.line, sort=True)
     group,groups = pd.factorize(cohort.technical_group, sort=True)
     rows = np.flatnonzero(line>=0)
-    main = _main_group(line[rows], group[rows], len(names), len(groups))
+    main = main_group(line[rows], group[rows], len(names), len(groups))
     keep = rows[main[line[rows]]==group[rows]]
     parts = [_group_range(f, x, np.flatnonzero(cohort.is_control & (group==g)), keep[group[keep]==g], np.asarray(names, object)[line[keep[group[keep]==g]]], groups[g], middle, more_than) for g in np.unique(group[keep])]
     join = lambda i, columns: pd.concat([o[i] for o in parts], ignore_index=True) if parts else pd.DataFrame(columns=columns)

@@ -6,7 +6,7 @@
 __all__ = ['TABLE_FILES', 'gene_readings', 'joined_lines', 'Validation', 'validate']
 
 # %% ../../nbs/biology/50_validation.ipynb #d36ba3a7
-import json, os
+import json
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -21,9 +21,9 @@ from .references import check_symbols, reference_genes, reference_report, unknow
 from ..data.cohort import Cohort
 from ..data.controls import Matched
 from ..data.errors import InputError, RunError
-from ..data.records import write_table
+from ..data.records import atomic_path, write_table
 from ..data.schema import OFFSETS
-from ..discover.phenotypes import Phenotypes
+from ..discover.phenotypes import Phenotypes, _plain
 
 # %% ../../nbs/biology/50_validation.ipynb #1665fb0f
 def gene_readings(
@@ -119,17 +119,8 @@ def _referenced(calls, lists, seed):
 # %% ../../nbs/biology/50_validation.ipynb #64c10a31
 TABLE_FILES = ('lines','genes','association','enrichment')
 
-def _plain(o):
-    "NaN and numpy as JSON knows them."
-    if isinstance(o, dict): return {str(k):_plain(v) for k,v in o.items()}
-    if isinstance(o, (list,tuple)): return [_plain(v) for v in o]
-    if isinstance(o, np.generic): o = o.item()
-    return None if isinstance(o, float) and not np.isfinite(o) else o
-
 def _write_json(o, path):
-    new = path.with_name(f'.{path.name}.{os.getpid()}')
-    new.write_text(json.dumps(_plain(o), indent=1, ensure_ascii=False), encoding='utf-8')
-    new.replace(path)
+    with atomic_path(path) as new: new.write_text(json.dumps(_plain(o), indent=1, ensure_ascii=False), encoding='utf-8')
     return path
 
 @patch
@@ -150,7 +141,7 @@ def load(cls:Validation,
     folder = Path(folder)
     try:
         side = json.loads((folder/'biology.json').read_text(encoding='utf-8'))
-        tables = {k:pd.read_csv(folder/f'{k}.csv') if (folder/f'{k}.csv').stat().st_size>2 else pd.DataFrame() for k in TABLE_FILES}
+        tables = {k:pd.read_csv(folder/f'{k}.csv') for k in TABLE_FILES}
         refs = json.loads((folder/'references.json').read_text(encoding='utf-8'))
         return cls(**tables, references=refs, checks=pd.DataFrame(side['checks']), groups=pd.DataFrame(side['groups']), notes=tuple(side['notes']), settings=side['settings'])
     except (OSError, ValueError, KeyError) as e: raise RunError(f"{folder}: the biology of this run cannot be read ({e}); `impc-phenotypes evaluate` writes it anew") from None

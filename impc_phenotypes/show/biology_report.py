@@ -45,15 +45,15 @@ _SHARES = dict(recall='.0%', recall_low='.0%', recall_high='.0%', expected_recal
 def _biology(v):
     parts = []
     lists = pd.DataFrame(v.references.get('lists', []))
-    if len(lists): parts += [P('Reference lists validate and never tune.'), html_table(lists[['list','n_listed','n_in_cohort','n_usable','n_called','recall','recall_low','recall_high','expected_recall','p_recall','precision','auc','expected_auc','p_auc']], _FORMATS | _SHARES, _HEADS, caption='Genes of reference lists among the calls; expected: random genes of the same laboratories')]
+    if len(lists): parts += [P('Reference lists validate and never tune.'), html_table(lists[['list','n_listed','n_in_cohort','n_usable','n_called','recall','recall_low','recall_high','expected_recall','p_recall','precision','auc','expected_auc','p_auc']], _FORMATS | _SHARES, _HEADS | dict(n_called='called'), caption='Genes of reference lists among the calls; expected: random genes of the same laboratories')]
     if len(v.enrichment):
         e = v.enrichment.sort_values('p_value').head(30)
         parts += [html_table(e[[c for c in ('collection','name','n_set','n_called_in_set','expected','odds_ratio','or_low','or_high','q_value','cmh_q','adjusted_q','circular') if c in e]], _FORMATS, _HEADS | dict(name='set'), caption='Gene sets among the called genes; circular means that hearing itself put the genes there'),
             _figure('enrichment', plot_enrichment(Enrichment(v.enrichment.sort_values('p_value', ignore_index=True))), 'Gene sets among the called genes.', 'Dot plot of odds ratios; the numbers are in the table above.')]
-    if len(v.association):
-        a = v.association[v.association.associated.astype(bool)].head(40)
+    a = v.association[v.association.associated.astype(bool)].head(40) if len(v.association) else v.association
+    if len(a):
         parts += [html_table(a[[c for c in ('gene_symbol','name','n_mice','n_lines','mice_in_phenotype','expected_cohort','log_odds','log_odds_low','log_odds_high','q_exact','p_permutation') if c in a]], _FORMATS, _HEADS, caption='Associated genes and phenotypes: exact test against the other knockouts of the laboratory, and lines permuted within it')]
-        if len(a): parts.append(_figure('association', plot_association(Association(a)), 'Associated genes: size is the share of a gene\'s mice, colour the log odds.', f'Dot plot of {a.gene_symbol.nunique()} genes by phenotype; the numbers are in the table above.'))
+        parts.append(_figure('association', plot_association(Association(a)), 'Associated genes: size is the share of a gene\'s mice, colour the log odds.', f'Dot plot of {a.gene_symbol.nunique()} genes by phenotype; the numbers are in the table above.'))
     return Section(H2('Validation'), *parts, P('What these tables cannot show'), Ul(*[Li(o) for o in LIMITATIONS]), id='validation')
 
 def biology_sections(
