@@ -7,4 +7,5 @@ def add_methods():
     import_module('impc_phenotypes.evaluation.stability')
     import_module('impc_phenotypes.biology.lines')
     import_module('impc_phenotypes.show.plots')
+    import_module('impc_phenotypes.show.latent')
     for e in entry_points(group='impc_phenotypes.analyses'): e.load()

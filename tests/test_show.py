@@ -1,13 +1,17 @@
 "Plots, their static twins and the report, on a small colony whose phenotypes are known."
-import re
+import base64, json, re
+from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.errors import InputError
-from impc_phenotypes.data.schema import THRESHOLDS
+from impc_phenotypes.data.look import FONT, GREY, phenotype_style
+from impc_phenotypes.data.schema import OFFSETS, THRESHOLDS
 from impc_phenotypes.discover.phenotypes import Phenotypes
-from impc_phenotypes.show.plots import GREY, phenotype_style
-from impc_phenotypes.show.report import doubts, write_report
+from impc_phenotypes.show.gene_picker import gene_data
+from impc_phenotypes.show.methods_text import write_cards
+from impc_phenotypes.show.plots import certainty_table
+from impc_phenotypes.show.report import CSS, doubts, write_report
 from impc_phenotypes.show.static import save_figure, static
 
 EVIL = '<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>'
@@ -35,7 +39,7 @@ def ph(): return colony()
 
 def figures(ph):
     return dict(profiles=ph.plot_profiles(), map=ph.plot_map(), offset=ph.plot_map('offset'), sizes=ph.plot_sizes(), centres=ph.plot_centres(), loss=ph.plot_history(), monitor=ph.plot_history('monitor'),
-                line=ph.plot_line('myo7a'), overview=ph.matched.cohort.plot_overview())
+                line=ph.plot_line('myo7a'), overview=ph.matched.cohort.plot_overview(), lines=ph.plot_map('line', genes=['Myo7a']), certainty=ph.plot_certainty())
 
 def marks(ax): return len(ax.lines)+len(ax.collections)+len(ax.patches)
 
@@ -97,6 +101,14 @@ def own_part(page):
     a = page.index('plotly.js v')
     return page[:a] + page[page.index('</script>', a):]
 
+class Tags(HTMLParser):
+    "Every element a browser would see in a page: (name, attributes)."
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+    def handle_starttag(self, tag, attrs): self.found.append((tag, dict(attrs)))
+
 def test_report_loads_nothing_and_escapes_everything(tmp_path):
     ph = colony(gene=EVIL)
     metrics = {'model': dict(balanced_ari=.4), EVIL: dict(balanced_ari=.6)}
@@ -105,10 +117,58 @@ def test_report_loads_nothing_and_escapes_everything(tmp_path):
     own = own_part(page)
     assert path.stat().st_size < 8e6
     assert '<script>alert' not in own and '<img' not in own
-    text = re.sub(r'<script.*?</script>|<style.*?</style>', '', own, flags=re.S)
-    assert not re.findall(r'<(?:script|img|link|iframe|object|embed)\b[^>]*>', text)
-    assert all(h.startswith('#') for h in re.findall(r'<[^>]*\shref="([^"]*)"', text)) and not re.findall(r'<[^>]*\ssrc=', text)
+    tags = Tags(own).found
+    assert not [t for t, _ in tags if t in ('img', 'link', 'iframe', 'object', 'embed', 'base')]
+    assert not [a for _, attrs in tags for a in attrs if a == 'src' or a.startswith('on')]
+    assert all(attrs['href'].startswith('#') for _, attrs in tags if 'href' in attrs)
     assert "default-src 'none'" in page
+
+def test_report_says_it_in_words_too(ph, tmp_path):
+    tags = Tags(own_part(write_report(ph, tmp_path/'r.html').read_text(encoding='utf-8'))).found
+    words = [a['aria-label'] for t, a in tags if a.get('role') == 'img']
+    assert len(words) >= 6 and all(len(w) > 30 for w in words)
+    assert sum(t == 'figure' for t, _ in tags) == sum(t == 'figcaption' for t, _ in tags) == len(words)
+    labels = sum(t == 'label' for t, _ in tags)
+    assert labels == sum(t == 'input' for t, _ in tags) and ('html', {'lang': 'en'}) in tags
+
+def luminance(colour):
+    "Relative luminance, WCAG 2.2."
+    c = colour.lstrip('#')
+    c = ''.join(2*o for o in c) if len(c) == 3 else c
+    rgb = [int(c[i:i+2], 16)/255 for i in (0, 2, 4)]
+    return sum(w*(v/12.92 if v <= .04045 else ((v+.055)/1.055)**2.4) for w, v in zip((.2126, .7152, .0722), rgb))
+
+def contrast(a, b):
+    hi, lo = sorted((luminance(a), luminance(b)), reverse=True)
+    return (hi+.05)/(lo+.05)
+
+def test_text_of_report_and_figures_can_be_read():
+    grounds = ['#ffffff', '#fdf3ec', '#f6f6f6']
+    inks = set(re.findall(r'(?<![-\w])color:(#[0-9a-f]{3,6})', CSS)) | {FONT['color'], '#555555'}
+    assert len(inks) >= 4 and round(contrast('#000', '#fff')) == 21
+    assert not [(i, g) for i in inks for g in grounds if contrast(i, g) < 4.5]
+
+def test_gene_data_survives_a_loaded_run(ph, tmp_path):
+    calls = ph.lines.assign(p_value=[.001]*len(ph.lines), called=True, called_strict=False, q_value=.01, mean_offset=30., mean_offset_low=20., mean_offset_high=40., note='')
+    d, back = gene_data(ph, calls), gene_data(Phenotypes.load(ph.save(tmp_path/'m')), calls)
+    assert d == back and json.loads(json.dumps(d, allow_nan=False)) == d
+    i = d['gene'].index('Myo7a')
+    assert d['n'][i] == 6 and d['call'][i].startswith('called, not under the stricter null; +30 dB (20 to 40), q = 0.01')
+    raw = np.frombuffer(base64.b64decode(d['offsets']), np.int8).reshape(-1, 6)[d['start'][i]:d['start'][i]+6]
+    want = ph.mice[ph.mice.gene_symbol == 'Myo7a'][list(OFFSETS)].to_numpy()
+    assert (raw[:, 0] == want[:, 0].round()).all() and (raw[1::2, 5] != -128).any() and (raw[np.isnan(want)] == -128).all()
+
+def test_cards_hold_no_mouse(ph, tmp_path):
+    for f in write_cards(ph, tmp_path):
+        text = f.read_text(encoding='utf-8')
+        assert '| normal |' in text or '| JAX |' in text
+        assert not re.search(r'\bm\d+\b', text)
+
+def test_certainty_counts_every_mouse(ph):
+    t = certainty_table(ph)
+    assert t.to_numpy().sum() == len(ph) and (t['.80–.95'] == t.sum(axis=1)).all()
+    moved = Phenotypes.from_membership(ph.matched, np.where(ph.membership == .9, .5, .25), NAMES)
+    assert (certainty_table(moved)['up to .50'] == t.sum(axis=1)).all()
 
 def test_report_says_when_a_baseline_wins(ph, tmp_path):
     page = write_report(ph, tmp_path/'r.html', metrics={'model': dict(balanced_ari=.4, macro_recall=.9), 'tied mixture': dict(balanced_ari=.6, macro_recall=.5)}).read_text(encoding='utf-8')

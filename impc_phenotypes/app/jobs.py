@@ -34,7 +34,8 @@ from ..evaluation.stability import with_stability
 from ..metrics.selection import plot_selection
 from ..show import plots
 from ..show.biology_report import biology_sections
-from ..show.report import write_report
+from ..show.methods_text import methods_text, write_cards
+from ..show.report import metrics_frame, write_report
 from ..show.static import save_figure
 from ..training.checkpoints import load_checkpoint
 
@@ -52,6 +53,7 @@ def write_result(self:RunFolder,
     ph.save(self/'model')
     for name in ('assignments','excluded','lines'): write_table(getattr(ph, name), self/f'{name}.csv')
     _write_embedding(self/'embeddings'/'latent_embeddings.npz', ph.embedding, ph.assignments.specimen_id)
+    write_cards(ph, self.path)
     self.update(result=dict(rows=len(cohort)+len(cohort.excluded), mice=len(ph), excluded=len(ph.excluded), phenotypes=len(ph.names), names=ph.names))
 
 def train_run(
@@ -254,8 +256,9 @@ def report_run(
     "Write the run as one page, with the comparison and the biology of `evaluate` if there are any."
     ph = Phenotypes.load(run.model)
     metrics = json.loads((run/'metrics.json').read_text(encoding='utf-8')) if (run/'metrics.json').is_file() else None
-    extra = biology_sections(Validation.load(run)) if (run/'biology.json').is_file() else ()
-    return write_report(ph, run/'report.html', metrics=metrics, extra=extra, title=f'Hearing phenotypes: {run.name}')
+    v = Validation.load(run) if (run/'biology.json').is_file() else None
+    write_cards(ph, run.path, None if metrics is None else metrics_frame(metrics))
+    return write_report(ph, run/'report.html', metrics=metrics, extra=() if v is None else biology_sections(v), calls=None if v is None else v.lines, methods=methods_text(ph, v), title=f'Hearing phenotypes: {run.name}')
 
 # %% ../../nbs/app/25_jobs.ipynb #b5674238
 def _simulated(ph, cohort): # a warning, or ''

@@ -19,6 +19,7 @@ from .gene_sets import GeneSets, match_sets
 from .sexes import fdr
 from ..data.errors import InputError
 from ..data.schema import nearest
+from ..data.look import below, finish
 
 # %% ../../nbs/biology/30_enrichment.ipynb #4b339b63
 def counts_table(
@@ -227,10 +228,10 @@ def _enrichment_layout(fig, d, n):
     cut = lambda o: escape(o if len(o)<=40 else o[:39]+'…')
     for i in range(len(d)): fig.add_annotation(x=1.01, xref='x domain', y=i, yref='y', text=f'{d.n_called_in_set[i]} of {d.n_set[i]:,} · q {d.q_value[i]:.1g}', showarrow=False, xanchor='left', font=dict(size=11, color='#444444'))
     values = np.r_[.5, 2, pd.to_numeric(d.or_low, errors='coerce').clip(.05, 1000), pd.to_numeric(d.or_high, errors='coerce').clip(.05, 1000)]
-    fig.update_xaxes(type='log', range=np.log10([np.nanmin(values)/1.2, np.nanmax(values)*1.2]).tolist(), tickvals=[.1,.3,1,3,10,30,100,300], ticktext=['.1','.3','1','3','10','30','100','300'], title_text='odds ratio', gridcolor='#ebebeb', zeroline=False)
+    fig.update_xaxes(type='log', range=np.log10([np.nanmin(values)/1.2, np.nanmax(values)*1.2]).tolist(), tickvals=[.1,.3,1,3,10,30,100,300], ticktext=['.1','.3','1','3','10','30','100','300'], title_text='odds ratio')
     fig.update_yaxes(tickvals=list(range(len(d))), ticktext=[cut(o) for o in d.name], range=[max(len(d), 1)-.4, -.6], showgrid=False)
-    title = f'<b>What {n:,} called genes are known for</b><br><span style="font-size:12px;color:#555">odds ratio and 95 % interval · called genes in the set of tested genes in it</span>' if len(d) else '<b>No set to draw</b>'
-    return fig.update_layout(template='none', width=820, height=170+26*max(len(d), 3), margin=dict(l=max(120, 20+6*max((min(len(o), 40) for o in d.name), default=0)), r=140, t=66, b=80), legend=dict(orientation='h', x=0, y=-.3), title=dict(text=title, x=.015, xanchor='left'))
+    title = f'What {n:,} called genes are known for' if len(d) else 'No set to draw'
+    return below(finish(fig, title, 'odds ratio and 95 % interval · called genes in the set of tested genes in it', 820, 186+26*max(len(d), 3), l=max(120, 20+6*max((min(len(o), 40) for o in d.name), default=0)), r=140, b=86))
 
 _plot_enrichment = plot_enrichment
 

@@ -12,14 +12,14 @@ from html import escape
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch
 from joblib import Parallel, delayed
-from plotly.subplots import make_subplots
 from scipy.stats import norm
 from .line_null import ASSUMED, CONTRASTS, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, main_group, tail_p, winsorised
 from .sexes import SEX_COLUMNS, fdr, sex_table
 from ..data.cohort import Cohort
 from ..data.controls import MIN_LINE, Matched, match_controls
 from ..data.errors import InputError
-from ..data.schema import FREQUENCIES, OFFSETS, nearest
+from ..data.look import SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, panels, soft, tone_quantiles
+from ..data.schema import OFFSETS, nearest
 from ..discover.phenotypes import Phenotypes
 
 # %% ../../nbs/biology/10_lines.ipynb #9f74ac12
@@ -92,7 +92,7 @@ def _effects(m, null, rows, line, k):
 # %% ../../nbs/biology/10_lines.ipynb #d8c5d733
 def _note(null, evidence, n, ceiling):
     said = []
-    if n<MIN_LINE: said.append(f'{n} mice: not tested')
+    if n<MIN_LINE: said.append(f'{counted(n, "mouse", "mice")}: not tested')
     if evidence=='weak-controls': said.append('fewer than 20 controls, which may sit off centre')
     if evidence=='bulk-reference': said.append('no controls of its own: compared with the bulk of its laboratory, chance drawn from the controls of others')
     if null is not None and null.source=='borrowed': said.append(f'{null.n_controls} controls, more were borrowed from other groups')
@@ -275,11 +275,12 @@ def plot_volcano(self:LineCalls,
     for name,(colour,symbol) in _INK.items():
         r = kind==name
         fig.add_scatter(x=t.mean_offset[r], y=y[r], mode='markers', name=f'{name} ({r.sum():,})', marker=dict(color=colour, symbol=symbol, size=5 if name=='not called' else 8),
-            text=[f'{g} · {c} · {n} mice · q {q:.2g}' for g,c,n,q in zip(t.gene_symbol[r], t.phenotyping_center[r], t.n_mice[r], t.q_value[r])], hovertemplate='%{text}<br>%{x:.0f} dB<extra></extra>')
+            text=[f'{escaped(g)} · {escaped(c)} · {n} mice · q {q:.2g}' for g,c,n,q in zip(t.gene_symbol[r], t.phenotyping_center[r], t.n_mice[r], t.q_value[r])], hovertemplate='%{text}<br>%{x:.0f} dB<extra></extra>')
     top = t.head(label)
-    fig.add_scatter(x=top.mean_offset, y=y.head(label), mode='text', text=top.gene_symbol.tolist(), textposition='middle right', textfont=dict(size=10), showlegend=False, hoverinfo='skip')
-    fig.update_layout(template='none', width=760, height=460, title=dict(text=f'{len(t):,} lines against normal lines of their laboratories', x=.02, xanchor='left'), xaxis_title='mean offset over five tones, dB', yaxis_title='−log₁₀ p', margin=dict(l=60,r=20,t=50,b=50), legend=dict(x=.02, y=.98))
-    return fig
+    fig.add_scatter(x=top.mean_offset, y=y.head(label), mode='text', text=top.gene_symbol.map(escaped).tolist(), textposition='middle right', textfont=dict(size=10), showlegend=False, hoverinfo='skip')
+    fig.update_layout(xaxis_title='mean offset over five tones, dB', yaxis_title='−log₁₀ p')
+    note = f'a dot is a line · called at {self.settings["fdr"]:.0%} false discovery rate · measured from the median line of its laboratory'
+    return below(finish(fig, f'{len(t):,} lines against normal lines of their laboratories: {int(t.called.sum()):,} called', note, 760, 500, b=90))
 
 # %% ../../nbs/biology/10_lines.ipynb #c5e0b369
 def find_lines(
@@ -295,34 +296,49 @@ def find_lines(
     why = lost.get(str(gene).lower())
     raise InputError(f"no line of gene '{gene}' in this cohort" + (f": its mice were left out ({why})" if why else '') + (f"; did you mean '{near}'?" if near and not why else ''))
 
-def _one_line(fig, m, row, i, sex_colours):
-    x,rows = [*FREQUENCIES, 47.],np.flatnonzero(m.cohort.line==row.line)
-    control = m.offset[(m.cohort.technical_group==row.technical_group) & m.is_reference]
-    lo,hi = (np.array([np.nanquantile(v, q) if (~np.isnan(v)).sum()>=5 else np.nan for v in control.T]) for q in (.05,.95))
-    at = dict(row=1, col=i+1)
-    fig.add_scatter(x=[*x[:5],*x[4::-1]], y=[*lo[:5],*hi[4::-1]], fill='toself', fillcolor='rgba(0,0,0,.13)', mode='none', name='5–95 % of controls', showlegend=i==0, hoverinfo='skip', **at)
+def _one_line(m, row, first):
+    "Traces of one line: controls, each mouse, mean with its interval."
+    rows = np.flatnonzero(m.cohort.line==row.line)
+    own = (m.cohort.technical_group==row.technical_group) & m.is_reference
+    out,seen = band(*tone_quantiles(m.offset[own]), 'rgba(0,0,0,.14)', '5–95 % of controls' if first else None),set()
     for r in rows:
         sex = m.cohort.frame.sex.iloc[r]
-        fig.add_scatter(x=[*x[:5],None,x[5]], y=[*m.offset[r,:5],None,m.offset[r,5]], mode='lines+markers', line=dict(color=sex_colours.get(sex, '#777'), width=1), marker=dict(size=4), name=sex if isinstance(sex, str) else 'mouse', legendgroup=str(sex), showlegend=False, opacity=.6, **at)
-    mean,half = np.array([row[o] for o in OFFSETS], float),np.array([row[f'{o}_high']-row[o] for o in OFFSETS], float)
-    fig.add_scatter(x=np.c_[x, x, np.full(6, np.nan)].ravel(), y=np.c_[mean-half, mean+half, np.full(6, np.nan)].ravel(), mode='lines', line=dict(color='#000', width=1.5), name='95 % interval', showlegend=i==0, hoverinfo='skip', **at)
-    fig.add_scatter(x=x[:5], y=mean[:5], mode='lines+markers', line=dict(color='#000', width=3), marker=dict(size=7), name='mean', showlegend=i==0, **at)
-    fig.add_scatter(x=x[5:], y=mean[5:], mode='markers', marker=dict(size=7, color='#000'), showlegend=False, **at)
+        style,name = SEXES.get(sex, dict(color='#777777', symbol='diamond', dash='dot')),sex if sex in SEXES else 'sex unknown'
+        out += audiogram(m.offset[r], style | dict(color=soft(style['color'], .6)), name, 1.2, 5, first and name not in seen)
+        seen.add(name)
+    mean,low,high = (np.array([row[f'{o}{t}'] for o in OFFSETS], float) for t in ('','_low','_high'))
+    x,gap = np.array([*X]),np.full(6, np.nan)
+    out.append(go.Scatter(x=np.c_[x, x, gap].ravel(), y=np.c_[low, high, gap].ravel(), mode='lines', line=dict(color='#000000', width=1.5), name='95 % interval', showlegend=first, hoverinfo='skip'))
+    return out + audiogram(mean, dict(color='#000000', symbol='circle', dash='solid'), 'mean of the line', 3.5, 7, first)
+
+def _offset_limits(m, lines):
+    "Common limits of the panels, dB."
+    mice = m.offset[np.isin(m.cohort.line, lines.line)]
+    own = [np.array(tone_quantiles(m.offset[(m.cohort.technical_group==g) & m.is_reference])) for g in lines.technical_group.unique()]
+    ends = np.concatenate([o.ravel() for o in (mice, lines[[f'{o}{t}' for o in OFFSETS for t in ('_low','_high')]].to_numpy(float), *own)])
+    ends = ends[np.isfinite(ends)]
+    return [ends.min()-4, ends.max()+4] if len(ends) else [-20, 60]
 
 @patch
 def plot_line(self:LineCalls,
     gene:str, # Gene symbol
-    limit:int=4, # Lines drawn, the most certain first
+    limit:int=6, # Lines drawn, the most certain first
 )->go.Figure: # One panel a line
     "Offsets of a gene's mice beside matched controls, dB."
-    lines = find_lines(self, gene).head(limit)
+    every = find_lines(self, gene)
+    lines = every.head(limit)
     q = lambda r: 'not tested' if np.isnan(r.p_value) else f'q = {r.q_value:.2g}'
-    titles = [f'{r.zygosity if isinstance(r.zygosity, str) else ""} {r.phenotyping_center}<br><span style="font-size:11px">{r.n_mice} mice, {r.mean_offset:+.0f} dB, {q(r)}</span>' for r in lines.itertuples()]
-    fig = make_subplots(1, len(lines), shared_yaxes='all', subplot_titles=titles, horizontal_spacing=.04)
-    for i,(_,row) in enumerate(lines.iterrows()): _one_line(fig, self.matched, row, i, dict(female='#CC79A7', male='#0072B2'))
-    fig.update_xaxes(type='log', tickvals=[*FREQUENCIES,47], ticktext=['6','12','18','24','30','click'], title_text='kHz')
-    fig.update_yaxes(title_text='offset from matched controls, dB', col=1)
-    return fig.update_layout(template='none', width=max(480, 80+270*len(lines)), height=420, title=f'{lines.gene_symbol.iloc[0]}: females pink, males blue', margin=dict(l=60,r=20,t=105,b=50), legend=dict(orientation='h', y=-.18))
+    titles = [f'<b>{escaped(r.zygosity) if isinstance(r.zygosity, str) else "zygosity unknown"}, {escaped(r.phenotyping_center)}</b><br><span style="font-size:11px">{counted(r.n_mice, "mouse", "mice")}, {r.mean_offset:+.0f} dB, {q(r)}</span>' for r in lines.itertuples()]
+    fig,r,c,cell = panels(len(lines), 3, titles, gap=.4)
+    for i,(_,row) in enumerate(lines.iterrows()):
+        for t in _one_line(self.matched, row, i==0): fig.add_trace(t, **cell(i))
+        audiogram_axes(fig, cell(i))
+    fig.update_yaxes(range=_offset_limits(self.matched, lines))
+    for j in range(c): fig.update_xaxes(title_text='kHz', title_standoff=4, row=r, col=j+1)
+    for j in range(r): fig.update_yaxes(title_text='offset, dB', title_standoff=4, row=j+1, col=1)
+    said = f'{escaped(lines.gene_symbol.iloc[0])}: {counted(int(every.n_mice.sum()), "mouse", "mice")} in {counted(len(every), "line")}'
+    note = 'offset: dB above matched controls · q: share of false calls among calls as good' + (f' · {len(every)-len(lines)} lines not drawn' if len(every)>len(lines) else '')
+    return finish(fig, said, note, width=max(640, 220+270*c), height=150+275*r, t=112, r=170)
 
 # %% ../../nbs/biology/10_lines.ipynb #cdad47e4
 @patch

@@ -18,6 +18,7 @@ from .sexes import fdr
 from ..data.controls import MIN_LINE, Matched
 from ..data.errors import InputError
 from ..data.schema import TONES, nearest
+from ..data.look import below, finish
 
 # %% ../../nbs/biology/14_mixed_model.ipynb #67906bba
 def _find_line(m, name):
@@ -241,9 +242,8 @@ def plot_effects(self:MixedModel)->go.Figure: # Tones on the x axis, dB on the y
         fig.add_scatter(x=np.repeat(x+shift, 3), y=np.c_[low,high,np.full(len(s), np.nan)].ravel(), mode='lines', line=dict(color=colour, width=2.5), showlegend=False, hoverinfo='skip')
         fig.add_scatter(x=x+shift, y=mid, mode='markers', marker=dict(color=colour, size=8), name=label, customdata=np.c_[low,high], hovertemplate='%{y:.1f} dB (%{customdata[0]:.1f} to %{customdata[1]:.1f})<extra>'+label+'</extra>')
     fig.add_hline(y=0, line=dict(color='#222222', width=1))
-    fig.update_xaxes(tickvals=x, ticktext=_ticks(s), showgrid=False).update_yaxes(title_text='above controls, dB', gridcolor='#ebebeb', zeroline=False)
-    title = f'<b>{escape(self.line)}</b><br><span style="font-size:12px;color:#555">{escape(self.formula)}</span>'
-    return fig.update_layout(template='none', width=680, height=380, margin=dict(l=60, r=20, t=66, b=80), legend=dict(orientation='h', x=0, y=-.15), title=dict(text=title, x=.015, xanchor='left'))
+    fig.update_xaxes(tickvals=x, ticktext=_ticks(s), showgrid=False).update_yaxes(title_text='above controls, dB')
+    return below(finish(fig, f'{escape(self.line)}: {len(s)} effects', escape(self.formula), 680, 390, b=80), 30)
 
 # %% ../../nbs/biology/14_mixed_model.ipynb #ab39e645
 def _columns_of(d, random, most):
@@ -275,9 +275,8 @@ def plot_batches(self:MixedModel,
         rows = rows & (at>=0)
         if rows.any(): fig.add_scatter(x=x[rows], y=d[tone].to_numpy()[rows], mode='markers', marker=dict(color=colour, size=5 if label=='controls' else 8), name=label, hovertemplate='%{y:.1f} dB<extra>'+label+'</extra>')
     fig.add_hline(y=0, line=dict(color='#222222', width=1))
-    fig.update_xaxes(title_text=f"one column a {random}; the line's on the right" if random else 'litters and days unknown', tickvals=[], showgrid=False, zeroline=False).update_yaxes(title_text='above controls, dB', gridcolor='#ebebeb', zeroline=False)
-    title = f"<b>{escape(self.line)}</b><br><span style='font-size:12px;color:#555'>{'mean of five tones' if tone=='mean' else tone}</span>"
-    return fig.update_layout(template='none', width=700, height=380, margin=dict(l=60, r=20, t=66, b=90), legend=dict(orientation='h', x=0, y=-.2), title=dict(text=title, x=.015, xanchor='left'))
+    fig.update_xaxes(title_text=f"one column a {random}; the line's on the right" if random else 'litters and days unknown', tickvals=[], showgrid=False, zeroline=False).update_yaxes(title_text='above controls, dB')
+    return below(finish(fig, f'{escape(self.line)} beside its controls: {len(d):,} mice', 'mean of five tones' if tone=='mean' else tone, 700, 390, b=90), 40)
 
 # %% ../../nbs/biology/14_mixed_model.ipynb #d9bdb15b
 def mixed_models(

@@ -21,6 +21,7 @@ from .lines import LineCalls, find_lines
 from .sexes import fdr
 from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, OFFSETS, nearest
+from ..data.look import audiogram_axes, finish
 
 # %% ../../nbs/biology/27_neighbours.ipynb #a2d096d9
 NEED = ['line','gene_symbol','allele_symbol','zygosity','phenotyping_center','technical_group','mean_offset','mean_offset_low','mean_offset_high','p_value','q_value','called', *OFFSETS[:5], *[f'{o}_{e}' for o in OFFSETS[:5] for e in ('low','high')]]
@@ -164,7 +165,8 @@ def plot_replication(
     for name,colour,symbol in (('none called','#9a9a9a','circle'),('one called','#0072B2','circle'),('both called','#D55E00','diamond')):
         t = p[group==name]
         fig.add_scatter(x=t.offset_a, y=t.offset_b, mode='markers', name=f'{name} ({len(t)})', marker=dict(color=colour, symbol=symbol, size=8), text=[f'{g}: {k}, {a} and {b}' for g,k,a,b in zip(t.gene_symbol, t.kind, t.phenotyping_center_a, t.phenotyping_center_b)], hovertemplate='%{text}<br>%{x:.0f} and %{y:.0f} dB<extra></extra>')
-    return fig.update_layout(template='none', width=660, height=440, title='Two lines of one gene', xaxis_title='line with the smaller p: mean offset, dB', yaxis_title='other line, dB', margin=dict(l=60,r=150,t=50,b=50))
+    fig.update_layout(xaxis_title='line with the smaller p: mean offset, dB', yaxis_title='other line, dB')
+    return finish(fig, f'{len(p):,} pairs of lines of one gene', 'dashed: the same loss in both', 660, 450, r=150)
 
 # %% ../../nbs/biology/27_neighbours.ipynb #8dd93fa2
 MIN_TONES,MIN_GROUP = 4,20 # tones a profile needs; lines from which a group's median is taken (ours)
@@ -257,7 +259,8 @@ def plot_neighbours(
         fig.add_scatter(x=x, y=p.loc[r.gene_symbol, _five].to_numpy(float), mode='lines+markers', line=dict(color=colour, width=2), marker=dict(size=6, color=colour), name=f'{r.gene_symbol} ({r.distance:.0f} dB)')
     fig.add_scatter(x=x, y=y, mode='lines+markers', line=dict(color='#000', width=4), marker=dict(size=8, color='#000'), name=near.gene)
     fig.update_xaxes(type='log', tickvals=x, ticktext=['6','12','18','24','30'], title_text='kHz')
-    return fig.update_layout(template='none', width=760, height=400, title=f'{near.gene} and its nearest genes', yaxis_title='dB above the median line of the laboratory', margin=dict(l=60,r=190,t=50,b=50))
+    fig.update_layout(yaxis_title='dB above the median line')
+    return finish(fig, f'{near.gene} and its {n} nearest genes', 'measured from the median line of the laboratory · in brackets: distance of the profiles', 760, 410, r=190)
 
 # %% ../../nbs/biology/27_neighbours.ipynb #5c530524
 def similarity_table(
@@ -280,7 +283,7 @@ def plot_similarity(
     side = max(420, 14*len(t)+160)
     fig.update_xaxes(tickangle=-90, showticklabels=len(t)<=60)
     fig.update_yaxes(showticklabels=len(t)<=60)
-    return fig.update_layout(template='none', width=side+60, height=side, title=f'Distances of {len(t)} genes', margin=dict(l=90,r=80,t=50,b=90))
+    return finish(fig, f'Distances between {len(t)} genes', 'root mean square over five tones', side+60, side+20, l=90, r=80, b=90)
 
 # %% ../../nbs/biology/27_neighbours.ipynb #c24d6538
 MIN_GENES,MIN_CLUSTER,MAX_CLUSTERS = 10,3,6 # genes needed; size a cluster must have to count; most clusters tried (ours)
@@ -368,4 +371,5 @@ def plot_subtypes(
         for row in d.itertuples(): fig.add_scatter(x=list(FREQUENCIES), y=[getattr(row, c) for c in shapes], mode='lines', line=dict(color=colour, width=1), opacity=.3, showlegend=False, name=row.gene_symbol)
         fig.add_scatter(x=list(FREQUENCIES), y=d[shapes].mean().tolist(), mode='lines+markers', line=dict(color=colour, width=4), marker=dict(color=colour, size=8), name=f'{k}: {len(d)} genes')
     fig.update_xaxes(type='log', tickvals=list(FREQUENCIES), ticktext=['6','12','18','24','30'], title_text='kHz')
-    return fig.update_layout(template='none', width=640, height=400, title=s.verdict.split(':')[0], yaxis_title='share of the loss (length 1)', margin=dict(l=60,r=120,t=50,b=50))
+    fig.update_layout(yaxis_title='share of the loss (length 1)')
+    return finish(fig, s.verdict.split(':')[0], 'thin: a gene · thick: mean of a subtype', 640, 410, r=120)

@@ -16,6 +16,7 @@ from .sexes import fdr
 from ..data.errors import InputError, bad_rows
 from ..data.records import _number, _open, _text
 from ..data.schema import IMPC_THRESHOLDS, OFFSETS, THRESHOLDS, TONES, nearest
+from ..data.look import finish
 from ..discover.phenotypes import Phenotypes
 
 # %% ../../nbs/biology/25_outside.ipynb #d9893430
@@ -328,7 +329,7 @@ def plot_outside(
     "Lines of each phenotype measured from their laboratories; for classes the share of each class."
     s,fig = o.summary.iloc[0],go.Figure()
     p = 'not tested' if np.isnan(s.p_permutation) else f'permutation p = {s.p_permutation:.3g}'
-    fig.update_layout(template='none', width=720, height=400, title=f'{s.variable}: {p}', margin=dict(l=70,r=20,t=50,b=90))
+    finish(fig, f'{s.variable} of {int(o.groups.n_lines.sum()) if len(o.groups) else 0:,} lines: {p}', 'measured from the other lines of the laboratory', 720, 420, l=70, b=90)
     if not len(o.groups): return fig
     names = [f'{n}<br>{k} lines' for n,k in zip(o.groups['name'], o.groups.n_lines)]
     if s.kind=='classes':

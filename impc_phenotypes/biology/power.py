@@ -15,6 +15,7 @@ from .lines import LineCalls, _members, call_lines, line_p
 from ..data.controls import Matched
 from ..data.errors import InputError
 from ..data.schema import STEP, THRESHOLDS
+from ..data.look import finish
 from ..models.pseudo_lines import line_templates
 
 # %% ../../nbs/biology/15_power.ipynb #3386243d
@@ -144,7 +145,8 @@ def plot_qq(
     keep = np.unique(np.r_[np.arange(min(200, len(p))), np.linspace(0, len(p)-1, 400).astype(int)])
     fig = go.Figure([go.Scatter(x=[0,expected[0]], y=[0,expected[0]], mode='lines', line=dict(color='#777', dash='dot'), name='as it should be'),
         go.Scatter(x=expected[keep], y=-np.log10(p[keep]), mode='markers', marker=dict(size=4, color='#0072B2'), name='normal lines')])
-    return fig.update_layout(template='none', width=560, height=400, title=f"{len(p):,} normal lines, {c.settings['effect']}", xaxis_title='expected −log₁₀ p', yaxis_title='−log₁₀ p', margin=dict(l=60,r=20,t=50,b=50), legend=dict(x=.03, y=.97))
+    fig.update_layout(xaxis_title='expected −log₁₀ p', yaxis_title='−log₁₀ p', legend=dict(x=.03, y=.97))
+    return finish(fig, f'{len(p):,} normal lines', f"effect of a line: {c.settings['effect']} · above the dotted line: too many small p", 560, 410)
 
 # %% ../../nbs/biology/15_power.ipynb #0934d395
 def _p_given(m, nulls, draws, seed):
@@ -186,4 +188,5 @@ def plot_power(
     fig = go.Figure()
     for i,(name,row) in enumerate(table.iterrows()):
         fig.add_scatter(x=list(row.index), y=row.to_numpy(), mode='lines+markers', name=name, line=dict(color='#0072B2' if name.startswith('flat') else '#D55E00', dash=('dot','dash','solid')[i%3], width=2.5))
-    return fig.update_layout(template='none', width=640, height=380, title=f"Power at p < {table.attrs.get('p_threshold', np.nan):.2g}", xaxis_title='mice of the line', yaxis_title='share called', margin=dict(l=60,r=20,t=50,b=50), yaxis_range=[0,1.02])
+    fig.update_layout(xaxis_title='mice of the line', yaxis_title='share called', yaxis_range=[0,1.02])
+    return finish(fig, f'Power to call {len(table)} losses', f"called: p < {table.attrs.get('p_threshold', np.nan):.2g}", 720, 390, r=190)

@@ -18,6 +18,7 @@ from fastcore.basics import patch
 from .gene_sets import _table
 from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, MIN_TONES, OFFSETS, TONES, nearest
+from ..data.look import finish
 from ..metrics.shapes import SEVERITIES, _first_rule, explain_name, severity, shape_name
 
 # %% ../../nbs/biology/45_reading.ipynb #ec5c62dd
@@ -197,8 +198,7 @@ def plot(self:Reading,
     fig.update_xaxes(type='log', range=[np.log10(4), np.log10(85.5)], tickvals=ticks, ticktext=[f'{f:g} kHz<br>{cochlear_place(f):.0f} %<br>{human_frequency(f):.1f} kHz' for f in ticks], showgrid=False, zeroline=False,
         title_text='frequency · place on the basilar membrane, from the base · human frequency at that place')
     fig.update_yaxes(title_text='dB above matched controls', range=[bottom,top], showgrid=False, zeroline=False)
-    head = f'<b>{escape(self.shape[0].upper()+self.shape[1:])}</b><br><span style="font-size:12px;color:#555">human audiogram of this shape: {escape(self.human_pattern)}</span>'
-    return fig.update_layout(template='none', width=760, height=420, margin=dict(l=60,r=20,t=70,b=90), title=dict(text=head, x=.015, xanchor='left'))
+    return finish(fig, escape(self.shape[0].upper()+self.shape[1:]), f'human audiogram of this shape: {escape(self.human_pattern)}', 760, 430, b=90)
 
 # %% ../../nbs/biology/45_reading.ipynb #24a60a52
 READING_COLUMNS = ('severity','shape','reading','human_pattern')

@@ -18,6 +18,7 @@ from ..data.cohort import Cohort
 from ..data.controls import Matched
 from ..data.errors import InputError
 from ..data.schema import STEP, TONES, nearest
+from ..data.look import below, finish
 
 # %% ../../nbs/biology/12_reference_range.ipynb #04bfbff6
 def fisher_p(
@@ -285,10 +286,9 @@ def _dress(fig, rr, line, tone):
         r = t.iloc[0]
         say = f'{r.high_mice} of {r.n_mice} mice high, {r.high_controls} of {r.n_controls:,} controls ({r.high_controls/r.n_controls:.0%}) · p = {r.p_value:.2g}'
     what = ' '.join(str(o) for o in (line.gene_symbol, line.zygosity, line.phenotyping_center) if isinstance(o, str))
-    title = f'<b>{escape(what)}, {tone}</b><br><span style="font-size:12px;color:#555">{say} · dashed: cut points</span>'
     ticks = [o for o in (0,5,10,20,30,40,60,80,100) if o<=max([10, *fig.data[0].y])]
-    fig.update_yaxes(title_text='controls, %', tickvals=ticks, zeroline=True, zerolinecolor='#444', gridcolor='#ebebeb').update_xaxes(title_text='threshold, dB SPL', showgrid=False)
-    return fig.update_layout(template='none', width=700, height=380, margin=dict(l=60, r=20, t=66, b=90), legend=dict(orientation='h', x=0, y=-.2), title=dict(text=title, x=.015, xanchor='left'))
+    fig.update_yaxes(title_text='controls, %', tickvals=ticks).update_xaxes(title_text='threshold, dB SPL', showgrid=False)
+    return below(finish(fig, f'{escape(what)}, {tone}', f'{say} · dashed: cut points', 700, 390, b=90))
 
 # %% ../../nbs/biology/12_reference_range.ipynb #88a55b74
 def compare_calls(

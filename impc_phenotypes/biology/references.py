@@ -24,6 +24,7 @@ from .gene_sets import _need, _text
 from .sexes import fdr
 from ..data.errors import InputError, bad_rows
 from ..data.schema import nearest
+from ..data.look import below, finish
 from ..discover.phenotypes import _plain
 
 # %% ../../nbs/biology/40_references.ipynb #19b081c6
@@ -347,7 +348,7 @@ def plot_random(self:ReferenceReport)->go.Figure: # Two panels a list: recall, A
         for c,(draws,seen) in enumerate(((d.recall, r.recall), (d.auc, r.auc)), 1): _null_panel(fig, draws if r.n_usable else [], seen, dict(row=i, col=c))
     fig.update_xaxes(range=[-.03,1.03], showgrid=False).update_yaxes(showticklabels=False, showgrid=False, rangemode='tozero').update_annotations(font_size=13)
     note = f"grey: {self.settings['permutations']:,} random lists of genes of the same technical groups and sizes · orange: the list"
-    return fig.update_layout(template='none', width=760, height=100+180*k, bargap=0, margin=dict(l=30,r=20,t=96,b=40), title=dict(text=f'<b>Listed genes against random genes</b><br><span style="font-size:12px;color:#555">{note}</span>', x=.015, xanchor='left'))
+    return finish(fig.update_layout(bargap=0), f'{k} list{"s"*(k!=1)} of genes against random genes', note, 760, 110+180*k, l=30, t=106, b=40)
 
 # %% ../../nbs/biology/40_references.ipynb #e88fe6d0
 def _apart(x, gap):
@@ -373,10 +374,9 @@ def plot_ranks(self:ReferenceReport,
         low = low[_apart(np.log10(low['rank'].astype(float)), .1*np.log10(n))]
         fig.add_scatter(x=low['rank'].astype(int), y=np.full(len(low), -i+.14), mode='text', text=low.gene_symbol.tolist(), textfont=dict(size=10, color='#444444'), showlegend=False, hoverinfo='skip')
     fig.update_yaxes(tickvals=[-i for i in range(len(names))], ticktext=[escape(n) for n in names], range=[-len(names)+.4, .6], showgrid=False, zeroline=False)
-    fig.update_xaxes(title_text=f'rank among {len(self.values):,} tested genes (1 = worst hearing)', type='log', range=[-.1,np.log10(n)+.1], tickvals=[v for v in (1,10,100,1000,10_000) if v<=n], gridcolor='#ebebeb', zeroline=False)
+    fig.update_xaxes(title_text=f'rank among {len(self.values):,} tested genes (1 = worst hearing)', type='log', range=[-.1,np.log10(n)+.1], tickvals=[v for v in (1,10,100,1000,10_000) if v<=n])
     note = f"ranked by {escape(self.settings['score'])} of each gene's worst line; named: listed genes that rank lowest"
-    return fig.update_layout(template='none', width=760, height=150+70*len(names), margin=dict(l=max(90, 20+7*max(map(len, names))),r=20,t=70,b=80), legend=dict(orientation='h', x=0, y=-.35),
-        title=dict(text=f'<b>Where listed genes rank</b><br><span style="font-size:12px;color:#555">{note}</span>', x=.015, xanchor='left'))
+    return below(finish(fig, f'Where listed genes rank among {len(self.values):,}', note, 760, 170+70*len(names), l=max(90, 20+7*max(map(len, names))), b=80))
 
 # %% ../../nbs/biology/40_references.ipynb #2d54f572
 def _figures(y, scores, weight=None):
@@ -421,6 +421,6 @@ def plot_ranking(
         for i,r in table.iterrows(): fig.add_scatter(x=[r[f'{name}_low'],r[f'{name}_high']], y=[y[i],y[i]], mode='lines', line=dict(color='#0072B2', width=2), showlegend=False, hoverinfo='skip', row=1, col=c)
         fig.add_scatter(x=table[name], y=y, mode='markers', marker=dict(color=np.where(table.baseline, '#7A7A7A', '#0072B2').tolist(), size=9), showlegend=False, hovertemplate='%{x:.3f}<extra></extra>', row=1, col=c)
         fig.add_scatter(x=[chance,chance], y=[-.5,len(table)-.5], mode='lines', line=dict(color='#222222', dash='dash', width=1.5), showlegend=False, hoverinfo='skip', row=1, col=c)
-    fig.update_yaxes(tickvals=y, ticktext=table.score.tolist(), range=[len(table)-.5,-.5], showgrid=False).update_xaxes(range=[0,1.02], gridcolor='#ebebeb', zeroline=False)
+    fig.update_yaxes(tickvals=y, ticktext=table.score.tolist(), range=[len(table)-.5,-.5], showgrid=False).update_xaxes(range=[0,1.02])
     note = f'{int(table.n_positive.iloc[0])} of {int(table.n_lines.iloc[0]):,} lines are listed · 95 % bootstrap intervals · dashed: chance · grey: baseline'
-    return fig.update_layout(template='none', width=760, height=150+40*len(table), margin=dict(l=110,r=20,t=86,b=40), title=dict(text=f'<b>Which score ranks listed lines first?</b><br><span style="font-size:12px;color:#555">{note}</span>', x=.015, xanchor='left'))
+    return finish(fig, f'Which of {len(table)} scores ranks listed lines first?', note, 760, 166+40*len(table), l=110, t=96, b=40)

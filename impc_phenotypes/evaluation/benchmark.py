@@ -23,6 +23,7 @@ from ..data.errors import InputError
 from ..data.plant import ControlCopula, PLANTED_SHAPES, plant_cohort
 from ..data.records import atomic_path, read_records
 from ..data.simulate import SHAPES, simulate_cohort
+from ..data.look import finish
 from ..metrics.metrics import reliability, truth_metrics
 from .methods import ABLATIONS, FAST, METHODS, Found, Job, NotRun, run_ablation, run_method
 
@@ -369,9 +370,11 @@ def plot_benchmark(
     kinds = list(dict.fromkeys(zip(s.index.get_level_values('cohort'), s.index.get_level_values('n'))))
     order = s[metric,'mean'].groupby(level='method').mean().sort_values().index
     fig = go.Figure(list(_traces(s, metric, kinds, order)))
-    fig.update_yaxes(tickvals=list(range(len(order))), ticktext=list(order), range=[-.6,len(order)-.4], gridcolor='#ebebeb').update_xaxes(title=_NAMES[metric], gridcolor='#ebebeb', zeroline=False)
-    return fig.update_layout(template='none', width=760+120*(len(kinds)>1), height=130+26*len(order), margin=dict(l=30+7*max(map(len, order)), r=280 if len(kinds)>1 else 20, t=50, b=56),
-        title=dict(text=f'<b>{_NAMES[metric]}</b>, mean and SD over seeds', x=.015, font=dict(size=15)), showlegend=len(kinds)>1)
+    fig.update_yaxes(tickvals=list(range(len(order))), ticktext=list(order), range=[-.6,len(order)-.4]).update_xaxes(title=_NAMES[metric])
+    n = int(s['seeds','n'].max())
+    title = f'{_NAMES[metric][0].upper()+_NAMES[metric][1:]} of {len(order)} '+('methods' if kind=='method' else 'ablations')
+    note = f'dot and whisker: mean and SD over {n} seeds' if n>1 else 'one seed: nothing says how far another would be'
+    return finish(fig.update_layout(showlegend=len(kinds)>1), title, note, 760+120*(len(kinds)>1), 150+26*len(order), l=30+7*max(map(len, order)), r=280 if len(kinds)>1 else 20, b=56)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #58568501
 def pooled(
@@ -397,5 +400,6 @@ def plot_reliability(
     for i,m in enumerate(names):
         r = pooled(t[t.name==m])
         fig.add_scatter(x=r.said, y=r.true, mode='lines+markers', name=m, line=dict(color=_COLOURS[i%6], width=1), marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[(i//6)%6], size=6+6*np.sqrt(r.n_mice/r.n_mice.max())))
-    fig.update_xaxes(title='said P(affected)', range=[0,1], gridcolor='#ebebeb').update_yaxes(title='share truly affected', range=[-.01,1], gridcolor='#ebebeb')
-    return fig.update_layout(template='none', width=720, height=440, margin=dict(l=60, r=280, t=50, b=56), title=dict(text='<b>Reliability</b>', x=.015, font=dict(size=15)))
+    fig.update_xaxes(title='said P(affected)', range=[0,1]).update_yaxes(title='share truly affected', range=[-.01,1])
+    n = int(t[t.name.isin(names)].groupby('name').n_mice.sum().max())
+    return finish(fig, f'Reliability of {len(names)} methods, up to {n:,} mice in doubt', 'on the dashed line what was said is what was true · larger: more mice', 720, 440, r=280)

@@ -18,6 +18,7 @@ from sklearn.metrics import adjusted_rand_score, confusion_matrix
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
 from ..data.errors import InputError
+from ..data.look import below, finish
 from ..discover.phenotypes import Phenotypes
 from ..models.config import ModelConfig, model_config
 from ..models.line_mixture import LineMixture
@@ -235,9 +236,9 @@ def plot_stability(self:Stability)->go.Figure: # One row a phenotype
             hovertemplate='%{x:.2f}<extra></extra>')
     fig.add_vline(x=UNSTABLE_BELOW, line=dict(color='#222222', dash='dash', width=1.5))
     names = [f'{r.phenotype} · {escape(r.name)} ({r.n_mice:,})' + ('' if r.stable else ' · unstable') for r in s.itertuples()]
-    fig.update_yaxes(tickvals=y, ticktext=names, range=[len(s)-.5, -.5], showgrid=False).update_xaxes(range=[-.02, 1.02], title_text='Jaccard index with the run', gridcolor='#ebebeb', zeroline=False)
-    title = f'<b>Stability of {len(s)} phenotypes over {len(self.jaccard)} refits</b><br><span style="font-size:12px;color:#555">mice in both over mice in either · dashed: below {UNSTABLE_BELOW:g} on average is unstable</span>'
-    return fig.update_layout(template='none', width=760, height=170+34*len(s), margin=dict(l=max(150, 24+7*max(map(len, names))), r=20, t=66, b=90), legend=dict(orientation='h', x=0, y=-60/(34*len(s)+14)), title=dict(text=title, x=.015, xanchor='left'))
+    fig.update_yaxes(tickvals=y, ticktext=names, range=[len(s)-.5, -.5], showgrid=False).update_xaxes(range=[-.02, 1.02], title_text='Jaccard index with the run')
+    note = f'mice in both over mice in either · dashed: below {UNSTABLE_BELOW:g} on average is unstable'
+    return below(finish(fig, f'Stability of {len(s)} phenotypes over {len(self.jaccard)} refits', note, 760, 190+34*len(s), l=max(150, 24+7*max(map(len, names))), b=90))
 
 # %% ../../nbs/evaluation/10_stability.ipynb #3be622b0
 @patch
@@ -248,8 +249,8 @@ def plot_coassignment(self:Stability)->go.Figure: # Heat map, phenotypes × phen
     fig = go.Figure(go.Heatmap(z=z, x=[o.split(' · ')[0] for o in label], y=label, text=text, texttemplate='%{text}', colorscale=[(0,'#F4F4F4'),(1,'#0072B2')], zmin=0, zmax=1, showscale=False, xgap=1, ygap=1,
         hovertemplate='%{y} with %{x}: %{z:.2f}<extra></extra>'))
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False, type='category')
-    title = '<b>Together in a refit</b><br><span style="font-size:12px;color:#555">probability that two mice of these phenotypes share one again</span>'
-    return fig.update_layout(template='none', width=max(430, 200+62*len(z)), height=130+36*len(z), margin=dict(l=max(120, 24+7*max(map(len, label))), r=20, t=66, b=40), title=dict(text=title, x=.015, xanchor='left'))
+    note = 'probability that two mice of these phenotypes share one again'
+    return finish(fig, f'{len(z)} phenotypes: together in {len(self.jaccard)} refits', note, max(460, 200+62*len(z)), 140+36*len(z), l=max(120, 24+7*max(map(len, label))), b=40)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #6386a136
 def _line_fit_of(ph):

@@ -12,6 +12,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom, random_table
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 from ..data.controls import Matched
+from ..data.look import finish
 
 # %% ../../nbs/metrics/40_leakage.ipynb #5fe0b9cd
 def _text(*columns):
@@ -107,11 +108,10 @@ def plot_leakage(
     fig.add_scatter(x=d.ami_all, y=name, mode='markers', marker=dict(symbol='circle-open', color='#0072B2', size=9), name='all mice', hovertemplate='%{y}: %{x:.3f}<extra>all mice</extra>')
     values = np.nan_to_num(d[['ami_controls','ami_all']].to_numpy(float))
     fig.add_vline(x=LEAK_LIMIT, line=dict(color='#222222', dash='dash', width=1.5))
-    fig.update_xaxes(title_text='adjusted mutual information with the phenotype', range=[values.min(initial=0)-.001, values.max(initial=2*LEAK_LIMIT)*2.3], gridcolor='#ebebeb', zeroline=False)
+    fig.update_xaxes(title_text='adjusted mutual information with the phenotype', range=[values.min(initial=0)-.001, values.max(initial=2*LEAK_LIMIT)*2.3])
     fig.update_yaxes(tickvals=name, ticktext=name, showgrid=False)
     note = f'bars: among controls, orange fails · circles: among all mice · dashed: limit {LEAK_LIMIT:g} · text: most crowded cell'
-    title = f'<b>Leakage: {int((~d.ok).sum())} of {len(d)} variables fail</b><br><span style="font-size:12px;color:#555">{note}</span>'
-    return fig.update_layout(template='none', showlegend=False, width=820, height=130+30*len(d), margin=dict(l=140, r=20, t=66, b=48), title=dict(text=title, x=.015, xanchor='left'))
+    return finish(fig.update_layout(showlegend=False), f'Leakage: {int((~d.ok).sum())} of {len(d)} variables fail', note, 820, 146+30*len(d), l=140, b=48)
 
 # %% ../../nbs/metrics/40_leakage.ipynb #48cf1e92
 ONE_CENTRE,RARE = .6,.01 # share of lines from one centre; binomial chance (both ours)

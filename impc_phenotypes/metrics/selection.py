@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import KFold
 from ..data.controls import Matched
+from ..data.look import below, finish
 from ..models.config import LineModelConfig
 from ..models.line_mixture import NULL_MARGIN, LineMixture
 
@@ -53,8 +54,8 @@ def plot_selection(
         if chosen: fig.add_vline(x=chosen, line=dict(color='#7A7A7A', dash='dot', width=1.5), row=1, col=i+1)
         fig.update_xaxes(title_text='phenotypes, normal included', range=[.6,t.n_phenotypes.max()+.4], tickvals=t.n_phenotypes.astype(int).tolist(), ticktext=t.n_phenotypes.astype(int).astype(str).tolist(), gridcolor='#ebebeb', row=1, col=i+1)
         fig.update_yaxes(type='log' if i<2 else None, gridcolor='#ebebeb', zeroline=False, row=1, col=i+1)
-    note = f'<br><span style="font-size:12px;color:#555">dotted: {int(chosen)}, what the lines support after all checks</span>' if chosen else ''
-    return fig.update_layout(template='none', width=760+270*held, height=390, margin=dict(l=60, r=20, t=100, b=96), legend=dict(orientation='h', x=0, y=-.3), title=dict(text=f'<b>How many phenotypes?</b>{note}', x=.015, xanchor='left'))
+    note = f'dotted: {int(chosen)}, what the lines support after all checks' if chosen else ''
+    return below(finish(fig, f'How many phenotypes? {len(t)} numbers tried', note, 760+270*held, 400, t=100, b=96))
 
 # %% ../../nbs/metrics/30_selection.ipynb #75c047d5
 def _part(matched, rows):

@@ -30,7 +30,7 @@ def _calls(v):
     said = (f'{called:,} of {len(t):,} tested lines hear worse than normal lines of their laboratory at {v.settings["fdr"]:.0%} false discovery rate. {strict:,} of them also do if mice of a line share a shift in rank rather than in dB (called strict): '
             'believe those first. Offsets are dB over five tones, measured from the median line of the laboratory, with 95 % intervals that include the variance between normal lines.')
     page = _searchable('Line calls', 'calls', t.head(max(SHOWN, called))[[c for c in _LINE_COLUMNS if c in t]], said)
-    return Section(page, _figure('volcano', v.calls.plot_volcano(), 'Every tested line: effect against evidence.', f'Scatter plot of {len(t):,} lines; the called ones are in the table above.') if len(t) else '', *_checks(v), *([P('Notes'), Ul(*[_prose(n) for n in v.notes])] if v.notes else []))
+    return Section(page, _figure('volcano', v.calls.plot_volcano(), 'Every tested line: effect against evidence.', f'Scatter plot of {len(t):,} lines. Largest effects among the {called:,} called: ' + '; '.join(f'{r.gene_symbol} {r.mean_offset:.0f} dB, q {r.q_value:.1g}' for r in t[t.called.astype(bool)].head(8).itertuples()) + '.') if len(t) else '', *_checks(v), *([P('Notes'), Ul(*[_prose(n) for n in v.notes])] if v.notes else []))
 
 # %% ../../nbs/show/25_biology_report.ipynb #e88913fa
 _GENE_COLUMNS = ['gene_symbol','human_symbol','n_lines','n_called','n_mice','centers','mean_offset','mean_offset_low','mean_offset_high','q_value','called_strict','phenotype_name','severity','shape','human_pattern']
@@ -49,11 +49,11 @@ def _biology(v):
     if len(v.enrichment):
         e = v.enrichment.sort_values('p_value').head(30)
         parts += [html_table(e[[c for c in ('collection','name','n_set','n_called_in_set','expected','odds_ratio','or_low','or_high','q_value','cmh_q','adjusted_q','circular') if c in e]], _FORMATS, _HEADS | dict(name='set'), caption='Gene sets among the called genes; circular means that hearing itself put the genes there'),
-            _figure('enrichment', plot_enrichment(Enrichment(v.enrichment.sort_values('p_value', ignore_index=True))), 'Gene sets among the called genes.', 'Dot plot of odds ratios; the numbers are in the table above.')]
+            _figure('enrichment', plot_enrichment(Enrichment(v.enrichment.sort_values('p_value', ignore_index=True))), 'Gene sets among the called genes.', 'Odds ratios of sets: ' + '; '.join(f'{r["name"]} {r.odds_ratio:.1f}, q {r.q_value:.1g}' for _,r in e.head(8).iterrows()) + '.')]
     a = v.association[v.association.associated.astype(bool)].head(40) if len(v.association) else v.association
     if len(a):
         parts += [html_table(a[[c for c in ('gene_symbol','name','n_mice','n_lines','mice_in_phenotype','expected_cohort','log_odds','log_odds_low','log_odds_high','q_exact','p_permutation') if c in a]], _FORMATS, _HEADS, caption='Associated genes and phenotypes: exact test against the other knockouts of the laboratory, and lines permuted within it')]
-        parts.append(_figure('association', plot_association(Association(a)), 'Associated genes: size is the share of a gene\'s mice, colour the log odds.', f'Dot plot of {a.gene_symbol.nunique()} genes by phenotype; the numbers are in the table above.'))
+        parts.append(_figure('association', plot_association(Association(a)), 'Associated genes: size is the share of a gene\'s mice, colour the log odds.', 'Associated: ' + '; '.join(f'{r.gene_symbol} with {r[2]}' for r in a[['gene_symbol','phenotype','name']].head(10).itertuples(index=False)) + '.'))
     return Section(H2('Validation'), *parts, P('What these tables cannot show'), Ul(*[Li(o) for o in LIMITATIONS]), id='validation')
 
 def biology_sections(

@@ -9,16 +9,20 @@ __all__ = ['EVIDENCE', 'HIGHER', 'LOWER', 'LIMITS', 'POLICY', 'CSS', 'SCRIPT', '
 # %% ../../nbs/show/20_report.ipynb #ed2e4c0d
 import json, re
 from pathlib import Path
+from urllib.parse import quote
 import numpy as np, pandas as pd
 from fastcore.xml import (Body, Button, Caption, Code, Div, Figcaption, Figure, H1, H2, Head, Html, Input, Label, Li, Meta, Nav, A, P, Pre, Safe, Script, Section,
     Style, Table, Tbody, Td, Th, Thead, Title, Tr, Ul, Main, Details, Summary, to_xml)
 from plotly.offline import get_plotlyjs
 from ..data.schema import OFFSETS, TONES
+from ..models.line_mixture import calibrated
 from ..metrics.leakage import leakage_notes, plot_leakage
 from ..metrics.shapes import explain_profiles
 from ..discover.phenotypes import Phenotypes
 from ..evaluation.stability import UNSTABLE_BELOW
 from . import plots
+from .gene_picker import gene_section
+from .methods_text import methods_text
 from .static import _atomic
 
 # %% ../../nbs/show/20_report.ipynb #3c9b9720
@@ -31,6 +35,8 @@ def _cell(v, style=None):
     if isinstance(v, (float,np.floating)): return f'{v:.3g}',repr(float(v))
     return str(v),str(v)
 
+def _shown(column, text, linked): return A(text, href=f'#gene={quote(text)}') if linked and column=='gene_symbol' and text!='–' else text
+
 def html_table(
     frame:pd.DataFrame, # What to show
     formats:dict={}, # Column → format such as '.1%'
@@ -39,13 +45,14 @@ def html_table(
     sortable:bool=False, # Headings become buttons
     id:str=None, # Of the element
     marked:list=None, # Rows to make stand out, bool, one a row
+    linked:bool=False, # Genes lead to the section where they are looked up
 ): # fastcore FT
     "A table of plain text; everything in it is escaped."
     heads = [names.get(c, str(c).replace('_',' ')) for c in frame]
     head = Tr(*[Th(Button(h, type='button') if sortable else h, scope='col') for h in heads])
     cells = [[_cell(v, formats.get(c)) for v in frame[c]] for c in frame]
     marked = [False]*len(frame) if marked is None else marked
-    rows = [Tr(*[Td(text, **({'data-v':key} if sortable and key!=text else {})) for text,key in row], cls='lost' if bad else None) for row,bad in zip(zip(*cells), marked)]
+    rows = [Tr(*[Td(_shown(c, text, linked), **({'data-v':key} if sortable and key!=text else {})) for c,(text,key) in zip(frame, row)], cls='lost' if bad else None) for row,bad in zip(zip(*cells), marked)]
     return Div(Table(*([Caption(caption)] if caption else []), Thead(head), Tbody(*rows), id=id, cls='sortable' if sortable else None), cls='wide', tabindex='0')
 
 # %% ../../nbs/show/20_report.ipynb #b92da1f4
@@ -202,17 +209,25 @@ LIMITS = (
     'Not finding a gene is no evidence that it hears: three or four mice miss a loss of 10–15 dB more often than not.',
     'Two-dimensional maps distort. Distances and gaps in them, above all with UMAP and t-SNE, are no findings.')
 
-def _sure(ph):
-    p = ph.assignments.probability
-    bins = pd.cut(p, [0,.5,.8,.95,1.0001], labels=['up to .50','.50–.80','.80–.95','over .95'], include_lowest=True)
-    d = pd.crosstab(ph.assignments['name'], bins).reindex(index=ph.names, columns=bins.cat.categories).fillna(0).astype(int).rename_axis('phenotype').reset_index()
-    return Section(H2('How sure'), P('Probability is the largest membership of a mouse. Mice between two phenotypes have a low one; do not sort them by force.'), html_table(d, caption='Mice by probability of their phenotype'), id='sure')
+def _corrections(ph):
+    "What the calibration did to a probability of being affected, by kind of mouse."
+    curves = (ph.info.get('line_model') or {}).get('calibration')
+    if not curves: return None
+    said = np.array([.5,.8,.95])
+    rows = [dict(of=who) | {f'said {s:.2f}':f'{v:.2f}' for s,v in zip(said, calibrated(np.c_[1-said, said], np.asarray(c, float))[:,1])} for who,c in zip(('mice in lines','lines','mice alone'), curves)]
+    return pd.DataFrame(rows).assign(advice=['as it was' if abs(c[0])+abs(c[1]-1)<.05 else 'the model claimed too much: corrected downwards' if float(r['said 0.95'])<.945 else 'the model was too careful: corrected upwards' if float(r['said 0.80'])>.805 else 'corrected at the ends' for c,r in zip(curves, rows)])
+
+def _sure(ph, figures=()):
+    fix,doubt = _corrections(ph),int((ph.assignments.probability<.8).sum())
+    return Section(H2('How sure'), P(f'Probability is the largest membership of a mouse. {doubt:,} mice are in doubt: no phenotype takes them with .8. Do not sort them by force.'), *figures,
+        *([html_table(fix, caption='Calibration on pseudo-lines of controls: a probability of being affected, as the line model said it and as it is reported')] if fix is not None else []), id='sure')
 
 def _limits(): return Section(H2('What must not be concluded'), Ul(*[Li(o) for o in LIMITS]), id='limits')
 
 def _configuration(ph):
     scalar = {k:v for k,v in ph.info.items() if np.isscalar(v)}
     rest = {k:v for k,v in ph.info.items() if k not in scalar and k not in ('notes','leakage')}
+    if isinstance(rest.get('source'), dict) and rest['source'].get('path'): rest['source'] = rest['source'] | dict(path=Path(str(rest['source']['path'])).name) # no folder of this computer in a file that travels
     dump = lambda o: json.dumps(o, indent=1, default=str, ensure_ascii=False)
     return Section(H2('Configuration and versions'),
         html_table(pd.DataFrame([dict(fact=k, value=str(v)) for k,v in scalar.items()])) if scalar else None,
@@ -227,14 +242,36 @@ def _profile_words(ph):
     say = lambda r: f'{r["name"]}: ' + ', '.join(f'{r[o]:.0f} dB at {t}' for o,t in zip(OFFSETS, TONES) if np.isfinite(r[o]))
     return 'Mean offset of each phenotype. ' + '; '.join(say(r) for _,r in ph.profiles.iterrows())
 
+# %% ../../nbs/show/20_report.ipynb #df43f047
+def _centre_words(ph):
+    d = plots.centre_table(ph)
+    odd = d[d.beyond_chance].sort_values('ratio', ascending=False)
+    return 'Lines by phenotype and centre. ' + ('; '.join(f'{r["name"]} at {r.centre}: {r.observed} lines, {r.expected:.1f} expected' for _,r in odd.iterrows()) if len(odd) else 'No cell differs from chance') + '.'
+
+def _map_words(ph):
+    z = pd.DataFrame(ph.embedding).groupby(ph.assignments.phenotype.to_numpy()).mean()
+    far = np.linalg.norm(z-z.loc[0], axis=1) if 0 in z.index else np.zeros(len(z))
+    return 'Mice in two principal components of the latent space. Distance of the mean of each phenotype from normal: ' + '; '.join(f'{ph.names[k]} {v:.1f}' for k,v in zip(z.index, far) if k) + '.'
+
+def _history_words(ph):
+    h = ph.history
+    terms = [c for c in h if c.startswith('train_') and h[c].notna().any()]
+    return f'Loss terms over {len(h)} epochs, first and last value on training mice: ' + '; '.join(f'{c[6:].replace("_"," ")} {h[c].dropna().iloc[0]:.3g} to {h[c].dropna().iloc[-1]:.3g}' for c in terms) + '.'
+
+def _certain_words(ph):
+    t = plots.certainty_table(ph)
+    return 'Mice with a probability over .95, of all: ' + '; '.join(f'{n} {t.loc[n].iloc[0]:,} of {t.loc[n].sum():,}' for n in dict.fromkeys(t.index)) + '.' if t.index.is_unique else 'Bars of certainty by phenotype.'
+
+# %% ../../nbs/show/20_report.ipynb #a684418d
 def _figures(ph):
     "Section → its figures."
     biggest = ph.summary[ph.summary.phenotype>0].sort_values('n_mice', ascending=False)['name'].tolist()
     f = dict(phenotypes=[_figure('profiles', ph.plot_profiles(), 'Profiles beside matched controls. Up is worse; the click stands apart because it has no frequency.', _profile_words(ph)),
         _figure('sizes', ph.plot_sizes(), 'Sizes and share of wild types.', f'Bars: mice of each phenotype and share of controls among them. Largest after normal: {", ".join(biggest[:3])}. The numbers are in the table above.')])
-    if len(ph.lines): f['phenotypes'].append(_figure('centres', ph.plot_centres(), 'Lines by centre. Colour marks what chance does not explain.', 'Heat map of lines by phenotype and centre, observed and expected counts in the cells.'))
-    if ph.embedding.size: f['map'] = [_figure('map', ph.plot_map(), 'The network\'s latent space, two principal components. Click on a name to hide it.', 'Scatter plot of mice, coloured by phenotype.')]
-    if len(ph.history): f['training'] = [_figure('training', ph.plot_history(), 'Loss terms, unweighted.', 'Course of each loss term over the epochs, training mice and held-out lines.')]
+    if len(ph.lines): f['phenotypes'].append(_figure('centres', ph.plot_centres(), 'Lines by centre. Colour marks what chance does not explain.', _centre_words(ph)))
+    if ph.embedding.size: f['map'] = [_figure('map', ph.plot_map(), 'The network\'s latent space, two principal components. Click on a name to hide it.', _map_words(ph))]
+    f['sure'] = [_figure('certainty', ph.plot_certainty(), 'Share of each phenotype\'s mice by the probability of that phenotype.', _certain_words(ph))]
+    if len(ph.history): f['training'] = [_figure('training', ph.plot_history(), 'Loss terms, unweighted.', _history_words(ph))]
     if ph.matched is not None: f['data'] = [_figure('overview', ph.matched.cohort.plot_overview(), 'Missing and unanswered stimuli by centre.', 'Two heat maps: share of thresholds not measured, and share without a response, by centre and tone.')]
     return f
 
@@ -255,12 +292,13 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 CSS = '''
 :root{color-scheme:light} body{font:16px/1.55 system-ui,Helvetica,Arial,sans-serif;color:#222;background:#fff;margin:0}
 main{max-width:1060px;margin:0 auto;padding:1rem 1.5rem 4rem} h1{font-size:1.9rem;margin:.6rem 0} h2{font-size:1.3rem;margin:2.4rem 0 .6rem;border-bottom:1px solid #ccc;padding-bottom:.2rem}
-nav{position:sticky;top:0;background:#fff;border-bottom:1px solid #ccc;padding:.4rem 1.5rem;font-size:.9rem;z-index:5} nav a{margin-right:1rem;white-space:nowrap} a{color:#00568a}
+nav{position:sticky;top:0;background:#fff;border-bottom:1px solid #ccc;padding:.4rem 1.5rem;font-size:.9rem;z-index:5} nav{display:flex;flex-wrap:wrap;gap:.1rem 1rem} nav a{white-space:nowrap} a{color:#00568a}
 .lead{font-size:1.1rem} .wide{overflow-x:auto} figure{margin:1.4rem 0} figcaption,caption{color:#555;font-size:.88rem;text-align:left} caption{padding:.5rem 0;white-space:nowrap}
 table{border-collapse:collapse;font-size:.86rem;margin:.6rem 0} th,td{padding:.25rem .6rem;border-bottom:1px solid #e4e4e4;text-align:left;vertical-align:top} thead th{border-bottom:2px solid #888}
 td{font-variant-numeric:tabular-nums} th button{font:inherit;font-weight:600;background:none;border:0;padding:0;cursor:pointer;text-align:left} th button:hover{text-decoration:underline} th[aria-sort=ascending] button::after{content:' ▲'} th[aria-sort=descending] button::after{content:' ▼'}
 .warn{border-left:4px solid #b2400c;background:#fdf3ec;padding:.4rem 1rem;margin:1rem 0} .warn p{font-weight:600;margin:.3rem 0} .lost{font-weight:600;color:#8f3208}
 pre{background:#f6f6f6;padding:.8rem;overflow-x:auto;font-size:.82rem} .tools{display:flex;gap:1rem;align-items:center;margin:.6rem 0} input,.tools button{font:inherit;padding:.25rem .5rem} .tall{max-height:34rem;overflow:auto} .tall table{font-size:.8rem} .tall th,.tall td{padding:.2rem .4rem;white-space:nowrap;max-width:15rem;overflow:hidden;text-overflow:ellipsis} .tall thead th{position:sticky;top:0;background:#fff}
+pre.prose{white-space:pre-wrap;font:inherit;font-size:.9rem;max-width:50rem} .sr{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)} :focus-visible{outline:3px solid #0072B2;outline-offset:2px} #gene-name{min-width:14rem}
 @media print{nav,.tools{display:none} .tall{max-height:none}}'''
 SCRIPT = '''
 const text=(r,i)=>{const c=r.cells[i];return c.dataset.v??c.textContent};
@@ -270,35 +308,43 @@ for(const t of document.querySelectorAll('table.sortable'))t.querySelectorAll('t
   [...b.rows].sort((x,y)=>up?key(x,y):key(y,x)).forEach(r=>b.append(r))}));
 for(const f of document.querySelectorAll('input[data-for]'))f.addEventListener('input',()=>{const q=f.value.toLowerCase();for(const r of document.getElementById(f.dataset.for).tBodies[0].rows)r.hidden=!r.textContent.toLowerCase().includes(q)});
 for(const s of document.querySelectorAll('button[data-save]'))s.addEventListener('click',()=>{const t=document.getElementById(s.dataset.save),q=v=>'"'+v.trim().replace(/^([=+@\\t])/,"'$1").replaceAll('"','""')+'"';
-  const rows=[...t.rows].filter(r=>!r.hidden).map(r=>[...r.cells].map(c=>q(c.textContent)).join(','));const a=document.createElement('a');a.href=URL.createObjectURL(new Blob([rows.join('\\n')],{type:'text/csv'}));a.download=s.dataset.save+'.csv';a.click()});'''
+  const rows=[...t.rows].filter(r=>!r.hidden).map(r=>[...r.cells].map(c=>q(c.textContent)).join(','));const a=document.createElement('a');a.href=URL.createObjectURL(new Blob([rows.join('\\n')],{type:'text/csv'}));a.download=s.dataset.save+'.csv';a.click()});
+for(const b of document.querySelectorAll('button[data-copy]'))b.addEventListener('click',()=>{const r=document.createRange();r.selectNodeContents(document.getElementById(b.dataset.copy));const s=getSelection();s.removeAllRanges();s.addRange(r);document.execCommand('copy');b.textContent='Copied'});'''
 
 # %% ../../nbs/show/20_report.ipynb #90f7e364
 def _searchable(title, id, frame, note):
     return Section(H2(title), P(note), Div(Label('Filter ', Input(type='search', **{'data-for':f'{id}-table'})), Button('Save as CSV', type='button', **{'data-save':f'{id}-table'}), cls='tools'),
-        Div(html_table(frame, _FORMATS, _HEADS, sortable=True, id=f'{id}-table'), cls='tall'), id=id)
+        Div(html_table(frame, _FORMATS, _HEADS, sortable=True, id=f'{id}-table', linked=True), cls='tall'), id=id)
 
-def _sections(ph, metrics, extra=()):
+# %% ../../nbs/show/20_report.ipynb #76d25b7f
+def _methods(text):
+    return Section(H2('Methods, ready to paste'), P('Text, software and references of this run. The button copies all of it.'), Div(Button('Copy', type='button', **{'data-copy':'methods-text'}), cls='tools'), Pre(text, id='methods-text', cls='prose', tabindex='0'), id='methods')
+
+def _sections(ph, metrics, extra=(), calls=None, methods=None):
     f,lines,genes = _figures(ph),top_lines(ph),gene_summary(ph)
     odd = int((ph.lines.phenotype>0).sum())
-    out = [('asked','Question',_asked(ph)), ('data','Data',_data(ph, f.get('data', []))), ('phenotypes','Phenotypes',_phenotypes(ph, f['phenotypes']))]
+    out = [('asked','Question',_asked(ph)), ('gene','Gene',gene_section(ph, calls)), ('data','Data',_data(ph, f.get('data', []))), ('phenotypes','Phenotypes',_phenotypes(ph, f['phenotypes']))]
     if 'map' in f: out.append(('map','Map',Section(H2('Map of the mice'), *f['map'], id='map')))
-    out += [('lines','Lines',_searchable('Lines', 'lines', lines, f'{"All" if len(lines)==odd else f"{len(lines):,} of the"} {odd:,} lines that are not normal; within a phenotype those with evidence "line" come first, then the largest loss. Tones: mean offset, dB above matched controls; evidence is explained under Data.')),
+    out += [('lines','Lines',_searchable('Lines', 'lines', lines, f'{"All" if len(lines)==odd else f"{len(lines):,} of the"} {odd:,} lines that are not normal; within a phenotype those with evidence "line" come first, then the largest loss. Tones: mean offset, dB above matched controls; evidence is explained under Data. A click on a gene draws its mice.')),
         ('genes','Genes',_searchable('Genes', 'genes', genes, 'Genes with at least one such line. Where lines or centres of one gene disagree, look at the mice before believing either.')),
-        *extra, ('sure','Certainty',_sure(ph)), ('leakage','Leakage',_leakage(ph)), ('baselines','Baselines',_baselines(metrics))]
+        *extra, ('sure','Certainty',_sure(ph, f.get('sure', []))), ('leakage','Leakage',_leakage(ph)), ('baselines','Baselines',_baselines(metrics))]
     if 'training' in f: out.append(('training','Training',Section(H2('Training'), *f['training'], id='training')))
     out = [o for o in out if o[2] is not None]
-    return out + [('limits','Limits',_limits()), ('configuration','Configuration',_configuration(ph))]
+    return out + [('limits','Limits',_limits()), ('methods','Methods',_methods(methods or methods_text(ph))), ('configuration','Configuration',_configuration(ph))]
 
+# %% ../../nbs/show/20_report.ipynb #77b3050e
 def write_report(
     ph:Phenotypes, # Result of `discover`, or loaded
     path:str|Path, # The HTML file to write
     *,
     metrics=None, # What `evaluate` saved, or the table of `compare`; None says that no comparison was run
     extra=(), # Further sections, (id, name in the menu, element), before the one on certainty
+    calls:pd.DataFrame=None, # Lines with calls, from `LineCalls.summary` or `Validation.lines`; None says that none were made
+    methods:str=None, # Text of the methods section; `methods_text(ph)` by default
     title:str='Hearing phenotypes', # Heading
 )->Path: # The file
     "One self-contained page."
-    path,sections = Path(path),_sections(ph, metrics, extra)
+    path,sections = Path(path),_sections(ph, metrics, extra, calls, methods)
     head = Head(Meta(charset='utf-8'), Meta(http_equiv='Content-Security-Policy', content=POLICY), Meta(name='viewport', content='width=device-width, initial-scale=1'), Title(title), Style(Safe(CSS)), Script(Safe(get_plotlyjs())))
     nav = Nav(*[A(name, href=f'#{id}') for id,name,_ in sections], aria_label='Sections')
     body = Body(nav, Main(H1(title), *[s for *_,s in sections]), Script(Safe(SCRIPT)))
