@@ -18,7 +18,7 @@ def sidebar(root=ROOT):
     names = notebooks(root)
     folders = {n.split('/')[0] for n in names if '/' in n}
     if unknown := folders-set(FOLDERS): raise SystemExit(f'give the folder {sorted(unknown)[0]} a title in scripts/make_sidebar.py')
-    lines = [f'      - {n}' for n in names if '/' not in n]
+    lines = [f'      - {n}' for n in sorted(names, key=lambda n: n != 'index.ipynb') if '/' not in n]
     for k,title in FOLDERS.items():
         if k in folders: lines += [f'      - section: {title}', '        contents:', *(f'          - {n}' for n in names if n.startswith(k+'/'))]
     return lines

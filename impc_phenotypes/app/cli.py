@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'DataFile', 'app', 'runs_app', 'config_app', 'say', 'show_table',
            'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate', 'download', 'train', 'evaluate', 'visualize',
-           'report', 'predict', 'list_', 'show', 'print_', 'check', 'demo', 'benchmark', 'main']
+           'report', 'explore', 'predict', 'list_', 'show', 'print_', 'check', 'demo', 'benchmark', 'main']
 
 # %% ../../nbs/app/30_cli.ipynb #14436e39
 import os, shutil, sys, textwrap, warnings
@@ -194,7 +194,7 @@ def _tell_result(run, ph, cohort):
     say(f'{len(ph.excluded):,} rows left out, see {run/"excluded.csv"}')
     show_table(ph.summary[['phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','mean_offset']], f'{len(ph.names)} phenotype{"s"*(len(ph.names)!=1)} of {len(ph):,} mice', digits=2, err=True)
     _tell_leakage(ph.info.get('leakage'))
-    say(f'next: impc-phenotypes evaluate, visualize or report {run.path}')
+    say(f'next: impc-phenotypes evaluate, visualize, report or explore {run.path}')
 
 # %% ../../nbs/app/30_cli.ipynb #c6c3fe31
 def _refuse(options, other):
@@ -359,6 +359,21 @@ def report(run:Run='latest', output_dir:Root=None):
     run = _run(run, output_dir)
     from impc_phenotypes.app.jobs import report_run
     print(report_run(run))
+
+@app.command()
+def explore(
+    run:Run='latest',
+    port:Annotated[int, Opt('Port on this computer; another one is taken where it is in use', min=1024, max=65535, show_default=True)]=8866,
+    browser:Annotated[bool, Opt('Open a browser', '--browser/--no-browser', show_default=True)]=True,
+    output_dir:Root=None,
+):
+    "Pick genes, page through phenotypes and lasso mice in a browser, until Ctrl-C."
+    run = _run(run, output_dir)
+    run.model
+    from impc_phenotypes.app.serve import serve_explorer
+    if not (run/'biology.json').is_file(): say(f'no calls in this run; impc-phenotypes evaluate {run.path} makes them')
+    say('reading the run; stop with Ctrl-C')
+    serve_explorer(run.path, port=port, browser=browser, tell=lambda address: print(address, flush=True))
 
 # %% ../../nbs/app/30_cli.ipynb #8080e247
 def _prediction_file(out, data, force=False):

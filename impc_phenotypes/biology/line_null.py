@@ -25,10 +25,10 @@ WEIGHTS = CONTRASTS.to_numpy()
 
 def contrast_values(
     offset:np.ndarray, # dB, shape (n, 5) or more columns, NaN where missing; columns beyond the five tones are not read
-    weights:np.ndarray=WEIGHTS, # Shape (c, 5)
+    weights:np.ndarray=None, # Shape (c, 5); None = `WEIGHTS`
 )->np.ndarray: # dB, shape (n, c)
     "Each mouse's contrasts."
-    return np.stack([offset[:,:5][:,w!=0]@w[w!=0] for w in weights], 1)
+    return np.stack([offset[:,:5][:,w!=0]@w[w!=0] for w in (WEIGHTS if weights is None else weights)], 1)
 
 # %% ../../nbs/biology/05_line_null.ipynb #a85de972
 WINSOR = 5. # control SDs

@@ -126,7 +126,7 @@ def _group_calls(m, g, rows, code, null, draws, seed, by_sex):
     best = np.where(np.isnan(z).all(1), 0, np.nanargmax(np.where(np.isnan(z), -np.inf, z), 1))
     head = dict(contrast=CONTRASTS.index.to_numpy(object)[best], score=np.where(test, z[np.arange(k),best], np.nan))
     sex = sex_table(m, null, rows, line, k, draws=draws, seed=seed) if by_sex else pd.DataFrame(index=range(k))
-    note = [_note(null, *o) for o in zip(out.evidence, size, e.share_at_ceiling)]
+    note = ['; '.join(o for o in (_note(null, *o), 'no mean: one of the five tones was not measured' if lacks else '') if o) for *o,lacks in zip(out.evidence, size, e.share_at_ceiling, test & e.mean_offset.isna())]
     return pd.concat([out, e, pd.DataFrame(head), p, sex], axis=1).assign(note=note)
 
 # %% ../../nbs/biology/10_lines.ipynb #5e09b4ba

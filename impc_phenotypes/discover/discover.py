@@ -187,8 +187,8 @@ def _names(matched, membership, line_model):
     p = profile_table(matched, label, [str(k) for k in range(membership.shape[1])], label[:0])
     mean = p[list(OFFSETS)].to_numpy(float)
     if line_model is not None: mean = np.where(p.n_mice.to_numpy()[:,None]>0, mean, line_model.profiles_)
-    names = name_profiles(mean, np.nanmedian(matched.scale, 0))
-    return [*names[:-1], 'unplaced'] if line_model is not None and line_model.unplaced_ else names
+    named = mean[:-1] if line_model is not None and line_model.unplaced_ else mean
+    return [*name_profiles(named, np.nanmedian(matched.scale, 0)), *['unplaced']*(len(mean)-len(named))]
 
 def _line_info(m):
     if m is None: return None

@@ -29,9 +29,10 @@ def _place(x, axis=AXIS):
 def smooth_density(
     values:np.ndarray, # Offsets, shape (n,), without NaN
     width:float, # SD of the kernel, in the unit of `values`
-    axis:np.ndarray=AXIS, # Even axis in the same unit
+    axis:np.ndarray=None, # Even axis in the same unit; None = `AXIS`
 )->np.ndarray: # Density on `axis`, integrates to 1
     "Kernel density estimate on an axis."
+    axis = AXIS if axis is None else axis
     n,step = np.bincount(_place(values, axis), minlength=len(axis)).astype(float),axis[1]-axis[0]
     return gaussian_filter1d(n, width/step, mode='constant', truncate=5)/(max(n.sum(), 1)*step)
 

@@ -191,11 +191,12 @@ def _legend(new, fig, axes):
 class Static(Figure):
     "A matplotlib figure that any notebook shows as PNG of 256 colours, whatever the backend."
     def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs)
+    alt = '' # what it shows, for those who do not see it
     def _repr_png_(self):
         raw,small = BytesIO(),BytesIO()
         self.savefig(raw, format='png')
         Image.open(raw).convert('RGB').quantize(256, Image.Quantize.MAXCOVERAGE).save(small, format='png', optimize=True)
-        return small.getvalue()
+        return small.getvalue(),dict(alt=self.alt)
 
 def static(
     fig:PlotlyFigure, # One of this package's plots
@@ -215,6 +216,7 @@ def static(
     for s in fig.layout.shapes: _shape(axes, s)
     for a in fig.layout.annotations: _annotate(axes, fig, a)
     _legend(new, fig, axes)
+    new.alt = ' '.join(_words(fig.layout.title.text).replace('\\$', '$').split())
     if fig.layout.title.text and axes: _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, 11, up=False, ha='left')
     return new
 
