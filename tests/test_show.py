@@ -1,5 +1,5 @@
 "Plots, their static twins and the report, on a small colony whose phenotypes are known."
-import base64, json, re
+import base64, json, re, subprocess, sys
 from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.data.cohort import Cohort
@@ -42,6 +42,11 @@ def figures(ph):
                 line=ph.plot_line('myo7a'), overview=ph.matched.cohort.plot_overview(), lines=ph.plot_map('line', genes=['Myo7a']), certainty=ph.plot_certainty())
 
 def marks(ax): return len(ax.lines)+len(ax.collections)+len(ax.patches)
+
+def test_plots_come_with_the_object():
+    code = "from impc_phenotypes.data.simulate import simulate_cohort; print(simulate_cohort(300, seed=1).plot_overview().layout.title.text)"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0 and '300 mice' in done.stdout, done.stderr
 
 def test_counts(ph):
     f = figures(ph)

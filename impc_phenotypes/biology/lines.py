@@ -211,7 +211,7 @@ def _columns(by_sex):
 
 def _where_called(s):
     "Notes, with what a call rests on where the mean over tones does not show it."
-    said = 'called at '+s.contrast.astype(str)+', the mean over tones may be normal'
+    said = 'called at '+s.contrast.astype(str)+pd.Series(np.where(s.mean_offset.isna(), '', ', the mean over tones may be normal'), s.index)
     only = s.called.astype(bool) & ~(s.mean_offset_low.astype(float)>0)
     return s.note.where(~only, s.note.where(s.note=='', s.note+'; ')+said)
 
@@ -263,6 +263,15 @@ def check(self:LineCalls)->pd.DataFrame: # `check`, `finding`, `ok`, `advice` wh
 # %% ../../nbs/biology/10_lines.ipynb #0ba4dc6e
 _INK = {'not called':('#9a9a9a','circle'), 'called':('#0072B2','circle'), 'called, stricter null too':('#D55E00','diamond')}
 
+def _apart(x, y, most):
+    "The first points whose names do not run into one another, at most `most`."
+    wide,high = np.ptp(x[np.isfinite(x)]) or 1,np.ptp(y) or 1
+    kept = []
+    for i in np.flatnonzero(np.isfinite(x)):
+        if len(kept)==most: break
+        if all(abs(x[i]-x[j])>.09*wide or abs(y[i]-y[j])>.045*high for j in kept): kept.append(i)
+    return kept
+
 @patch
 def plot_volcano(self:LineCalls,
     label:int=12, # Genes named, the most certain first
@@ -276,8 +285,8 @@ def plot_volcano(self:LineCalls,
         r = kind==name
         fig.add_scatter(x=t.mean_offset[r], y=y[r], mode='markers', name=f'{name} ({r.sum():,})', marker=dict(color=colour, symbol=symbol, size=5 if name=='not called' else 8),
             text=[f'{escaped(g)} · {escaped(c)} · {n} mice · q {q:.2g}' for g,c,n,q in zip(t.gene_symbol[r], t.phenotyping_center[r], t.n_mice[r], t.q_value[r])], hovertemplate='%{text}<br>%{x:.0f} dB<extra></extra>')
-    top = t.head(label)
-    fig.add_scatter(x=top.mean_offset, y=y.head(label), mode='text', text=top.gene_symbol.map(escaped).tolist(), textposition='middle right', textfont=dict(size=10), showlegend=False, hoverinfo='skip')
+    top = _apart(t.mean_offset.to_numpy(float), y.to_numpy(float), label)
+    fig.add_scatter(x=t.mean_offset.iloc[top], y=y.iloc[top], mode='text', text=t.gene_symbol.iloc[top].map(escaped).tolist(), textposition='top center', textfont=dict(size=10), showlegend=False, hoverinfo='skip')
     fig.update_layout(xaxis_title='mean offset over five tones, dB', yaxis_title='−log₁₀ p')
     note = f'a dot is a line · called at {self.settings["fdr"]:.0%} false discovery rate · measured from the median line of its laboratory'
     return below(finish(fig, f'{len(t):,} lines against normal lines of their laboratories: {int(t.called.sum()):,} called', note, 760, 500, b=90))

@@ -70,9 +70,10 @@ def plot_sizes(self:Phenotypes)->go.Figure: # Two bars a phenotype, in two panel
         fig.add_trace(_bar(share, y, k, f'{o.n_controls:,} ({share:.1%})'), row=1, col=2)
     fig.add_vline(x=usual, line=dict(color='#222222', width=1.5, dash='dash'), row=1, col=2)
     most,top = math.log10(max(s.n_mice.max(), 10)),max(s.share_of_controls.max(), usual, .05)
-    ticks = [v for v in (0,.1,.2,.4,.6,.8,1.) if v<=top*1.3]
+    step = next(s for s in (.02,.05,.1,.2,.5) if top/s<4 or s==.5)
+    ticks = [i*step for i in range(6) if i*step<=min(top*1.3, 1)]
     fig.update_xaxes(type='log', range=[-.05, most/.58], tickvals=[10**i for i in range(7) if i<=most], ticktext=[f'{10**i:,}' for i in range(7) if i<=most], row=1, col=1)
-    fig.update_xaxes(range=[0, top*1.6], tickvals=ticks, ticktext=[f'{v:.0%}' for v in ticks], row=1, col=2)
+    fig.update_xaxes(range=[0, top*1.6], tickvals=ticks, ticktext=[f'{v:.0%}' for v in ticks], tickangle=0, row=1, col=2)
     fig.update_yaxes(tickvals=list(range(len(s))), ticktext=[numbered(k, n) for k,n in zip(s.phenotype, s['name'])], range=[len(s)-.4, -.6], showgrid=False)
     fig.update_layout(showlegend=False, bargap=.3)
     return finish(fig, f'Sizes of {counted(len(s), "phenotype")}, {len(self):,} mice', f'dashed: {usual:.1%} of all mice are controls; a phenotype near that line is not explained by knock-outs', width=820, height=140+36*len(s), l=_room(self), t=92)
