@@ -6,7 +6,7 @@
 __all__ = ['LEVELS', 'SELECTIONS', 'Views', 'mice_where', 'reference_of', 'panel_points', 'audiogram_figure', 'draw_line',
            'MouseMap', 'line_words', 'selection_words', 'Explorer', 'explore', 'explore_run']
 
-# %% ../../nbs/show/30_explore.ipynb #3db25e0e
+# %% ../../nbs/show/30_explore.ipynb #bb898ebb
 import base64
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,7 @@ from .gene_picker import call_words, joined_calls, phenotype_words
 from .latent import project
 from .plots import find_gene
 
-# %% ../../nbs/show/30_explore.ipynb #e3b65c96
+# %% ../../nbs/show/30_explore.ipynb #779fcf71
 LEVELS = dict(centre='phenotyping_center', sex='sex', zygosity='zygosity') # filter → column of `Phenotypes.mice`
 
 @dataclass
@@ -54,7 +54,7 @@ class Views:
     def levels(self)->dict: # Filter → levels
         return {k:sorted(self.ph.mice[c].dropna().astype(str).unique()) for k,c in LEVELS.items()}
 
-# %% ../../nbs/show/30_explore.ipynb #5b9ff011
+# %% ../../nbs/show/30_explore.ipynb #3db3796f
 def mice_where(
     v:Views, # Of a result
     **level, # `centre`, `sex`, `zygosity`; 'all' or None is no limit
@@ -83,7 +83,7 @@ def reference_of(
         kept[key] = (np.flatnonzero(same),f'{sex} {what}') if sex!='all' and same.sum()>=10 else (np.flatnonzero(rows),what)
     return kept[key]
 
-# %% ../../nbs/show/30_explore.ipynb #82407126
+# %% ../../nbs/show/30_explore.ipynb #ceb965d2
 _GAP = np.r_[X[:5], np.nan, X[5], np.nan]
 _SLOTS = ('band','box','median','ceiling','female','male','sex unknown','mean')
 
@@ -115,7 +115,7 @@ def panel_points(
     mean = np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in v.values[rows].T]) if len(rows) else np.full(6, np.nan)
     return dict(band=band, box=box, median=_strung(mid), ceiling=_strung(top.mean(0))) | {k:_strung(v.values[rows[kind==k]]) for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
 
-# %% ../../nbs/show/30_explore.ipynb #a27e909c
+# %% ../../nbs/show/30_explore.ipynb #f05e2e85
 _STYLE = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'), median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
     ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'), mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9), hovertemplate='mean %{y:.0f} dB<extra></extra>'))
 _NAMES = dict(band='controls, 5–95 %', median='controls, median', ceiling='loudest level', mean='mean of the line')
@@ -152,7 +152,7 @@ def draw_line(
             if s=='mean': t.line.color,t.marker.color,t.marker.symbol = style['color'],style['color'],style['symbol']
         fig.layout.annotations[panel].text = '' if r is None else f'<b>{escaped(r.gene_symbol)}</b>, {escaped(r.zygosity)}, {escaped(r.phenotyping_center)}<br><span style="font-size:11px">{counted(int(r.n_mice), "mouse", "mice")} beside {len(reference_of(v, line, sex)[0]):,} {reference_of(v, line, sex)[1]}</span>'
 
-# %% ../../nbs/show/30_explore.ipynb #6ecc95ac
+# %% ../../nbs/show/30_explore.ipynb #85bee561
 class MouseMap:
     "Mice in two dimensions; filters thin them, the lasso selects them."
     def __init__(self,
@@ -198,7 +198,7 @@ class MouseMap:
             return changed
         for k in range(len(self.v.ph.names)): self.fig.data[k].on_selection(told(k), append=False)
 
-# %% ../../nbs/show/30_explore.ipynb #5b69c9ba
+# %% ../../nbs/show/30_explore.ipynb #fc36c96a
 def line_words(
     v:Views, # Of a result
     line:str, # A line
@@ -220,13 +220,15 @@ def selection_words(
     "Who the selected mice are."
     if not len(mice): return f'<div role="status">No mouse selected ({escape(what)}).</div>'
     own = mice[mice.gene_symbol!='']
-    top = own.groupby(['gene_symbol','zygosity','phenotyping_center']).agg(mice=('specimen_id','size'), phenotype=('name', lambda o: o.mode().iloc[0])).reset_index().sort_values('mice', ascending=False).head(12)
+    n = own.groupby(['gene_symbol','zygosity','phenotyping_center']).size().rename('mice').reset_index().sort_values('mice', ascending=False, kind='stable').head(12)
+    kinds = own[own.gene_symbol.isin(n.gene_symbol)].groupby(['gene_symbol','zygosity','phenotyping_center'])['name'].agg(lambda o: o.mode().iloc[0]).rename('phenotype').reset_index()
+    top = n.merge(kinds, how='left')
     cells = lambda r: ''.join(f'<td style="padding:0 10px 0 0">{escape(str(o))}</td>' for o in r)
     wild = int((mice.biological_sample_group=='control').sum())
     head = ''.join(f'<th scope="col" style="text-align:left;padding:0 10px 0 0">{h}</th>' for h in ('gene','zygosity','centre','mice','phenotype'))
     return f'<div role="status">{counted(len(mice), "mouse", "mice")} selected ({escape(what)}): {wild:,} controls, {own.gene_symbol.nunique():,} genes, {mice.phenotyping_center.nunique()} centres.</div><table><thead><tr>{head}</tr></thead>{"".join(f"<tr>{cells(r)}</tr>" for r in top.itertuples(index=False))}</table>'
 
-# %% ../../nbs/show/30_explore.ipynb #3d17fa3c
+# %% ../../nbs/show/30_explore.ipynb #4f89cc2e
 def _pick(label, options, value=None, **kw): return widgets.Dropdown(description=label, options=options, value=value, style=dict(description_width='initial'), layout=widgets.Layout(width='auto', min_width='150px'), **kw)
 def _typed(label, options): return widgets.Combobox(description=label, placeholder='type a gene', options=options, ensure_option=False, continuous_update=False, style=dict(description_width='initial'), layout=widgets.Layout(width='260px'))
 SELECTIONS = ('lines shown','phenotype chosen','lasso on the map')
@@ -263,7 +265,7 @@ class Explorer(widgets.VBox):
         self.export.on_click(lambda _: self.offer_csv())
         self.map.on_select(self.lasso)
 
-# %% ../../nbs/show/30_explore.ipynb #636e8f26
+# %% ../../nbs/show/30_explore.ipynb #88a9c2e5
 @patch(as_prop=True)
 def keep(self:Explorer)->np.ndarray: # Mice that pass the filters, bool, shape (n,)
     return mice_where(self.views, **{k:w.value for k,w in self.filters.items()})
@@ -303,9 +305,9 @@ def draw(self:Explorer,
     with self.figure.batch_update():
         self.figure.layout.title.text = self.figure.layout.title.text.replace(self.figure.layout.title.text.split('<br>')[0], f'<b>{" and ".join(shown) or "No gene chosen"}</b>', 1)
         if every: self.figure.layout.yaxis.range = [min(map(np.nanmin, every))-4, max(map(np.nanmax, every))+4]
-    self.tell_selection()
+    if self.select.value==SELECTIONS[0]: self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #0cfe1188
+# %% ../../nbs/show/30_explore.ipynb #8787ca17
 @patch
 def gather(self:Explorer):
     "Lines of the phenotype that pass the filters, firm evidence first."
@@ -318,6 +320,7 @@ def choose_phenotype(self:Explorer):
     "Show the first line of a phenotype."
     self.gather()
     self.show_page(0)
+    self.tell_selection()
 
 @patch
 def tell_place(self:Explorer,
@@ -358,8 +361,9 @@ def refresh(self:Explorer):
     here = self.lines[0].value in self.paged
     self.tell_place(self.paged.index(self.lines[0].value) if here else -1)
     for i in (0,1): self.choose_gene(i)
+    self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #19a397a1
+# %% ../../nbs/show/30_explore.ipynb #cf90eb75
 _COLUMNS = ['specimen_id','biological_sample_group','gene_symbol','zygosity','sex','phenotyping_center','phenotype','name','probability','evidence',*OFFSETS]
 
 @patch(as_prop=True)
@@ -395,7 +399,7 @@ def offer_csv(self:Explorer):
     data = base64.b64encode(t.to_csv(index=False).encode('utf-8')).decode('ascii')
     self.link.value = f'<a download="mice.csv" href="data:text/csv;base64,{data}">Save mice.csv ({counted(len(t), "mouse", "mice")})</a>' if len(t) else 'nothing is selected'
 
-# %% ../../nbs/show/30_explore.ipynb #4f7ed484
+# %% ../../nbs/show/30_explore.ipynb #e9bfd727
 def explore(
     ph:Phenotypes, # Result of `discover`, or loaded
     calls=None, # `LineCalls`, or its table; None shows phenotypes only
