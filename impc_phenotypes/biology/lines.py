@@ -307,6 +307,7 @@ def find_lines(
     why = lost.get(str(gene).lower())
     raise InputError(f"no line of gene '{gene}' in this cohort" + (f": its mice were left out ({why})" if why else '') + (f"; did you mean '{near}'?" if near and not why else ''))
 
+# %% ../../nbs/biology/10_lines.ipynb #e24b2eea
 def _one_line(m, row, first):
     "Traces of one line: controls, each mouse, mean with its interval."
     rows = np.flatnonzero(m.cohort.line==row.line)
@@ -330,6 +331,7 @@ def _offset_limits(m, lines):
     ends = ends[np.isfinite(ends)]
     return [ends.min()-4, ends.max()+4] if len(ends) else [-20, 60]
 
+# %% ../../nbs/biology/10_lines.ipynb #1135625a
 @patch
 def plot_line(self:LineCalls,
     gene:str, # Gene symbol

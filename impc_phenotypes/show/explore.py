@@ -6,7 +6,7 @@
 __all__ = ['LEVELS', 'SELECTIONS', 'Views', 'mice_where', 'reference_of', 'panel_points', 'audiogram_figure', 'draw_line',
            'MouseMap', 'line_words', 'selection_words', 'Explorer', 'explore', 'explore_run']
 
-# %% ../../nbs/show/30_explore.ipynb #bb898ebb
+# %% ../../nbs/show/30_explore.ipynb #d029fb83
 import base64
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,7 @@ from .gene_picker import call_words, joined_calls, phenotype_words
 from .latent import project
 from .plots import find_gene
 
-# %% ../../nbs/show/30_explore.ipynb #779fcf71
+# %% ../../nbs/show/30_explore.ipynb #bc2921ff
 LEVELS = dict(centre='phenotyping_center', sex='sex', zygosity='zygosity') # filter → column of `Phenotypes.mice`
 
 @dataclass
@@ -54,7 +54,7 @@ class Views:
     def levels(self)->dict: # Filter → levels
         return {k:sorted(self.ph.mice[c].dropna().astype(str).unique()) for k,c in LEVELS.items()}
 
-# %% ../../nbs/show/30_explore.ipynb #3db3796f
+# %% ../../nbs/show/30_explore.ipynb #d3d9d5cb
 def mice_where(
     v:Views, # Of a result
     **level, # `centre`, `sex`, `zygosity`; 'all' or None is no limit
@@ -83,7 +83,7 @@ def reference_of(
         kept[key] = (np.flatnonzero(same),f'{sex} {what}') if sex!='all' and same.sum()>=10 else (np.flatnonzero(rows),what)
     return kept[key]
 
-# %% ../../nbs/show/30_explore.ipynb #ceb965d2
+# %% ../../nbs/show/30_explore.ipynb #b5998fb2
 _GAP = np.r_[X[:5], np.nan, X[5], np.nan]
 _SLOTS = ('band','box','median','ceiling','female','male','sex unknown','mean')
 
@@ -115,7 +115,7 @@ def panel_points(
     mean = np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in v.values[rows].T]) if len(rows) else np.full(6, np.nan)
     return dict(band=band, box=box, median=_strung(mid), ceiling=_strung(top.mean(0))) | {k:_strung(v.values[rows[kind==k]]) for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
 
-# %% ../../nbs/show/30_explore.ipynb #f05e2e85
+# %% ../../nbs/show/30_explore.ipynb #dd89a5bb
 _STYLE = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'), median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
     ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'), mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9), hovertemplate='mean %{y:.0f} dB<extra></extra>'))
 _NAMES = dict(band='controls, 5–95 %', median='controls, median', ceiling='loudest level', mean='mean of the line')
@@ -152,7 +152,7 @@ def draw_line(
             if s=='mean': t.line.color,t.marker.color,t.marker.symbol = style['color'],style['color'],style['symbol']
         fig.layout.annotations[panel].text = '' if r is None else f'<b>{escaped(r.gene_symbol)}</b>, {escaped(r.zygosity)}, {escaped(r.phenotyping_center)}<br><span style="font-size:11px">{counted(int(r.n_mice), "mouse", "mice")} beside {len(reference_of(v, line, sex)[0]):,} {reference_of(v, line, sex)[1]}</span>'
 
-# %% ../../nbs/show/30_explore.ipynb #85bee561
+# %% ../../nbs/show/30_explore.ipynb #41f57968
 class MouseMap:
     "Mice in two dimensions; filters thin them, the lasso selects them."
     def __init__(self,
@@ -169,36 +169,40 @@ class MouseMap:
         finish(self.fig, f'{len(self.k):,} mice in the latent space', 'drag to lasso mice · a click on a name hides it', width=900, height=470, r=230)
         self.fig.update_layout(dragmode='lasso')
 
-    def filter(self,
-        keep:np.ndarray, # bool, shape (n,)
-    ):
-        "Show only these mice."
-        with self.fig.batch_update():
-            for k in range(len(self.v.ph.names)):
-                self.rows[k] = np.flatnonzero(keep & (self.k==k))
-                self.fig.data[k].x,self.fig.data[k].y,self.fig.data[k].selectedpoints = self.xy[self.rows[k],0],self.xy[self.rows[k],1],None
+# %% ../../nbs/show/30_explore.ipynb #e6a316c3
+@patch
+def filter(self:MouseMap,
+    keep:np.ndarray, # bool, shape (n,)
+):
+    "Show only these mice."
+    with self.fig.batch_update():
+        for k in range(len(self.v.ph.names)):
+            self.rows[k] = np.flatnonzero(keep & (self.k==k))
+            self.fig.data[k].x,self.fig.data[k].y,self.fig.data[k].selectedpoints = self.xy[self.rows[k],0],self.xy[self.rows[k],1],None
 
-    def mark(self,
-        panel:int, # 0 or 1
-        rows:np.ndarray, # Mice of the line in that panel
-    ):
-        "Ring the mice of a line."
-        t = self.fig.data[len(self.v.ph.names)+panel]
-        with self.fig.batch_update(): t.x,t.y = self.xy[rows,0],self.xy[rows,1]
+@patch
+def mark(self:MouseMap,
+    panel:int, # 0 or 1
+    rows:np.ndarray, # Mice of the line in that panel
+):
+    "Ring the mice of a line."
+    t = self.fig.data[len(self.v.ph.names)+panel]
+    with self.fig.batch_update(): t.x,t.y = self.xy[rows,0],self.xy[rows,1]
 
-    def on_select(self,
-        callback, # Called with the positions of the mice
-    ):
-        "Tell who was lassoed."
-        found = {}
-        def told(k):
-            def changed(trace, points, selector):
-                found[k] = self.rows[k][np.asarray(points.point_inds, int)]
-                callback(np.sort(np.concatenate(list(found.values()))))
-            return changed
-        for k in range(len(self.v.ph.names)): self.fig.data[k].on_selection(told(k), append=False)
+@patch
+def on_select(self:MouseMap,
+    callback, # Called with the positions of the mice
+):
+    "Tell who was lassoed."
+    found = {}
+    def told(k):
+        def changed(trace, points, selector):
+            found[k] = self.rows[k][np.asarray(points.point_inds, int)]
+            callback(np.sort(np.concatenate(list(found.values()))))
+        return changed
+    for k in range(len(self.v.ph.names)): self.fig.data[k].on_selection(told(k), append=False)
 
-# %% ../../nbs/show/30_explore.ipynb #fc36c96a
+# %% ../../nbs/show/30_explore.ipynb #b8524042
 def line_words(
     v:Views, # Of a result
     line:str, # A line
@@ -228,7 +232,7 @@ def selection_words(
     head = ''.join(f'<th scope="col" style="text-align:left;padding:0 10px 0 0">{h}</th>' for h in ('gene','zygosity','centre','mice','phenotype'))
     return f'<div role="status">{counted(len(mice), "mouse", "mice")} selected ({escape(what)}): {wild:,} controls, {own.gene_symbol.nunique():,} genes, {mice.phenotyping_center.nunique()} centres.</div><table><thead><tr>{head}</tr></thead>{"".join(f"<tr>{cells(r)}</tr>" for r in top.itertuples(index=False))}</table>'
 
-# %% ../../nbs/show/30_explore.ipynb #4f89cc2e
+# %% ../../nbs/show/30_explore.ipynb #2103b517
 def _pick(label, options, value=None, **kw): return widgets.Dropdown(description=label, options=options, value=value, style=dict(description_width='initial'), layout=widgets.Layout(width='auto', min_width='150px'), **kw)
 def _typed(label, options): return widgets.Combobox(description=label, placeholder='type a gene', options=options, ensure_option=False, continuous_update=False, style=dict(description_width='initial'), layout=widgets.Layout(width='260px'))
 SELECTIONS = ('lines shown','phenotype chosen','lasso on the map')
@@ -265,7 +269,7 @@ class Explorer(widgets.VBox):
         self.export.on_click(lambda _: self.offer_csv())
         self.map.on_select(self.lasso)
 
-# %% ../../nbs/show/30_explore.ipynb #88a9c2e5
+# %% ../../nbs/show/30_explore.ipynb #a3a574ab
 @patch(as_prop=True)
 def keep(self:Explorer)->np.ndarray: # Mice that pass the filters, bool, shape (n,)
     return mice_where(self.views, **{k:w.value for k,w in self.filters.items()})
@@ -307,7 +311,7 @@ def draw(self:Explorer,
         if every: self.figure.layout.yaxis.range = [min(map(np.nanmin, every))-4, max(map(np.nanmax, every))+4]
     if self.select.value==SELECTIONS[0]: self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #8787ca17
+# %% ../../nbs/show/30_explore.ipynb #bc3b5424
 @patch
 def gather(self:Explorer):
     "Lines of the phenotype that pass the filters, firm evidence first."
@@ -322,6 +326,7 @@ def choose_phenotype(self:Explorer):
     self.show_page(0)
     self.tell_selection()
 
+# %% ../../nbs/show/30_explore.ipynb #364aba9e
 @patch
 def tell_place(self:Explorer,
     i:int, # Position among the lines of the phenotype, -1 for none of them
@@ -363,7 +368,7 @@ def refresh(self:Explorer):
     for i in (0,1): self.choose_gene(i)
     self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #cf90eb75
+# %% ../../nbs/show/30_explore.ipynb #d922c239
 _COLUMNS = ['specimen_id','biological_sample_group','gene_symbol','zygosity','sex','phenotyping_center','phenotype','name','probability','evidence',*OFFSETS]
 
 @patch(as_prop=True)
@@ -399,7 +404,7 @@ def offer_csv(self:Explorer):
     data = base64.b64encode(t.to_csv(index=False).encode('utf-8')).decode('ascii')
     self.link.value = f'<a download="mice.csv" href="data:text/csv;base64,{data}">Save mice.csv ({counted(len(t), "mouse", "mice")})</a>' if len(t) else 'nothing is selected'
 
-# %% ../../nbs/show/30_explore.ipynb #e9bfd727
+# %% ../../nbs/show/30_explore.ipynb #cab48b47
 def explore(
     ph:Phenotypes, # Result of `discover`, or loaded
     calls=None, # `LineCalls`, or its table; None shows phenotypes only
