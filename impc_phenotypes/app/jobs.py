@@ -228,6 +228,10 @@ def _results(path):
     return a, member
 
 # %% ../../nbs/app/25_jobs.ipynb #c20ccade
+def _walked(ph, most=3): # phenotypes to walk to, the largest loss first
+    s = ph.summary[(ph.summary.phenotype>0) & (ph.summary.n_mice>=3)].sort_values('mean_offset', ascending=False)
+    return s.phenotype.head(most).tolist() if (ph.assignments.phenotype==0).any() else []
+
 def _tried(ph): return pd.DataFrame((ph.info.get('line_model') or {}).get('selection', [])) # numbers of phenotypes
 
 def visualize_run(
@@ -242,9 +246,12 @@ def visualize_run(
     ph = _replaced(run, Phenotypes.load(run.model), cohort, embeddings, results)
     other = results or embeddings
     folder = run/'figures'/Path(other).stem if other else run/'figures'
-    figures = dict(profiles=ph.plot_profiles, sizes=ph.plot_sizes)
+    figures = dict(profiles=ph.plot_profiles, sizes=ph.plot_sizes, certainty=ph.plot_certainty)
     if len(ph.lines): figures |= dict(centres=ph.plot_centres)
     figures |= {f'map_{m}':lambda m=m: ph.plot_map(method=m) for m in methods} | dict(map_centre=lambda: ph.plot_map(by='centre'))
+    if ((ph.lines.phenotype>0) & (ph.lines.n_mice>=3)).any(): figures |= dict(map_line=lambda: ph.plot_map(by='line'))
+    if not other: figures |= {f'walk_{k}':lambda k=k: ph.plot_walk(0, k) for k in _walked(ph)}
+    if not other and (run/'biology.json').is_file(): figures |= dict(volcano=Validation.load(run).calls.plot_volcano)
     if len(tried := _tried(ph))>1: figures |= dict(selection=lambda: plot_selection(tried, ph.info['line_model'].get('null_support'), len(ph.names)-('unplaced' in ph.names)))
     if len(ph.history): figures |= dict(history=ph.plot_history, monitor=lambda: ph.plot_history('monitor'))
     return [f for name,draw in figures.items() for f in save_figure(draw(), folder/name)]
