@@ -4,8 +4,10 @@
 
 # %% auto #0
 __all__ = ['Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'DataFile', 'app', 'runs_app', 'config_app', 'say', 'show_table',
-           'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate', 'download', 'train', 'evaluate', 'visualize',
-           'report', 'explore', 'predict', 'list_', 'show', 'print_', 'check', 'demo', 'benchmark', 'main']
+           'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate_command', 'download_command', 'train_command',
+           'evaluate_command', 'visualize_command', 'report_command', 'explore_command', 'predict_command',
+           'list_command', 'show_command', 'print_command', 'check_command', 'demo_command', 'benchmark_command',
+           'main']
 
 # %% ../../nbs/app/30_cli.ipynb #14436e39
 import os, shutil, sys, textwrap, warnings
@@ -92,8 +94,8 @@ def _new_file(out, force):
     if out.is_dir(): raise InputError(f"{out}: is a folder; name a file")
     if out.exists() and out.stat().st_size and not force: raise InputError(f"{out}: exists; choose another name or add --force")
 
-@app.command()
-def simulate(
+@app.command('simulate')
+def simulate_command(
     n:Annotated[int, Opt('Mice', '--n', min=1, show_default=True)]=4000,
     seed:Annotated[int, Opt('Same seed, same cohort', min=0, show_default=True)]=42,
     out:Annotated[Path, Opt('CSV, CSV.GZ or Parquet file', show_default=True)]=Path('simulated.csv'),
@@ -108,8 +110,8 @@ def simulate(
     print(out.absolute())
 
 # %% ../../nbs/app/30_cli.ipynb #108c6670
-@app.command()
-def download(
+@app.command('download')
+def download_command(
     out:Annotated[Path, Opt('Parquet file', show_default=True)]=Path('impc_abr.parquet'),
     base_url:Annotated[Optional[str], Opt("Solr server (default: IMPC's)")]=None,
     query:Annotated[Optional[str], Opt('Solr query (default: the six ABR thresholds)')]=None,
@@ -237,8 +239,8 @@ def _adapt(model, data, name, columns, on_bad_rows, output_dir):
     return run.path
 
 # %% ../../nbs/app/30_cli.ipynb #18a0719d
-@app.command()
-def train(
+@app.command('train')
+def train_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export: CSV, CSV.GZ, Parquet or H5AD', show_default=False)]=None,
     overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings, e.g. training.pretrain_epochs=5 latent.dim=4', metavar='key=value', show_default=False)]=None,
     preset:Annotated[Optional[Preset], Opt('Line model anchored to controls, or the published design (default: anchored)')]=None,
@@ -304,8 +306,8 @@ def _tell_biology(run, cohort, fdr, files):
     say_notes([*v.notes, *[f'{c.finding}: {c.advice}.' for c in bad.itertuples()]], v.groups.technical_group)
 
 # %% ../../nbs/app/30_cli.ipynb #612b7ccf
-@app.command()
-def evaluate(
+@app.command('evaluate')
+def evaluate_command(
     run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the checkpoint's, else latest)", show_default=False)]=None,
     checkpoint:Annotated[Optional[Path], Opt('Evaluate the network as it was at this checkpoint')]=None,
     save_embeddings:Annotated[bool, Opt('Write its latent means to embeddings/', '--save-embeddings')]=False,
@@ -337,8 +339,8 @@ def evaluate(
     if bootstraps+refits and checkpoint is None: _tell_stability(run, cohort, bootstraps, refits)
 
 # %% ../../nbs/app/30_cli.ipynb #573bd152
-@app.command()
-def visualize(
+@app.command('visualize')
+def visualize_command(
     run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the files', else latest)", show_default=False)]=None,
     embeddings:Annotated[Optional[Path], Opt('Latent means to map: latent_embeddings.npz of an evaluation')]=None,
     results:Annotated[Optional[Path], Opt('Assignments to draw: predictions.csv of an evaluation')]=None,
@@ -353,15 +355,15 @@ def visualize(
     cohort = run.cohort(data) if results else None
     for f in visualize_run(run, cohort=cohort, embeddings=embeddings, results=results, methods=('pca', *['umap']*umap, *['tsne']*tsne)): print(f)
 
-@app.command()
-def report(run:Run='latest', output_dir:Root=None):
+@app.command('report')
+def report_command(run:Run='latest', output_dir:Root=None):
     "Write the run as one HTML page."
     run = _run(run, output_dir)
     from impc_phenotypes.app.jobs import report_run
     print(report_run(run))
 
-@app.command()
-def explore(
+@app.command('explore')
+def explore_command(
     run:Run='latest',
     port:Annotated[int, Opt('Port on this computer; another one is taken where it is in use', min=1024, max=65535, show_default=True)]=8866,
     browser:Annotated[bool, Opt('Open a browser', '--browser/--no-browser', show_default=True)]=True,
@@ -373,7 +375,7 @@ def explore(
     from impc_phenotypes.app.serve import serve_explorer
     if not (run/'biology.json').is_file(): say(f'no calls in this run; impc-phenotypes evaluate {run.path} makes them')
     say('reading the run; stop with Ctrl-C')
-    serve_explorer(run.path, port=port, browser=browser, tell=lambda address: print(address, flush=True))
+    serve_explorer(run.path, port=port, browser=browser, tell=lambda address: print(address, flush=True), warn=say)
 
 # %% ../../nbs/app/30_cli.ipynb #8080e247
 def _prediction_file(out, data, force=False):
@@ -389,8 +391,8 @@ def _prediction_file(out, data, force=False):
     if not out.absolute().parent.is_dir(): say(f'the folder {out.absolute().parent} is new')
     return rest
 
-@app.command()
-def predict(
+@app.command('predict')
+def predict_command(
     run:Run,
     data:Annotated[Path, typer.Argument(help='IMPC export of new mice', show_default=False)],
     out:Annotated[Path, Opt('CSV or Parquet file to write')],
@@ -416,17 +418,17 @@ app.add_typer(runs_app, name='runs')
 
 @runs_app.callback(invoke_without_command=True)
 def _runs(ctx:typer.Context, output_dir:Root=None):
-    if ctx.invoked_subcommand is None: list_(output_dir)
+    if ctx.invoked_subcommand is None: list_command(output_dir)
 
 @runs_app.command('list')
-def list_(output_dir:Root=None):
+def list_command(output_dir:Root=None):
     "All runs, oldest first."
     from impc_phenotypes.app.runs import list_runs
     runs = list_runs(output_dir or 'experiments').astype(object)
     show_table(runs.where(runs.notna(), None), f"runs in {output_dir or 'experiments'}/", digits=1)
 
 @runs_app.command('show')
-def show(run:Run, output_dir:Root=None):
+def show_command(run:Run, output_dir:Root=None):
     "Metadata and files of one run."
     import json
     run = _run(run, output_dir)
@@ -439,10 +441,10 @@ app.add_typer(config_app, name='config')
 
 @config_app.callback(invoke_without_command=True)
 def _config_options(ctx:typer.Context, preset:Annotated[Optional[Preset], Opt('anchored or classic')]=None):
-    if ctx.invoked_subcommand is None: print_(preset=preset)
+    if ctx.invoked_subcommand is None: print_command(preset=preset)
 
 @config_app.command('print')
-def print_(
+def print_command(
     overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings', metavar='key=value', show_default=False)]=None,
     preset:Annotated[Optional[Preset], Opt('anchored or classic')]=None,
     config:Annotated[Optional[Path], Opt('Training configuration, YAML')]=None,
@@ -453,15 +455,15 @@ def print_(
     print(to_yaml(_config(preset, config, model_config, overrides=overrides or ())), end='')
 
 @config_app.command('check')
-def check(file:Annotated[Path, typer.Argument(help='A training, model or complete configuration', show_default=False)]):
+def check_command(file:Annotated[Path, typer.Argument(help='A training, model or complete configuration', show_default=False)]):
     "Is every key of this file known, and every value possible?"
     from impc_phenotypes.app.config import check_file
     n = check_file(file)
     say(f'{file}: {n} settings, all valid')
 
 # %% ../../nbs/app/30_cli.ipynb #54fb1ec1
-@app.command()
-def demo(
+@app.command('demo')
+def demo_command(
     n:Annotated[int, Opt('Mice', '--n', min=200, show_default=True)]=4000,
     seed:Annotated[int, Opt('Same seed, same result', min=0, show_default=True)]=42,
     output_dir:Root=None,
@@ -513,8 +515,8 @@ def _kinds(kind, data):
     return kinds
 
 # %% ../../nbs/app/30_cli.ipynb #eea284e3
-@app.command()
-def benchmark(
+@app.command('benchmark')
+def benchmark_command(
     kind:Annotated[Optional[list[str]], Opt('Kind of cohort, again for another, or with commas (default: planted with --data, else simulated)')]=None,
     n:Annotated[str, Opt('Mice; several sizes with commas', '--n', show_default=True)]='20000',
     seeds:Annotated[str, Opt('Seeds of cohorts and methods, with commas', show_default=True)]='1,2,3',

@@ -94,8 +94,8 @@ def _note(null, evidence, n, ceiling):
     said = []
     if n<MIN_LINE: said.append(f'{counted(n, "mouse", "mice")}: not tested')
     if evidence=='weak-controls': said.append('fewer than 20 controls, which may sit off centre')
-    if evidence=='bulk-reference': said.append('no controls of its own: compared with the bulk of its laboratory, chance drawn from the controls of others')
-    if null is not None and null.source=='borrowed': said.append(f'{null.n_controls} controls, more were borrowed from other groups')
+    if evidence=='bulk-reference': said.append('too few controls: compared with the bulk of its laboratory, chance drawn from the controls of others')
+    if null is not None and null.source=='borrowed': said.append(f'{null.n_controls} controls, so chance was drawn from those of other groups too')
     if null is not None and not null.fits:
         worst = np.abs(null.misfit).argmax()
         said.append(f'controls do not fit: median line of the group {null.centre[worst]:+.0f} dB at {CONTRASTS.index[worst]}; measured from that line')
@@ -267,8 +267,8 @@ _INK = {'not called':('#9a9a9a','circle'), 'called':('#0072B2','circle'), 'calle
 
 def _apart(x, y, most):
     "The first points whose names do not run into one another, at most `most`."
-    wide,high = np.ptp(x[np.isfinite(x)]) or 1,np.ptp(y) or 1
-    kept = []
+    if not np.isfinite(x).any(): return []
+    wide,high,kept = np.ptp(x[np.isfinite(x)]) or 1,np.ptp(y) or 1,[]
     for i in np.flatnonzero(np.isfinite(x)):
         if len(kept)==most: break
         if all(abs(x[i]-x[j])>.09*wide or abs(y[i]-y[j])>.045*high for j in kept): kept.append(i)
@@ -308,15 +308,17 @@ def find_lines(
     raise InputError(f"no line of gene '{gene}' in this cohort" + (f": its mice were left out ({why})" if why else '') + (f"; did you mean '{near}'?" if near and not why else ''))
 
 # %% ../../nbs/biology/10_lines.ipynb #e24b2eea
-def _one_line(m, row, first):
-    "Traces of one line: controls, each mouse, mean with its interval."
+def _one_line(m, row, seen):
+    "Traces of one line: controls, each mouse, mean with its interval; `seen` are the names the legend has."
     rows = np.flatnonzero(m.cohort.line==row.line)
     own = (m.cohort.technical_group==row.technical_group) & m.is_reference
-    out,seen = band(*tone_quantiles(m.offset[own]), 'rgba(0,0,0,.14)', '5–95 % of controls' if first else None),set()
+    first = not seen
+    out = band(*tone_quantiles(m.offset[own]), 'rgba(0,0,0,.14)', '5–95 % of controls' if first else None)
+    seen.add('controls')
     for r in rows:
         sex = m.cohort.frame.sex.iloc[r]
         style,name = SEXES.get(sex, dict(color='#777777', symbol='diamond', dash='dot')),sex if sex in SEXES else 'sex unknown'
-        out += audiogram(m.offset[r], style | dict(color=soft(style['color'], .6)), name, 1.2, 5, first and name not in seen)
+        out += audiogram(m.offset[r], style | dict(color=soft(style['color'], .6)), name, 1.2, 5, name not in seen)
         seen.add(name)
     mean,low,high = (np.array([row[f'{o}{t}'] for o in OFFSETS], float) for t in ('','_low','_high'))
     x,gap = np.array([*X]),np.full(6, np.nan)
@@ -343,8 +345,9 @@ def plot_line(self:LineCalls,
     q = lambda r: 'not tested' if np.isnan(r.p_value) else f'q = {r.q_value:.2g}'
     titles = [f'<b>{escaped(r.zygosity) if isinstance(r.zygosity, str) else "zygosity unknown"}, {escaped(r.phenotyping_center)}</b><br><span style="font-size:11px">{counted(r.n_mice, "mouse", "mice")}, {r.mean_offset:+.0f} dB, {q(r)}</span>' for r in lines.itertuples()]
     fig,r,c,cell = panels(len(lines), 3, titles, gap=.4)
+    seen = set()
     for i,(_,row) in enumerate(lines.iterrows()):
-        for t in _one_line(self.matched, row, i==0): fig.add_trace(t, **cell(i))
+        for t in _one_line(self.matched, row, seen): fig.add_trace(t, **cell(i))
         audiogram_axes(fig, cell(i))
     fig.update_yaxes(range=_offset_limits(self.matched, lines))
     for j in range(c): fig.update_xaxes(title_text='kHz', title_standoff=4, row=r, col=j+1)

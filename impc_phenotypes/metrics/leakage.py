@@ -12,7 +12,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom, random_table
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 from ..data.controls import Matched
-from ..data.look import finish
+from ..data.look import escaped, finish
 
 # %% ../../nbs/metrics/40_leakage.ipynb #5fe0b9cd
 def _text(*columns):
@@ -101,7 +101,7 @@ def plot_leakage(
     "Adjusted mutual information of phenotype and each variable among controls; ticks: among all mice."
     d = table[::-1]
     cut = lambda o: o if len(o)<=30 else o[:29]+'…'
-    say = lambda r: '' if r.ok or not r.observed else f'phenotype {r.phenotype} at {cut(r.level)}: {r.observed:,} mice, {r.expected:,.0f} expected'
+    say = lambda r: '' if r.ok or not r.observed else f'phenotype {r.phenotype} at {escaped(cut(r.level))}: {r.observed:,} mice, {r.expected:,.0f} expected'
     name = [o.replace('_',' ').replace('center','centre') for o in d.variable]
     fig = go.Figure(go.Bar(x=d.ami_controls.fillna(0), y=name, orientation='h', marker_color=np.where(d.ok, '#9AA5AE', '#D55E00').tolist(), text=[say(r) for r in d.itertuples()],
         textposition='outside', cliponaxis=False, name='controls', hovertemplate='%{y}: %{x:.3f}<extra>controls</extra>'))

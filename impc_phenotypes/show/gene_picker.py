@@ -6,15 +6,16 @@
 __all__ = ['MISSING', 'PICKER', 'HEADS', 'joined_calls', 'call_words', 'phenotype_words', 'packed', 'gene_data', 'zipped',
            'gene_section']
 
-# %% ../../nbs/show/18_gene_picker.ipynb #fe05ec8b
+# %% ../../nbs/show/18_gene_picker.ipynb #a495be3f
 import base64, gzip, json
 import numpy as np, pandas as pd
 from fastcore.xml import Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Span, Table, Tbody, Th, Thead, Tr
 from ..data.look import SEXES, X, counted, phenotype_style, tone_quantiles
 from ..data.schema import OFFSETS, TONES
-from ..discover.phenotypes import Phenotypes
+from ..discover.phenotypes import IN_DOUBT, Phenotypes
+from .plots import main_group_of, reference_mice
 
-# %% ../../nbs/show/18_gene_picker.ipynb #52ea03b1
+# %% ../../nbs/show/18_gene_picker.ipynb #c466296b
 def joined_calls(
     ph:Phenotypes, # A result
     calls:pd.DataFrame=None, # `LineCalls.summary`, or lines.csv of an evaluated run
@@ -33,8 +34,9 @@ def call_words(
     p = getattr(row, 'p_value', None)
     if p is None: return 'no calls in this run: `impc-phenotypes evaluate` makes them'
     if p!=p: return f'not tested; {row.note}'.replace(f'not tested; {counted(row.n_mice, "mouse", "mice")}: not tested', f'not tested, {counted(row.n_mice, "mouse", "mice")} only') if isinstance(row.note, str) and row.note else 'not tested'
-    said = f'{row.mean_offset:+.0f} dB ({row.mean_offset_low:.0f} to {row.mean_offset_high:.0f}), q = {row.q_value:.2g}'
-    verdict = 'called, also under the stricter null' if row.called and row.called_strict else 'called, not under the stricter null' if row.called else 'not called: a loss that few mice cannot show is not excluded'
+    mean = f'{row.mean_offset:+.0f} dB ({row.mean_offset_low:.0f} to {row.mean_offset_high:.0f}), ' if row.mean_offset==row.mean_offset else ''
+    said = f'{mean}q = {row.q_value:.2g} at {row.contrast}'
+    verdict = 'called, also under the stricter null' if row.called and row.called_strict else 'called, not under the stricter null' if row.called else 'not called; a loss too small for so few mice to show is not excluded'
     return f'{verdict}; {said}' + (f'; {row.note}' if isinstance(row.note, str) and row.note else '')
 
 def phenotype_words(
@@ -44,12 +46,12 @@ def phenotype_words(
 )->str:
     "Phenotype of a line, its posterior probability, and the next one where it is in doubt."
     said = f'{row.phenotype} · {row.name_}, probability {row.probability:.2f}'
-    if members is not None and row.probability<.8 and len(members)>1:
+    if members is not None and row.probability<IN_DOUBT and len(members)>1:
         second = np.argsort(-np.asarray(members))[1]
-        said += f' (else {names[second]}, {members[second]:.2f})'
+        said = f'in doubt: {said}, or {names[second]}, {members[second]:.2f}'
     return said + ('' if row.evidence=='line' else f'; evidence: {row.evidence}')
 
-# %% ../../nbs/show/18_gene_picker.ipynb #d4fd1637
+# %% ../../nbs/show/18_gene_picker.ipynb #bb1b371d
 MISSING = -128
 
 def packed(
@@ -62,16 +64,12 @@ def packed(
 def _numbers(v): return [None if x!=x else int(round(x)) for x in np.asarray(v, float).tolist()]
 
 def _groups(ph, names):
-    "Median and 5–95 % of the controls of each technical group; of its normal mice where it has no controls."
-    control,normal = (ph.mice.biological_sample_group=='control').to_numpy(),(ph.assignments.phenotype==0).to_numpy()
+    "Median and 5–95 % of the reference of each technical group."
     out = []
     for g in names:
-        here = (ph.mice.technical_group==g).to_numpy()
-        own = here & control
-        bulk = ph.mice.matched_by[here].astype(str).str.startswith('bulk').any()
-        ref = here & normal if bulk or own.sum()<5 else own
-        lo,mid,hi = tone_quantiles(ph.mice.loc[ref, list(OFFSETS)].to_numpy(float), (.05,.5,.95))
-        out.append(dict(lo=_numbers(lo), mid=_numbers(mid), hi=_numbers(hi), n=int(ref.sum()), what='normal mice, for want of controls' if bulk or own.sum()<5 else 'controls'))
+        rows,what = reference_mice(ph, g)
+        lo,mid,hi = tone_quantiles(ph.mice[list(OFFSETS)].to_numpy(float)[rows], (.05,.5,.95))
+        out.append(dict(lo=_numbers(lo), mid=_numbers(mid), hi=_numbers(hi), n=len(rows), what=what))
     return out
 
 def _opening(l):
@@ -80,7 +78,7 @@ def _opening(l):
     some = l[l.called==True] if 'called' in l and (l.called==True).any() else l[firm] if firm.any() else l
     return str(some.sort_values('loss').gene_symbol.iloc[-1]) if len(some) else ''
 
-# %% ../../nbs/show/18_gene_picker.ipynb #6e591ed5
+# %% ../../nbs/show/18_gene_picker.ipynb #dc97f0c4
 def gene_data(
     ph:Phenotypes, # A result
     calls:pd.DataFrame=None, # `LineCalls.summary`, or lines.csv of an evaluated run
@@ -94,13 +92,14 @@ def gene_data(
     groups = ph.mice.technical_group.unique().tolist()
     member = l[[f'membership_{k}' for k in range(len(ph.names))]].to_numpy(float)
     text = lambda c: ['' if v is None or v!=v else str(v) for v in l[c]]
-    first = mice.groupby(of).technical_group.agg(lambda g: g.value_counts().index[0]).reindex(range(len(l)))
+    place_of = mice.index.to_numpy()
+    first = [main_group_of(ph, place_of[a:b]) for a,b in zip(np.searchsorted(of, range(len(l))), np.searchsorted(of, range(len(l)), side='right'))]
     return dict(tones=list(TONES), x=X.tolist(), offsets=packed(mice[list(OFFSETS)].to_numpy(float)), sex=''.join(mice.sex.map(dict(female='f', male='m')).fillna('u')),
         start=np.searchsorted(of, range(len(l))).tolist(), n=np.bincount(of, minlength=len(l)).tolist(), gene=text('gene_symbol'), allele=text('allele_symbol'), zygosity=text('zygosity'), centre=text('phenotyping_center'),
         phenotype=l.phenotype.astype(int).tolist(), said=[phenotype_words(r, ph.names, m) for r,m in zip(l.itertuples(), member)], call=[call_words(r) for r in l.itertuples()],
-        group=[groups.index(g) for g in first], groups=_groups(ph, groups), styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, first=_opening(l))
+        group=[groups.index(g) for g in first], groups=_groups(ph, groups), styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
 
-# %% ../../nbs/show/18_gene_picker.ipynb #eb405eb4
+# %% ../../nbs/show/18_gene_picker.ipynb #d9a3dafe
 PICKER = '''
 (async()=>{
 const zipped=Uint8Array.from(atob(document.getElementById('gene-data').textContent),c=>c.charCodeAt(0));
@@ -110,17 +109,17 @@ const bySymbol=new Map();G.gene.forEach((g,i)=>{const k=g.toLowerCase();if(!bySy
 const off=i=>[...B.slice(6*i,6*i+6)].map(v=>v===-128?null:v),gap=v=>[...v.slice(0,5),null,v[5],null],GX=[...G.x.slice(0,5),null,G.x[5],null];
 const band=(g,a)=>{const k=[0,1,2,3,4].filter(i=>g.lo[i]!==null),t=[{x:[...k.map(i=>G.x[i]),...k.slice().reverse().map(i=>G.x[i])],y:[...k.map(i=>g.lo[i]),...k.slice().reverse().map(i=>g.hi[i])]}];
   if(g.lo[5]!==null)t.push({x:[.93,1.07,1.07,.93].map(f=>f*G.x[5]),y:[g.lo[5],g.lo[5],g.hi[5],g.hi[5]]});
-  return t.map((o,i)=>({...o,...a,fill:'toself',fillcolor:'rgba(0,0,0,.14)',mode:'none',hoverinfo:'skip',name:'5–95 % of controls',legendgroup:'c',showlegend:a.showlegend&&!i}))};
-const oneLine=(l,a)=>{const s=G.styles[G.phenotype[l]],g=G.groups[G.group[l]],out=band(g,a),sums=[0,0,0,0,0,0],ns=[0,0,0,0,0,0];
+  return t.map((o,i)=>({...o,...a,fill:'toself',fillcolor:'rgba(0,0,0,.14)',mode:'none',hoverinfo:'skip',name:G.groups.every(o=>o.what==='controls')?'5–95 % of controls':'5–95 % of controls, or of normal mice where there are none',legendgroup:'c',showlegend:a.showlegend&&!i}))};
+const oneLine=(l,a,seen)=>{const legend=k=>!seen.has(k)&&!!seen.add(k);const s=G.styles[G.phenotype[l]],g=G.groups[G.group[l]],out=band(g,a),sums=[0,0,0,0,0,0],ns=[0,0,0,0,0,0];
   for(const [key,word] of [['f','female'],['m','male'],['u','sex unknown']]){const y=[];for(let i=G.start[l];i<G.start[l]+G.n[l];i++){if(G.sex[i]!==key)continue;const v=off(i);y.push(...gap(v));v.forEach((x,j)=>{if(x!==null){sums[j]+=x;ns[j]++}})}
     const look=G.sexes[word]||{color:'#777777',symbol:'diamond',dash:'dot'};
-    if(y.length)out.push({...a,x:Array(y.length/8).fill(GX).flat(),y,mode:'lines+markers',line:{color:look.color,width:1.2,dash:look.dash},opacity:.65,marker:{symbol:look.symbol,size:5},name:word,legendgroup:key,hovertemplate:'%{y} dB<extra>'+word+'</extra>'})}
+    if(y.length)out.push({...a,x:Array(y.length/8).fill(GX).flat(),y,mode:'lines+markers',line:{color:look.color,width:1.2,dash:look.dash},opacity:.65,marker:{symbol:look.symbol,size:5},name:word,showlegend:legend(key),legendgroup:key,hovertemplate:'%{y} dB<extra>'+word+'</extra>'})}
   out.push({...a,x:GX,y:gap(sums.map((v,j)=>ns[j]?v/ns[j]:null)),mode:'lines+markers',line:{color:s.color,width:4},marker:{size:8,symbol:s.symbol},name:'mean of the line',legendgroup:'mean',hovertemplate:'mean %{y:.0f} dB<extra></extra>'});return out};
 const showGene=(name,jump)=>{const lines=bySymbol.get(name.trim().toLowerCase());
-  if(!lines){const q=name.trim().toLowerCase(),near=[...new Set(G.gene)].filter(g=>q&&(g.toLowerCase().startsWith(q.slice(0,3))||g.toLowerCase().includes(q))).slice(0,8);told.className='warn';told.textContent=`No line of ${name.trim()||'this gene'} was placed in this run`+(near.length?`; genes that look alike: ${near.join(', ')}.`:'.');return}
-  const gene=G.gene[lines[0]],shown=lines.slice(0,6),cols=Math.min(3,shown.length),rows=Math.ceil(shown.length/3),traces=[],lay={width:Math.max(620,230+260*cols),height:150+260*rows,font:{family:'Helvetica, Arial, sans-serif',size:12,color:'#222222'},margin:{l:60,r:170,t:70,b:50},annotations:[],paper_bgcolor:'#fff',plot_bgcolor:'#fff',
+  if(!lines){const q=name.trim().toLowerCase(),near=[...new Set(G.gene)].filter(g=>q&&(g.toLowerCase().startsWith(q.slice(0,3))||g.toLowerCase().includes(q))).slice(0,8);const lost=Object.keys(G.lost).find(g=>g.toLowerCase()===q);told.className='warn';told.textContent=lost?`Every mouse of ${lost} was left out: ${G.lost[lost]}.`:`No line of ${name.trim()||'this gene'} was placed in this run`+(near.length?`; genes that look alike: ${near.join(', ')}.`:'.');Plotly.purge(plot);plot.setAttribute('aria-label','No gene is shown. '+told.textContent);document.getElementById('gene-lines').tBodies[0].replaceChildren();return}
+  const gene=G.gene[lines[0]],shown=lines.slice(0,6),cols=Math.min(3,shown.length),rows=Math.ceil(shown.length/3),traces=[],seen=new Set(),lay={width:Math.max(620,230+260*cols),height:150+260*rows,font:{family:'Helvetica, Arial, sans-serif',size:12,color:'#222222'},margin:{l:60,r:170,t:70,b:50},annotations:[],paper_bgcolor:'#fff',plot_bgcolor:'#fff',
     title:{text:'<b>'+gene.replace(/&/g,'&amp;').replace(/</g,'&lt;')+': '+lines.reduce((s,l)=>s+G.n[l],0)+(lines.reduce((s,l)=>s+G.n[l],0)===1?' mouse in ':' mice in ')+lines.length+(lines.length===1?' line':' lines')+'</b>',x:.015,xanchor:'left',font:{size:15}}};
-  shown.forEach((l,i)=>{const k=i?String(i+1):'',c=i%3,r=Math.floor(i/3),w=1/cols,h=1/rows;traces.push(...oneLine(l,{xaxis:'x'+k,yaxis:'y'+k,showlegend:i===0}));
+  shown.forEach((l,i)=>{const k=i?String(i+1):'',c=i%3,r=Math.floor(i/3),w=1/cols,h=1/rows;traces.push(...oneLine(l,{xaxis:'x'+k,yaxis:'y'+k,showlegend:i===0},seen));
     lay['xaxis'+k]={type:'log',range:[Math.log10(5.3),Math.log10(56)],tickvals:G.x,ticktext:[...G.x.slice(0,5).map(String),'click'],tickfont:{size:10},domain:[c*w+.02*c,(c+1)*w-.03],anchor:'y'+k,gridcolor:'#ebebeb',zeroline:false,title:{text:'kHz'}};
     lay['yaxis'+k]={domain:[1-(r+1)*h+(r<rows-1?.12:0),1-r*h-.08],anchor:'x'+k,matches:i?'y':undefined,gridcolor:'#ebebeb',zeroline:true,zerolinecolor:'#999',title:c?undefined:{text:'offset, dB'}};
     lay.annotations.push({xref:'x'+k+' domain',yref:'y'+k+' domain',x:.5,y:1.02,xanchor:'center',yanchor:'bottom',showarrow:false,font:{size:11},text:[G.zygosity[l]||'zygosity unknown',G.centre[l],G.n[l]+(G.n[l]===1?' mouse':' mice')].join(', ').replace(/</g,'&lt;')})});
@@ -131,10 +130,10 @@ const showGene=(name,jump)=>{const lines=bySymbol.get(name.trim().toLowerCase())
   plot.setAttribute('aria-label','Offsets of each mouse from matched controls, dB, by tone. '+told.textContent);pick.value=gene;if(jump)document.getElementById('gene').scrollIntoView()};
 document.getElementById('gene-form').addEventListener('submit',e=>{e.preventDefault();history.replaceState(null,'','#gene='+encodeURIComponent(pick.value.trim()));showGene(pick.value)});
 pick.addEventListener('change',()=>showGene(pick.value));
-const fromAddress=()=>{const m=/^#gene=(.+)$/.exec(location.hash);if(m)showGene(decodeURIComponent(m[1]),true);return!!m};
+const fromAddress=()=>{const m=/^#gene=(.+)$/.exec(location.hash);if(m){let g=m[1];try{g=decodeURIComponent(g)}catch{}showGene(g,true)}return!!m};
 addEventListener('hashchange',fromAddress);if(!fromAddress()&&G.first)showGene(G.first)})();'''
 
-# %% ../../nbs/show/18_gene_picker.ipynb #fa1bfe01
+# %% ../../nbs/show/18_gene_picker.ipynb #0fe25dbf
 HEADS = ('allele','zygosity','centre','mice','compared with','call','phenotype')
 
 def zipped(
@@ -152,9 +151,8 @@ def gene_section(
     if not d['gene']: return None
     genes = list(dict.fromkeys(d['gene']))
     form = Div(Label('Gene ', Input(id='gene-name', list='gene-names', autocomplete='off', spellcheck='false', size=18, aria_describedby='gene-told')), Button('Show', type='submit'), cls='tools')
-    return Section(H2('Look up a gene'), P(f'{len(genes):,} genes have a line in this run. Each mouse of the line is drawn beside the controls it was matched with; up is worse. First the call, which is a test; then the phenotype, which is the best description and no test.'),
-        Safe('<form id="gene-form">'), form, Safe('</form>'), Datalist(*[Option(value=g) for g in genes], id='gene-names'),
-        Figure(Div(id='gene-plot', role='img', aria_label='Offsets of each mouse from matched controls', cls='wide', tabindex='0'), Figcaption('Thin: a mouse. Thick: mean of the line, in the colour of its phenotype. Grey: 5–95 % of its controls.')),
+    return Section(H2('Look up a gene'), P(f'{len(genes):,} genes have a line in this run. Each mouse of the line is drawn beside the controls it was matched with; up is worse, and the offset is in dB above them. First the call, which is a test; then the phenotype, which is the best description and no test.'),
+        Safe('<form id="gene-form">'), form, Safe('</form>'), P(id='gene-told', role='status', cls='sr'), Datalist(*[Option(value=g) for g in genes], id='gene-names'),
+        Figure(Div(id='gene-plot', role='img', aria_label='Offsets of each mouse from matched controls', cls='wide', tabindex='0'), Figcaption('Thin: a mouse. Thick: mean of the line, in the colour of its phenotype. Grey: 5–95 % of its controls, of normal mice where it has none.')),
         Div(Table(Caption('Its lines'), Thead(Tr(*[Th(h, scope='col') for h in HEADS])), Tbody(), id='gene-lines'), cls='wide', tabindex='0'),
-        P(id='gene-told', role='status', cls='sr'),
         Script(Safe(zipped(d)), type='application/gzip', id='gene-data'), Script(Safe(PICKER)), id='gene')
