@@ -126,10 +126,14 @@ def test_a_gene_is_picked_in_the_explorer(served, genes, browser):
     assert served.startswith(f'http://{HOST}:')
     with explorer(browser, served) as (page, problems):
         ready(page)
-        named = lambda g, panel: page.wait_for_function("([g, i]) => (document.querySelectorAll('.js-plotly-plot')[0].layout.annotations[i].text).includes(`<b>${g}</b>`)", arg=[g, panel])
+        named = lambda g, panel, **kw: page.wait_for_function("([g, i]) => (document.querySelectorAll('.js-plotly-plot')[0].layout.annotations[i].text).includes(`<b>${g}</b>`)", arg=[g, panel], **kw)
         box = page.get_by_label('Gene').first
         before = drawn(page)
-        box.fill(deaf); box.press('Enter'); named(deaf, 0)
+        for _ in range(3): # on a busy machine the first word can be typed before the page has its kernel
+            box.fill(''); box.fill(deaf); box.press('Enter')
+            try: named(deaf, 0, timeout=15_000); break
+            except Exception: continue
+        named(deaf, 0)
         first = drawn(page)
         box.fill(other); box.press('Enter'); named(other, 0)
         page.wait_for_timeout(500)

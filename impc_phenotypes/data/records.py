@@ -452,7 +452,7 @@ def suspicions(
     odd = z[(z!='') & ~z.str.lower().isin(ZYGOSITIES)]
     out = [f"{len(odd):,} values of `zygosity` are none of {', '.join(ZYGOSITIES[:3])} (the first is '{odd.iloc[0]}'): such mice are in lines of their own and judged like homozygotes"] if len(odd) else []
     v = frame[list(THRESHOLDS)].to_numpy(float).ravel()
-    codes = pd.Series(v[(v<0) & (v%5!=0)]).value_counts()
+    codes = pd.Series(v[(v<0) & (v%5!=0) & (v==v.round())]).value_counts() # -0.7 was measured, -1 is a code
     return out + [f"{n:,} thresholds are {k:g} dB SPL: if that stands for no response, write the loudest level of the laboratory instead, if for not measured, leave it empty" for k,n in codes[codes>=3].items()]
 
 # %% ../../nbs/data/20_records.ipynb #b5b07742
