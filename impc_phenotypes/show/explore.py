@@ -7,7 +7,7 @@ __all__ = ['LEVELS', 'SELECTIONS', 'Views', 'mice_where', 'reference_of', 'panel
            'zygosity_of', 'draw_line', 'MouseMap', 'line_words', 'selection_words', 'Explorer', 'explore',
            'explore_run']
 
-# %% ../../nbs/show/30_explore.ipynb #a821c620
+# %% ../../nbs/show/30_explore.ipynb #5ab9572c
 import base64
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +26,7 @@ from .gene_picker import call_words, joined_calls, phenotype_words
 from .latent import project
 from .plots import audiograms_of, find_gene, main_group_of, reference_mice
 
-# %% ../../nbs/show/30_explore.ipynb #f52164cc
+# %% ../../nbs/show/30_explore.ipynb #cba6f233
 LEVELS = dict(centre='phenotyping_center', sex='sex', zygosity='zygosity') # filter → column of `Phenotypes.mice`
 
 @dataclass
@@ -55,7 +55,7 @@ class Views:
     def levels(self)->dict: # Filter → levels
         return {k:sorted(self.ph.mice[c].dropna().astype(str).unique()) for k,c in LEVELS.items()}
 
-# %% ../../nbs/show/30_explore.ipynb #2e0ec618
+# %% ../../nbs/show/30_explore.ipynb #37759fce
 def mice_where(
     v:Views, # Of a result
     **level, # `centre`, `sex`, `zygosity`; 'all' or None is no limit
@@ -76,7 +76,7 @@ def reference_of(
     if key not in kept: kept[key] = reference_mice(v.ph, *key)
     return kept[key]
 
-# %% ../../nbs/show/30_explore.ipynb #a031be63
+# %% ../../nbs/show/30_explore.ipynb #961109b3
 _GAP = np.r_[X[:5], np.nan, X[5], np.nan]
 _SLOTS = ('band','box','median','ceiling','female','male','sex unknown','mean')
 
@@ -108,7 +108,7 @@ def panel_points(
     mean = np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in v.values[rows].T]) if len(rows) else np.full(6, np.nan)
     return dict(band=band, box=box, median=_strung(mid), ceiling=_strung(np.ma.masked_invalid(top).mean(0).filled(np.nan))) | {k:_strung(v.values[rows[kind==k]]) for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
 
-# %% ../../nbs/show/30_explore.ipynb #40c34406
+# %% ../../nbs/show/30_explore.ipynb #816473c9
 _STYLE = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'), median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
     ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'), mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9), hovertemplate='mean %{y:.0f} dB<extra></extra>'))
 _NAMES = dict(band='controls, 5–95 %', median='controls, median', ceiling='loudest level', mean='mean of the line')
@@ -147,7 +147,7 @@ def zygosity_of(
     "Its zygosity, in words where it is missing."
     return row.zygosity if isinstance(row.zygosity, str) and row.zygosity else 'zygosity unknown'
 
-# %% ../../nbs/show/30_explore.ipynb #f2709218
+# %% ../../nbs/show/30_explore.ipynb #721f6492
 def draw_line(
     fig:go.Figure, # From `audiogram_figure`, or the widget made of it
     v:Views, # Of a result
@@ -165,7 +165,7 @@ def draw_line(
             if s=='mean': t.line.color,t.marker.color,t.marker.symbol = style['color'],style['color'],style['symbol']
         fig.layout.annotations[panel].text = panel_title(v, line, keep, sex) if line is not None else '<i>compare with a second gene</i>' if panel else ''
 
-# %% ../../nbs/show/30_explore.ipynb #f0ced0e9
+# %% ../../nbs/show/30_explore.ipynb #d393ad79
 class MouseMap:
     "Mice in two dimensions; filters thin them, the lasso selects them."
     def __init__(self,
@@ -182,7 +182,7 @@ class MouseMap:
         finish(self.fig, f'{len(self.k):,} mice in the latent space', 'drag to lasso mice · a click on a name hides it', width=900, height=470, r=230)
         self.fig.update_layout(dragmode='lasso')
 
-# %% ../../nbs/show/30_explore.ipynb #d673d726
+# %% ../../nbs/show/30_explore.ipynb #cf7849ad
 @patch
 def filter(self:MouseMap,
     keep:np.ndarray, # bool, shape (n,)
@@ -220,7 +220,7 @@ def on_select(self:MouseMap,
         self.fig.data[k].on_selection(told(k), append=False)
         self.fig.data[k].on_deselect(emptied, append=False)
 
-# %% ../../nbs/show/30_explore.ipynb #c3041722
+# %% ../../nbs/show/30_explore.ipynb #0d52a708
 def line_words(
     v:Views, # Of a result
     line:str, # A line
@@ -250,7 +250,7 @@ def selection_words(
     head = ''.join(f'<th scope="col" style="text-align:left;padding:0 10px 0 0">{h}</th>' for h in ('gene','zygosity','centre','mice','phenotype'))
     return f'<div role="status">{counted(len(mice), "mouse", "mice")} selected ({escape(what)}): {counted(wild, "control")}, {counted(own.gene_symbol.nunique(), "gene")}, {counted(mice.phenotyping_center.nunique(), "centre")}.</div><table><thead><tr>{head}</tr></thead>{"".join(f"<tr>{cells(r)}</tr>" for r in top.itertuples(index=False))}</table>'
 
-# %% ../../nbs/show/30_explore.ipynb #600ba834
+# %% ../../nbs/show/30_explore.ipynb #ab4f4d4a
 def _pick(label, options, value=None, **kw): return widgets.Dropdown(description=label, options=options, value=value, style=dict(description_width='initial'), layout=widgets.Layout(width='auto', min_width='150px'), **kw)
 def _typed(label, options): return widgets.Combobox(description=label, placeholder='type a gene', options=options, ensure_option=False, continuous_update=False, style=dict(description_width='initial'), layout=widgets.Layout(width='260px'))
 SELECTIONS = ('lines shown','phenotype chosen','lasso on the map')
@@ -287,7 +287,7 @@ class Explorer(widgets.VBox):
         self.export.on_click(lambda _: self.offer_csv())
         self.map.on_select(self.lasso)
 
-# %% ../../nbs/show/30_explore.ipynb #9926f554
+# %% ../../nbs/show/30_explore.ipynb #f491e96b
 @patch(as_prop=True)
 def keep(self:Explorer)->np.ndarray: # Mice that pass the filters, bool, shape (n,)
     return mice_where(self.views, **{k:w.value for k,w in self.filters.items()})
@@ -327,7 +327,7 @@ def draw(self:Explorer,
     if panel==0: self.tell_place(self.paged.index(line) if line in self.paged else -1)
     if self.select.value==SELECTIONS[0]: self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #e187ee81
+# %% ../../nbs/show/30_explore.ipynb #2850fd72
 @patch
 def gather(self:Explorer):
     "Lines of the phenotype that pass the filters, firm evidence first."
@@ -342,7 +342,7 @@ def choose_phenotype(self:Explorer):
     self.show_page(0)
     self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #5c7e70e7
+# %% ../../nbs/show/30_explore.ipynb #439b7057
 @patch
 def tell_place(self:Explorer,
     i:int, # Position among the lines of the phenotype, -1 for none of them
@@ -377,12 +377,14 @@ def page(self:Explorer,
 def refresh(self:Explorer):
     "Apply the filters everywhere; what is shown stays if it passes them."
     self.map.filter(self.keep)
-    if not self.genes[0].value: return self.choose_phenotype()
+    if not self.genes[0].value:
+        self.choose_phenotype()
+        return self.draw(1)
     self.gather()
     for i in (0,1): self.choose_gene(i)
     self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #51e520b0
+# %% ../../nbs/show/30_explore.ipynb #3213ca1c
 _COLUMNS = ['specimen_id','biological_sample_group','gene_symbol','line','zygosity','sex','phenotyping_center','phenotype','name','probability','evidence',*OFFSETS]
 
 @patch(as_prop=True)
@@ -419,7 +421,7 @@ def offer_csv(self:Explorer):
     data = base64.b64encode(tame.to_csv(index=False, float_format='%.5g').encode('utf-8')).decode('ascii')
     self.link.value = f'<a download="mice.csv" href="data:text/csv;base64,{data}">Save mice.csv ({counted(len(t), "mouse", "mice")})</a>' if len(t) else 'nothing is selected'
 
-# %% ../../nbs/show/30_explore.ipynb #b7c480ef
+# %% ../../nbs/show/30_explore.ipynb #de1c5765
 def explore(
     ph:Phenotypes, # Result of `discover`, or loaded
     calls=None, # `LineCalls`, or its table; None shows phenotypes only
