@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['HOST', 'TEMPLATE', 'explorer_notebook', 'explorer_files', 'free_port', 'voila_settings', 'serve_explorer']
 
-# %% ../../nbs/app/28_serve.ipynb #c42d1869
+# %% ../../nbs/app/28_serve.ipynb #863761ef
 import json, os, secrets, shutil, socket, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 import nbformat, psutil
 from ..data.errors import InputError, RunError
 
-# %% ../../nbs/app/28_serve.ipynb #113b89ca
+# %% ../../nbs/app/28_serve.ipynb #15635bde
 HOST = '127.0.0.1'
 TEMPLATE = '''{%- extends 'voila/templates/lab/index.html.j2' -%}
 {% import "spinner.macro.html.j2" as spinner %}
@@ -49,7 +49,7 @@ def explorer_files(
         yield folder/'explore.ipynb'
     finally: shutil.rmtree(folder, ignore_errors=True)
 
-# %% ../../nbs/app/28_serve.ipynb #cb052bc3
+# %% ../../nbs/app/28_serve.ipynb #efd6cc65
 def free_port(
     wanted:int=8866, # First choice
 )->int: # A port nobody listens on
@@ -71,6 +71,7 @@ def voila_settings(
     policy = f"default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
     return dict(ip=HOST, port=port, port_retries=0, open_browser=False, token=token, log_level='ERROR', tornado_settings=dict(headers={'Content-Security-Policy':policy}, allow_remote_access=False, local_hostnames=['localhost']))
 
+# %% ../../nbs/app/28_serve.ipynb #7ec7553b
 def serve_explorer(
     run:Path, # Folder of a run that is done
     *,

@@ -197,6 +197,7 @@ def audiograms_of(
     t,top = ph.mice[list(THRESHOLDS)].to_numpy(float),np.repeat(ph.mice.ceiling.to_numpy(float)[:,None], 6, 1)
     return (t,top,'threshold, dB SPL') if unit=='dB SPL' else (offset,top-t+offset,'offset, dB')
 
+# %% ../../nbs/show/10_plots.ipynb #2319de38
 def main_group_of(
     ph:Phenotypes, # A result
     rows:np.ndarray, # Mice of a line
