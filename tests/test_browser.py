@@ -1,5 +1,5 @@
 "The report and the served explorer in a real browser: a gene is picked and its audiogram changes, nothing leaves the page, the keyboard reaches every control, text can be read."
-import csv, signal, subprocess, sys, urllib.error, urllib.request
+import csv, subprocess, sys, urllib.error, urllib.request
 from pathlib import Path
 import pytest
 from browser import browser, opened
@@ -111,8 +111,8 @@ def served(run):
     try:
         yield server.stdout.readline().strip()
         assert server.poll() is None, 'the server ended by itself'
-        server.send_signal(signal.SIGINT)
-        server.wait(20)
+        server.terminate()
+        server.wait(60)
     finally: server.kill()
 
 def explorer(browser, address, **kw): return opened(browser, address, timeout=90_000, viewport=dict(width=1100, height=1500), **kw)
