@@ -9,3 +9,15 @@ def add_methods():
     import_module('impc_phenotypes.show.plots')
     import_module('impc_phenotypes.show.latent')
     for e in entry_points(group='impc_phenotypes.analyses'): e.load()
+
+PACKAGES = ('impc_phenotypes', 'torch', 'fastai', 'numpy', 'pandas', 'scipy', 'scikit-learn', 'statsmodels', 'omegaconf')
+
+def versions()->dict:
+    "Package → version of what a result depends on, Python included."
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+    out = dict(python=platform.python_version())
+    for p in PACKAGES:
+        try: out[p] = version(p)
+        except PackageNotFoundError: pass
+    return out

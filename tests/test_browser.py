@@ -180,6 +180,12 @@ def test_the_explorer_wants_its_token_and_its_own_name(served):
     with pytest.raises(urllib.error.HTTPError) as refused: get(served, Host='evil.example')
     assert refused.value.code == 403
 
+def test_explore_without_voila_names_the_remedy(run):
+    "A plain installation has neither Voila nor nbformat."
+    code = "import sys\nfor m in ('voila', 'nbformat', 'nbclient', 'nbconvert'): sys.modules[m] = None\nfrom impc_phenotypes.app.cli import main\nmain(['explore', sys.argv[1], '--no-browser'])"
+    done = subprocess.run([sys.executable, '-c', code, run], capture_output=True, text=True)
+    assert done.returncode == 2 and "impc_phenotypes[app]" in done.stderr and 'Traceback' not in done.stderr, done.stderr
+
 def test_explore_needs_a_run(tmp_path):
     done = subprocess.run([COMMAND, 'explore', 'nothing', '--output-dir', tmp_path], capture_output=True, text=True)
     assert done.returncode == 2 and 'nothing' in done.stderr and 'Traceback' not in done.stderr

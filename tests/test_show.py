@@ -206,7 +206,9 @@ def test_certainty_counts_every_mouse(ph):
     t = certainty_table(ph)
     assert t.to_numpy().sum() == len(ph) and (t['.80–.95'] == t.sum(axis=1)).all()
     moved = Phenotypes.from_membership(ph.matched, np.where(ph.membership == .9, .5, .25), NAMES)
-    assert (certainty_table(moved)['up to .50'] == t.sum(axis=1)).all()
+    assert (certainty_table(moved)['.50–.80'] == t.sum(axis=1)).all()
+    edge = Phenotypes.from_membership(ph.matched, np.where(ph.membership == .9, .8, .1), NAMES)
+    assert not len(edge.in_doubt) and (certainty_table(edge)['.80–.95'] == t.sum(axis=1)).all() and ', 0 of them in doubt' in edge.plot_certainty().layout.title.text
 
 def test_report_says_when_a_baseline_wins(ph, tmp_path):
     page = write_report(ph, tmp_path/'r.html', metrics={'model': dict(balanced_ari=.4, macro_recall=.9), 'tied mixture': dict(balanced_ari=.6, macro_recall=.5)}).read_text(encoding='utf-8')

@@ -269,9 +269,9 @@ def report_run(
 )->Path: # `report.html`
     "Write the run as one page, with the comparison and the biology of `evaluate` if there are any."
     ph = Phenotypes.load(run.model)
-    metrics = json.loads((run/'metrics.json').read_text(encoding='utf-8')) if (run/'metrics.json').is_file() else None
+    metrics = _measured(run)
     v = Validation.load(run) if (run/'biology.json').is_file() else None
-    write_cards(ph, run.path, _measured(run))
+    write_cards(ph, run.path, metrics)
     return write_report(ph, run/'report.html', metrics=metrics, extra=() if v is None else biology_sections(v), calls=None if v is None else v.lines, methods=methods_text(ph, v), title=f'Hearing phenotypes: {run.name}')
 
 # %% ../../nbs/app/25_jobs.ipynb #b5674238

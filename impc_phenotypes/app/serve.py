@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['HOST', 'TEMPLATE', 'explorer_notebook', 'explorer_files', 'free_port', 'voila_settings', 'serve_explorer']
 
-# %% ../../nbs/app/28_serve.ipynb #863761ef
+# %% ../../nbs/app/28_serve.ipynb #4c424ad5
 import json, os, secrets, shutil, socket, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
-import nbformat, psutil
+import psutil
 from ..data.errors import InputError, RunError
 
-# %% ../../nbs/app/28_serve.ipynb #15635bde
+# %% ../../nbs/app/28_serve.ipynb #1ad9fddd
 HOST = '127.0.0.1'
 TEMPLATE = '''{%- extends 'voila/templates/lab/index.html.j2' -%}
 {% import "spinner.macro.html.j2" as spinner %}
@@ -29,6 +29,7 @@ def explorer_notebook(
     run:Path, # Folder of a run
 ): # Notebook of two cells
     "What the server runs."
+    import nbformat # comes with Voila
     cell = nbformat.v4.new_code_cell
     return nbformat.v4.new_notebook(cells=[cell('from impc_phenotypes.show.explore import explore_run'), cell(f'explore_run({str(Path(run).absolute())!r})')],
         metadata=dict(kernelspec=dict(name='impc_phenotypes', display_name='impc_phenotypes', language='python')))
@@ -45,11 +46,11 @@ def explorer_files(
         (home/'index.html.j2').write_text(TEMPLATE, encoding='utf-8')
         (home/'conf.json').write_text(json.dumps(dict(base_template='lab')), encoding='utf-8')
         (kernel/'kernel.json').write_text(json.dumps(dict(argv=[sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}', '--log-level=ERROR'], display_name='impc_phenotypes', language='python')), encoding='utf-8')
-        nbformat.write(explorer_notebook(run), folder/'explore.ipynb')
+        (folder/'explore.ipynb').write_text(json.dumps(explorer_notebook(run)), encoding='utf-8')
         yield folder/'explore.ipynb'
     finally: shutil.rmtree(folder, ignore_errors=True)
 
-# %% ../../nbs/app/28_serve.ipynb #efd6cc65
+# %% ../../nbs/app/28_serve.ipynb #8ca38737
 def free_port(
     wanted:int=8866, # First choice
 )->int: # A port nobody listens on
@@ -65,13 +66,14 @@ def free_port(
 def voila_settings(
     port:int, # To listen on
     token:str='', # Wanted of every visitor
+    browser:bool=False, # Open the page
 )->dict: # Traits of `voila.app.Voila`
     "Loopback only, a token, no request to another host."
     own = f"'self' ws://{HOST}:{port} http://{HOST}:{port}"
     policy = f"default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
-    return dict(ip=HOST, port=port, port_retries=0, open_browser=False, token=token, log_level='ERROR', tornado_settings=dict(headers={'Content-Security-Policy':policy}, allow_remote_access=False, local_hostnames=['localhost']))
+    return dict(ip=HOST, port=port, port_retries=0, open_browser=browser, token=token, log_level='ERROR', tornado_settings=dict(headers={'Content-Security-Policy':policy}, allow_remote_access=False, local_hostnames=['localhost']))
 
-# %% ../../nbs/app/28_serve.ipynb #7ec7553b
+# %% ../../nbs/app/28_serve.ipynb #e886a77d
 def serve_explorer(
     run:Path, # Folder of a run that is done
     *,
@@ -87,9 +89,8 @@ def serve_explorer(
         os.environ['JUPYTER_PATH'] = os.pathsep.join(o for o in (str(page.parent/'jupyter'), os.environ.get('JUPYTER_PATH')) if o)
         wanted,port,token = port,free_port(port),secrets.token_urlsafe(16)
         if port!=wanted: warn(f'port {wanted} is in use, taking {port}')
-        app = Voila(**voila_settings(port, token))
-        app.initialize([str(page), '--no-browser', '--template=impc', f'--Voila.ip={HOST}', f'--port={port}', '--strip_sources=True', '--show_tracebacks=False', '--preheat_kernel=True', '--pool_size=1'])
-        app.open_browser = browser
+        app = Voila(**voila_settings(port, token, browser))
+        app.initialize([str(page), '--template=impc', '--strip_sources=True', '--show_tracebacks=False', '--preheat_kernel=True', '--pool_size=1'])
         tell(f'http://{HOST}:{port}/?token={token}')
         try: app.start()
         finally:

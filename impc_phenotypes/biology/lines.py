@@ -18,7 +18,7 @@ from .sexes import SEX_COLUMNS, fdr, sex_table
 from ..data.cohort import Cohort
 from ..data.controls import MIN_LINE, Matched, match_controls
 from ..data.errors import InputError
-from ..data.look import SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, panels, soft, tone_quantiles
+from ..data.look import SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, panels, soft, tone_quantiles, zygosity_words
 from ..data.schema import OFFSETS, nearest
 from ..discover.phenotypes import Phenotypes
 
@@ -343,7 +343,7 @@ def plot_line(self:LineCalls,
     every = find_lines(self, gene)
     lines = every.head(limit)
     q = lambda r: 'not tested' if np.isnan(r.p_value) else f'q = {r.q_value:.2g}'
-    titles = [f'<b>{escaped(r.zygosity) if isinstance(r.zygosity, str) else "zygosity unknown"}, {escaped(r.phenotyping_center)}</b><br><span style="font-size:11px">{counted(r.n_mice, "mouse", "mice")}, {r.mean_offset:+.0f} dB, {q(r)}</span>' for r in lines.itertuples()]
+    titles = [f'<b>{zygosity_words(r.zygosity)}, {escaped(r.phenotyping_center)}</b><br><span style="font-size:11px">{counted(r.n_mice, "mouse", "mice")}, {r.mean_offset:+.0f} dB, {q(r)}</span>' for r in lines.itertuples()]
     fig,r,c,cell = panels(len(lines), 3, titles, gap=.4)
     seen = set()
     for i,(_,row) in enumerate(lines.iterrows()):

@@ -21,7 +21,7 @@ from .lines import LineCalls, find_lines
 from .sexes import fdr
 from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, OFFSETS, nearest
-from ..data.look import audiogram_axes, finish
+from ..data.look import finish
 
 # %% ../../nbs/biology/27_neighbours.ipynb #a2d096d9
 NEED = ['line','gene_symbol','allele_symbol','zygosity','phenotyping_center','technical_group','mean_offset','mean_offset_low','mean_offset_high','p_value','q_value','called', *OFFSETS[:5], *[f'{o}_{e}' for o in OFFSETS[:5] for e in ('low','high')]]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GREY', 'PALETTE', 'DASHES', 'SYMBOLS', 'BLUES', 'DIVERGING', 'SEXES', 'FONT', 'CLICK_AT', 'X', 'phenotype_style',
-           'escaped', 'numbered', 'counted', 'soft', 'finish', 'below', 'panels', 'audiogram_axes', 'tone_quantiles',
-           'band', 'audiogram']
+           'escaped', 'numbered', 'counted', 'zygosity_words', 'soft', 'finish', 'below', 'panels', 'audiogram_axes',
+           'tone_quantiles', 'band_edges', 'band', 'audiogram']
 
 # %% ../../nbs/data/70_look.ipynb #b65dd262
 import html, math
@@ -52,6 +52,12 @@ def counted(
 )->str:
     "A number with its noun."
     return f'{n:,} {one if n==1 else many or one+"s"}'
+
+def zygosity_words(
+    v, # Zygosity of a line, perhaps missing
+)->str: # Escaped
+    "Zygosity, in words where it is missing."
+    return escaped(v) if isinstance(v, str) and v else 'zygosity unknown'
 
 def soft(
     colour:str, # '#rrggbb'
@@ -124,6 +130,17 @@ def tone_quantiles(
     enough = (~np.isnan(v)).sum(0)>=5 if len(v) else np.zeros(6, bool)
     return [np.array([np.nanquantile(c, p) if ok else np.nan for c,ok in zip(v.T, enough)]) for p in q]
 
+def band_edges(
+    lo:np.ndarray, # Lower edge, dB, shape (6,)
+    hi:np.ndarray, # Upper edge, dB, shape (6,)
+)->tuple: # (x, y) of the band over the tones, (x, y) of the box at the click; empty where nothing was measured
+    "Closed polygons between two audiograms; missing tones are skipped."
+    ok = np.isfinite(lo) & np.isfinite(hi)
+    t = np.flatnonzero(ok[:5])
+    box = (CLICK_AT*np.array([.93,1.07,1.07,.93]),np.array([lo[5],lo[5],hi[5],hi[5]])) if ok[5] else (np.zeros(0),np.zeros(0))
+    return (np.r_[X[t], X[t][::-1]],np.r_[lo[t], hi[t][::-1]]),box
+
+# %% ../../nbs/data/70_look.ipynb #d1f677cc
 def band(
     lo:np.ndarray, # Lower edge, dB, shape (6,)
     hi:np.ndarray, # Upper edge, dB, shape (6,)
@@ -132,11 +149,7 @@ def band(
     **kw, # Of `go.Scatter`
 )->list: # Traces
     "A band over the tones and a box at the click, as closed polygons; missing tones are skipped."
-    ok = np.isfinite(lo) & np.isfinite(hi)
-    t = np.flatnonzero(ok[:5])
-    xs,ys = [np.r_[X[t], X[t][::-1]]],[np.r_[lo[t], hi[t][::-1]]]
-    if ok[5]: xs.append(CLICK_AT*np.array([.93,1.07,1.07,.93])); ys.append(np.array([lo[5],lo[5],hi[5],hi[5]]))
-    return [go.Scatter(x=x, y=y, fill='toself', fillcolor=colour, mode='none', name=name, showlegend=name is not None and not i, legendgroup=name, hoverinfo='skip', **kw) for i,(x,y) in enumerate(zip(xs, ys)) if len(x)]
+    return [go.Scatter(x=x, y=y, fill='toself', fillcolor=colour, mode='none', name=name, showlegend=name is not None and not i, legendgroup=name, hoverinfo='skip', **kw) for i,(x,y) in enumerate(band_edges(lo, hi)) if len(x)]
 
 def audiogram(
     v:np.ndarray, # Thresholds or offsets, dB, shape (6,), the click last

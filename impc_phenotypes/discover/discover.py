@@ -14,6 +14,7 @@ from fastai.callback.core import Callback
 from ..data.schema import OFFSETS
 from ..data.errors import InputError
 from ..data.cohort import Cohort
+from .. import versions
 from ..data.controls import Matched, match_controls
 from ..data.loaders import audiogram_dls, driving_rows
 from ..models.config import ModelConfig, model_config as _model_config, preset_model
@@ -25,7 +26,7 @@ from ..training.learner import phenotype_learner
 from ..training.stages import cohort_memberships
 from ..metrics.shapes import name_profiles
 from ..metrics.leakage import leakage, leakage_notes
-from .phenotypes import IN_DOUBT, Fitted, Phenotypes, _plain, _versions, line_place, network_place, profile_table
+from .phenotypes import IN_DOUBT, Fitted, Phenotypes, _plain, line_place, network_place, profile_table
 
 # %% ../../nbs/discover/20_discover.ipynb #f20e0f4a
 def _changed(base, changes):
@@ -245,7 +246,7 @@ def discover(
     placed = line_place(line_model, matched) if line_model else None; tick()
     learn = train(matched, m, t, membership=placed and placed[0], seed=seed, device=device, folder=folder, resume=resume, progress=progress); tick()
     seconds = dict(zip(('controls','line_model','training'), np.diff(clock).round(2).tolist()))
-    info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision, versions=_versions(), seconds=seconds, source=cohort.source, lost_genes=matched.lost_genes)
+    info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision, versions=versions(), seconds=seconds, source=cohort.source, lost_genes=matched.lost_genes)
     ph = _result(matched, learn, line_model, placed, config, info)
     if len(ph.assignments)+len(ph.excluded)!=len(cohort)+len(cohort.excluded): raise AssertionError("mice were lost between input and tables")
     return ph

@@ -8,7 +8,7 @@ __all__ = ['IN_DOUBT', 'KIND', 'FORMAT', 'TABLES', 'FILES', 'FOREIGN', 'assignme
            'place', 'Phenotypes', 'Prediction', 'staged']
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #89ef873f
-import hashlib, json, platform, shutil, uuid
+import hashlib, json, shutil, uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from safetensors.torch import load_file, save as as_safetensors
-from .. import __version__, add_methods
-from ..data.schema import OFFSETS, THRESHOLDS, TONES, nearest
+from .. import __version__, versions
+from ..data.schema import OFFSETS, THRESHOLDS, TONES
 from ..data.errors import InputError, RunError
-from ..data.cohort import Cohort
+from ..data.cohort import Cohort, added
 from ..data.controls import ControlReference, Matched, match_controls
 from ..data.loaders import Preparation, audiogram_tensors
 from ..models.config import model_config
@@ -200,15 +200,6 @@ def place(
     model = fitted.line_model()
     return Placement(q, None, embedding, q) if model is None else Placement(*line_place(model, matched), embedding, q)
 
-# %% ../../nbs/discover/10_phenotypes.ipynb #179b8609
-def _added(ph, name):
-    "A method that a higher layer or a plug-in adds, loaded when it is first asked for."
-    if not name.startswith('_') and not hasattr(type(ph), name):
-        add_methods()
-        if hasattr(type(ph), name): return getattr(ph, name)
-    near = nearest(name, [o for o in dir(type(ph)) if o[0]!='_'])
-    raise AttributeError(f"phenotypes have no `{name}`" + (f"; did you mean `{near}`?" if near else ''))
-
 # %% ../../nbs/discover/10_phenotypes.ipynb #cd54cc71
 @dataclass(repr=False)
 class Phenotypes:
@@ -233,7 +224,7 @@ class Phenotypes:
     def membership(self)->np.ndarray: return self.assignments.filter(regex=r'^membership_\d+$').to_numpy() # (n, K)
     @property
     def in_doubt(self)->pd.DataFrame: return self.assignments[self.assignments.probability<IN_DOUBT].sort_values('probability') # mice that no phenotype takes with confidence
-    def __getattr__(self, name): return _added(self, name)
+    def __getattr__(self, name): return added(self, name, 'phenotypes have')
     def __len__(self): return len(self.assignments)
     def __repr__(self): return f"Phenotypes({len(self):,} mice: {', '.join(self.names)})"
 
@@ -319,7 +310,6 @@ def _plain(o):
     if isinstance(o, float) and not np.isfinite(o): return None
     return o if o is None or isinstance(o, (bool,int,float,str)) else str(o)
 
-def _versions(): return dict(impc_phenotypes=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, pandas=pd.__version__)
 def _sha(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 def _seal(meta):
@@ -361,7 +351,7 @@ def _arrays(self:Phenotypes):
 def _description(self:Phenotypes):
     f = self.fitted
     fitted = None if f is None else dict(reference=f.reference.to_dict(), config=f.config, scaling=f.scaling)
-    return _plain(dict(kind=KIND, format=FORMAT, versions=_versions(), names=self.names, config=self.config, info=self.info, fitted=fitted))
+    return _plain(dict(kind=KIND, format=FORMAT, versions=versions(), names=self.names, config=self.config, info=self.info, fitted=fitted))
 
 @patch
 def save(self:Phenotypes,

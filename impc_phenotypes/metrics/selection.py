@@ -52,8 +52,8 @@ def plot_selection(
     if held: fig.add_traces(list(_gains(t.dropna(subset='gain'))), rows=1, cols=3)
     for i in range(2+held):
         if chosen: fig.add_vline(x=chosen, line=dict(color='#7A7A7A', dash='dot', width=1.5), row=1, col=i+1)
-        fig.update_xaxes(title_text='phenotypes, normal included', range=[.6,t.n_phenotypes.max()+.4], tickvals=t.n_phenotypes.astype(int).tolist(), ticktext=t.n_phenotypes.astype(int).astype(str).tolist(), gridcolor='#ebebeb', row=1, col=i+1)
-        fig.update_yaxes(type='log' if i<2 else None, gridcolor='#ebebeb', zeroline=False, row=1, col=i+1)
+        fig.update_xaxes(title_text='phenotypes, normal included', range=[.6,t.n_phenotypes.max()+.4], tickvals=t.n_phenotypes.astype(int).tolist(), ticktext=t.n_phenotypes.astype(int).astype(str).tolist(), row=1, col=i+1)
+        fig.update_yaxes(type='log' if i<2 else None, row=1, col=i+1)
     note = f'dotted: {int(chosen)}, what the lines support after all checks' if chosen else ''
     return below(finish(fig, f'How many phenotypes? {len(t)} numbers tried', note, 760+270*held, 400, t=100, b=96))
 

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'SELECTIONS', 'Views', 'mice_where', 'reference_of', 'panel_points', 'audiogram_figure', 'panel_title',
-           'zygosity_of', 'draw_line', 'MouseMap', 'line_words', 'selection_words', 'Explorer', 'explore',
-           'explore_run']
+           'draw_line', 'MouseMap', 'line_words', 'selection_words', 'Explorer', 'explore', 'explore_run']
 
-# %% ../../nbs/show/30_explore.ipynb #5ab9572c
+# %% ../../nbs/show/30_explore.ipynb #f75782b8
 import base64
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,14 +18,14 @@ import numpy as np, pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from ..data.errors import InputError
-from ..data.look import CLICK_AT, GREY, SEXES, X, audiogram_axes, counted, escaped, finish, numbered, phenotype_style, tone_quantiles
+from ..data.look import GREY, SEXES, X, audiogram_axes, band_edges, counted, escaped, finish, numbered, phenotype_style, tone_quantiles, zygosity_words
 from ..data.schema import OFFSETS
 from ..discover.phenotypes import Phenotypes
 from .gene_picker import call_words, joined_calls, phenotype_words
 from .latent import project
 from .plots import audiograms_of, find_gene, main_group_of, reference_mice
 
-# %% ../../nbs/show/30_explore.ipynb #cba6f233
+# %% ../../nbs/show/30_explore.ipynb #86e49a32
 LEVELS = dict(centre='phenotyping_center', sex='sex', zygosity='zygosity') # filter → column of `Phenotypes.mice`
 
 @dataclass
@@ -55,7 +54,7 @@ class Views:
     def levels(self)->dict: # Filter → levels
         return {k:sorted(self.ph.mice[c].dropna().astype(str).unique()) for k,c in LEVELS.items()}
 
-# %% ../../nbs/show/30_explore.ipynb #37759fce
+# %% ../../nbs/show/30_explore.ipynb #f628ff47
 def mice_where(
     v:Views, # Of a result
     **level, # `centre`, `sex`, `zygosity`; 'all' or None is no limit
@@ -76,7 +75,7 @@ def reference_of(
     if key not in kept: kept[key] = reference_mice(v.ph, *key)
     return kept[key]
 
-# %% ../../nbs/show/30_explore.ipynb #961109b3
+# %% ../../nbs/show/30_explore.ipynb #cc190244
 _GAP = np.r_[X[:5], np.nan, X[5], np.nan]
 _SLOTS = ('band','box','median','ceiling','female','male','sex unknown','mean')
 
@@ -84,12 +83,6 @@ def _strung(v):
     "Audiograms (n, 6) as one polyline with gaps: x and y."
     v = np.asarray(v, float).reshape(-1, 6)
     return np.tile(_GAP, len(v)),np.c_[v[:,:5], np.full(len(v), np.nan), v[:,5], np.full(len(v), np.nan)].ravel()
-
-def _closed(lo, hi):
-    "Band over the tones and box at the click as two polygons."
-    t = np.flatnonzero(np.isfinite(lo[:5]) & np.isfinite(hi[:5]))
-    box = (CLICK_AT*np.array([.93,1.07,1.07,.93]),np.array([lo[5],lo[5],hi[5],hi[5]])) if np.isfinite([lo[5],hi[5]]).all() else ([],[])
-    return (np.r_[X[t], X[t][::-1]],np.r_[lo[t], hi[t][::-1]]),box
 
 def panel_points(
     v:Views, # Of a result
@@ -102,13 +95,13 @@ def panel_points(
     rows = v.rows[line] if keep is None else v.rows[line][keep[v.rows[line]]]
     ref,_ = reference_of(v, line, sex)
     lo,mid,hi = tone_quantiles(v.values[ref], (.05,.5,.95))
-    band,box = _closed(lo, hi)
+    band,box = band_edges(lo, hi)
     kind = v.ph.mice.sex.iloc[rows].where(lambda s: s.isin(['female','male']), 'sex unknown').to_numpy()
     top = v.drawn[1][rows] if v.drawn[1] is not None and len(rows) else np.full((1,6), np.nan)
     mean = np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in v.values[rows].T]) if len(rows) else np.full(6, np.nan)
     return dict(band=band, box=box, median=_strung(mid), ceiling=_strung(np.ma.masked_invalid(top).mean(0).filled(np.nan))) | {k:_strung(v.values[rows[kind==k]]) for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
 
-# %% ../../nbs/show/30_explore.ipynb #816473c9
+# %% ../../nbs/show/30_explore.ipynb #812e8ac6
 _STYLE = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'), median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
     ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'), mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9), hovertemplate='mean %{y:.0f} dB<extra></extra>'))
 _NAMES = dict(band='controls, 5–95 %', median='controls, median', ceiling='loudest level', mean='mean of the line')
@@ -139,15 +132,9 @@ def panel_title(
     ref,what = reference_of(v, line, sex)
     elsewhere = int((v.ph.mice.technical_group.iloc[rows]!=main_group_of(v.ph, rows)).sum())
     who = counted(n, 'mouse', 'mice') if n==len(rows) else f'{n} of {len(rows)} mice'
-    return f'<b>{escaped(r.gene_symbol)}</b>, {escaped(zygosity_of(r))}, {escaped(r.phenotyping_center)}<br><span style="font-size:11px">{who} beside {len(ref):,} {what}' + (f'; {elsewhere} measured with other equipment' if elsewhere else '') + '</span>'
+    return f'<b>{escaped(r.gene_symbol)}</b>, {zygosity_words(r.zygosity)}, {escaped(r.phenotyping_center)}<br><span style="font-size:11px">{who} beside {len(ref):,} {what}' + (f'; {elsewhere} measured with other equipment' if elsewhere else '') + '</span>'
 
-def zygosity_of(
-    row, # A line
-)->str:
-    "Its zygosity, in words where it is missing."
-    return row.zygosity if isinstance(row.zygosity, str) and row.zygosity else 'zygosity unknown'
-
-# %% ../../nbs/show/30_explore.ipynb #721f6492
+# %% ../../nbs/show/30_explore.ipynb #b2d81709
 def draw_line(
     fig:go.Figure, # From `audiogram_figure`, or the widget made of it
     v:Views, # Of a result
@@ -165,7 +152,7 @@ def draw_line(
             if s=='mean': t.line.color,t.marker.color,t.marker.symbol = style['color'],style['color'],style['symbol']
         fig.layout.annotations[panel].text = panel_title(v, line, keep, sex) if line is not None else '<i>compare with a second gene</i>' if panel else ''
 
-# %% ../../nbs/show/30_explore.ipynb #d393ad79
+# %% ../../nbs/show/30_explore.ipynb #18b9fa3e
 class MouseMap:
     "Mice in two dimensions; filters thin them, the lasso selects them."
     def __init__(self,
@@ -182,7 +169,7 @@ class MouseMap:
         finish(self.fig, f'{len(self.k):,} mice in the latent space', 'drag to lasso mice · a click on a name hides it', width=900, height=470, r=230)
         self.fig.update_layout(dragmode='lasso')
 
-# %% ../../nbs/show/30_explore.ipynb #cf7849ad
+# %% ../../nbs/show/30_explore.ipynb #7294a9f7
 @patch
 def filter(self:MouseMap,
     keep:np.ndarray, # bool, shape (n,)
@@ -220,7 +207,7 @@ def on_select(self:MouseMap,
         self.fig.data[k].on_selection(told(k), append=False)
         self.fig.data[k].on_deselect(emptied, append=False)
 
-# %% ../../nbs/show/30_explore.ipynb #0d52a708
+# %% ../../nbs/show/30_explore.ipynb #4fe24ac5
 def line_words(
     v:Views, # Of a result
     line:str, # A line
@@ -250,8 +237,8 @@ def selection_words(
     head = ''.join(f'<th scope="col" style="text-align:left;padding:0 10px 0 0">{h}</th>' for h in ('gene','zygosity','centre','mice','phenotype'))
     return f'<div role="status">{counted(len(mice), "mouse", "mice")} selected ({escape(what)}): {counted(wild, "control")}, {counted(own.gene_symbol.nunique(), "gene")}, {counted(mice.phenotyping_center.nunique(), "centre")}.</div><table><thead><tr>{head}</tr></thead>{"".join(f"<tr>{cells(r)}</tr>" for r in top.itertuples(index=False))}</table>'
 
-# %% ../../nbs/show/30_explore.ipynb #ab4f4d4a
-def _pick(label, options, value=None, **kw): return widgets.Dropdown(description=label, options=options, value=value, style=dict(description_width='initial'), layout=widgets.Layout(width='auto', min_width='150px'), **kw)
+# %% ../../nbs/show/30_explore.ipynb #7e76af53
+def _pick(label, options, value=None): return widgets.Dropdown(description=label, options=options, value=value, style=dict(description_width='initial'), layout=widgets.Layout(width='auto', min_width='150px'))
 def _typed(label, options): return widgets.Combobox(description=label, placeholder='type a gene', options=options, ensure_option=False, continuous_update=False, style=dict(description_width='initial'), layout=widgets.Layout(width='260px'))
 SELECTIONS = ('lines shown','phenotype chosen','lasso on the map')
 
@@ -287,7 +274,7 @@ class Explorer(widgets.VBox):
         self.export.on_click(lambda _: self.offer_csv())
         self.map.on_select(self.lasso)
 
-# %% ../../nbs/show/30_explore.ipynb #f491e96b
+# %% ../../nbs/show/30_explore.ipynb #fe072df9
 @patch(as_prop=True)
 def keep(self:Explorer)->np.ndarray: # Mice that pass the filters, bool, shape (n,)
     return mice_where(self.views, **{k:w.value for k,w in self.filters.items()})
@@ -306,7 +293,7 @@ def choose_gene(self:Explorer,
     self.said[panel] = f'<div role="alert" style="color:#8f3208">{escape(wrong)}</div>' if wrong else ''
     self.told.value = ''.join(self.said)
     r = self.views.lines
-    self.lines[panel].options = [(f'{zygosity_of(r.loc[l])}, {r.phenotyping_center[l]} ({int(r.n_mice[l])})' + (' · called' if 'called' in r and r.called[l]==True else ''), l) for l in lines]
+    self.lines[panel].options = [(f'{zygosity_words(r.zygosity[l])}, {r.phenotyping_center[l]} ({int(r.n_mice[l])})' + (' · called' if 'called' in r and r.called[l]==True else ''), l) for l in lines]
     self.lines[panel].value = before if before in lines else lines[0] if lines else None
     self.draw(panel)
 
@@ -327,7 +314,7 @@ def draw(self:Explorer,
     if panel==0: self.tell_place(self.paged.index(line) if line in self.paged else -1)
     if self.select.value==SELECTIONS[0]: self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #2850fd72
+# %% ../../nbs/show/30_explore.ipynb #795085c9
 @patch
 def gather(self:Explorer):
     "Lines of the phenotype that pass the filters, firm evidence first."
@@ -342,7 +329,7 @@ def choose_phenotype(self:Explorer):
     self.show_page(0)
     self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #439b7057
+# %% ../../nbs/show/30_explore.ipynb #60bb4a65
 @patch
 def tell_place(self:Explorer,
     i:int, # Position among the lines of the phenotype, -1 for none of them
@@ -384,7 +371,7 @@ def refresh(self:Explorer):
     for i in (0,1): self.choose_gene(i)
     self.tell_selection()
 
-# %% ../../nbs/show/30_explore.ipynb #3213ca1c
+# %% ../../nbs/show/30_explore.ipynb #4c9ee4d7
 _COLUMNS = ['specimen_id','biological_sample_group','gene_symbol','line','zygosity','sex','phenotyping_center','phenotype','name','probability','evidence',*OFFSETS]
 
 @patch(as_prop=True)
@@ -421,7 +408,7 @@ def offer_csv(self:Explorer):
     data = base64.b64encode(tame.to_csv(index=False, float_format='%.5g').encode('utf-8')).decode('ascii')
     self.link.value = f'<a download="mice.csv" href="data:text/csv;base64,{data}">Save mice.csv ({counted(len(t), "mouse", "mice")})</a>' if len(t) else 'nothing is selected'
 
-# %% ../../nbs/show/30_explore.ipynb #de1c5765
+# %% ../../nbs/show/30_explore.ipynb #e540beeb
 def explore(
     ph:Phenotypes, # Result of `discover`, or loaded
     calls=None, # `LineCalls`, or its table; None shows phenotypes only

@@ -6,16 +6,16 @@
 __all__ = ['MISSING', 'PICKER', 'HEADS', 'joined_calls', 'call_words', 'phenotype_words', 'packed', 'gene_data', 'zipped',
            'gene_section']
 
-# %% ../../nbs/show/18_gene_picker.ipynb #a495be3f
+# %% ../../nbs/show/18_gene_picker.ipynb #7923476c
 import base64, gzip, json
 import numpy as np, pandas as pd
-from fastcore.xml import Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Span, Table, Tbody, Th, Thead, Tr
+from fastcore.xml import Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Table, Tbody, Th, Thead, Tr
 from ..data.look import SEXES, X, counted, phenotype_style, tone_quantiles
 from ..data.schema import OFFSETS, TONES
 from ..discover.phenotypes import IN_DOUBT, Phenotypes
 from .plots import main_group_of, reference_mice
 
-# %% ../../nbs/show/18_gene_picker.ipynb #c466296b
+# %% ../../nbs/show/18_gene_picker.ipynb #194c5907
 def joined_calls(
     ph:Phenotypes, # A result
     calls:pd.DataFrame=None, # `LineCalls.summary`, or lines.csv of an evaluated run
@@ -51,7 +51,7 @@ def phenotype_words(
         said = f'in doubt: {said}, or {names[second]}, {members[second]:.2f}'
     return said + ('' if row.evidence=='line' else f'; evidence: {row.evidence}')
 
-# %% ../../nbs/show/18_gene_picker.ipynb #bb1b371d
+# %% ../../nbs/show/18_gene_picker.ipynb #d26c1f50
 MISSING = -128
 
 def packed(
@@ -78,7 +78,7 @@ def _opening(l):
     some = l[l.called==True] if 'called' in l and (l.called==True).any() else l[firm] if firm.any() else l
     return str(some.sort_values('loss').gene_symbol.iloc[-1]) if len(some) else ''
 
-# %% ../../nbs/show/18_gene_picker.ipynb #dc97f0c4
+# %% ../../nbs/show/18_gene_picker.ipynb #72037a73
 def gene_data(
     ph:Phenotypes, # A result
     calls:pd.DataFrame=None, # `LineCalls.summary`, or lines.csv of an evaluated run
@@ -99,7 +99,7 @@ def gene_data(
         phenotype=l.phenotype.astype(int).tolist(), said=[phenotype_words(r, ph.names, m) for r,m in zip(l.itertuples(), member)], call=[call_words(r) for r in l.itertuples()],
         group=[groups.index(g) for g in first], groups=_groups(ph, groups), styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
 
-# %% ../../nbs/show/18_gene_picker.ipynb #d9a3dafe
+# %% ../../nbs/show/18_gene_picker.ipynb #e6eaa2b9
 PICKER = '''
 (async()=>{
 const zipped=Uint8Array.from(atob(document.getElementById('gene-data').textContent),c=>c.charCodeAt(0));
@@ -133,7 +133,7 @@ pick.addEventListener('change',()=>showGene(pick.value));
 const fromAddress=()=>{const m=/^#gene=(.+)$/.exec(location.hash);if(m){let g=m[1];try{g=decodeURIComponent(g)}catch{}showGene(g,true)}return!!m};
 addEventListener('hashchange',fromAddress);if(!fromAddress()&&G.first)showGene(G.first)})();'''
 
-# %% ../../nbs/show/18_gene_picker.ipynb #0fe25dbf
+# %% ../../nbs/show/18_gene_picker.ipynb #62de0a9d
 HEADS = ('allele','zygosity','centre','mice','compared with','call','phenotype')
 
 def zipped(

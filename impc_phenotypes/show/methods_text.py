@@ -6,12 +6,10 @@
 __all__ = ['CITATIONS', 'USES', 'MISUSES', 'found_words', 'methods_text', 'model_card', 'data_card', 'write_cards']
 
 # %% ../../nbs/show/19_methods_text.ipynb #28720224
-import platform
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np, pandas as pd
-from .. import __version__
+from .. import __version__, versions
 from ..biology.reading import LIMITATIONS
 from ..data.records import atomic_path
 from ..data.schema import OFFSETS, TONES
@@ -31,11 +29,7 @@ CITATIONS = dict(
 
 def _software(ph):
     "Names and versions of what did the work: the run's own where it kept them."
-    v = dict(impc_phenotypes=__version__, python=platform.python_version())
-    for p in ('torch','fastai','scikit-learn','scipy','statsmodels'):
-        try: v[p] = version(p)
-        except PackageNotFoundError: pass
-    return ', '.join(f'{k} {o}' for k,o in (v | ph.info.get('versions', {})).items())
+    return ', '.join(f'{k} {v}' for k,v in (ph.info.get('versions') or versions()).items())
 
 def _made_by(ph): return ph.info.get('versions', {}).get('impc_phenotypes', __version__)
 def _simulated(ph): return bool((ph.info.get('source') or {}).get('simulated') or 'true_phenotype' in ph.mice)

@@ -13,11 +13,12 @@ import plotly.graph_objects as go
 from fastcore.basics import patch
 from plotly.subplots import make_subplots
 from scipy.stats import poisson
+from ..biology.line_null import main_group
 from ..data.cohort import Cohort
 from ..data.errors import InputError
-from ..data.look import BLUES, DIVERGING, SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, numbered, panels, phenotype_style, soft, tone_quantiles
+from ..data.look import BLUES, DIVERGING, SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, numbered, panels, phenotype_style, soft, tone_quantiles, zygosity_words
 from ..data.schema import OFFSETS, THRESHOLDS, TONES, nearest
-from ..discover.phenotypes import Phenotypes
+from ..discover.phenotypes import IN_DOUBT, Phenotypes
 from .static import static
 
 # %% ../../nbs/show/10_plots.ipynb #db2ae3af
@@ -80,7 +81,7 @@ def plot_sizes(self:Phenotypes)->go.Figure: # Two bars a phenotype, in two panel
     return finish(fig, f'Sizes of {counted(len(s), "phenotype")}, {len(self):,} mice', f'dashed: {usual:.1%} of all mice are controls; a phenotype near that line is not explained by knock-outs', width=820, height=140+36*len(s), l=_room(self), t=92)
 
 # %% ../../nbs/show/10_plots.ipynb #14a80ff3
-CERTAIN = {'over .95':(.95,'#08306B'), '.80–.95':(.8,'#2F7FB5'), '.50–.80':(.5,'#9CC9E0'), 'up to .50':(0.,'#DADADA')}
+CERTAIN = {'from .95':(.95,'#08306B'), '.80–.95':(IN_DOUBT,'#2F7FB5'), '.50–.80':(.5,'#9CC9E0'), 'below .50':(0.,'#DADADA')} # label → least probability, colour
 
 def certainty_table(
     ph:Phenotypes, # A result
@@ -88,7 +89,7 @@ def certainty_table(
     "Mice by the probability of their phenotype."
     p,k = ph.assignments.probability.to_numpy(),ph.assignments.phenotype.to_numpy()
     cuts = [lo for lo,_ in CERTAIN.values()]
-    part = np.array([np.argmax(v>np.array(cuts[:-1]+[-1.])) for v in p], int)
+    part = (p[:,None]>=np.array(cuts)).argmax(1)
     return pd.DataFrame([[int(((k==j) & (part==b)).sum()) for b in range(len(CERTAIN))] for j in range(len(ph.names))], columns=list(CERTAIN), index=ph.names)
 
 # %% ../../nbs/show/10_plots.ipynb #1d183308
@@ -103,7 +104,7 @@ def plot_certainty(self:Phenotypes)->go.Figure: # One bar a phenotype
     fig.update_xaxes(range=[0,1], tickvals=[0,.25,.5,.75,1], ticktext=['0','25 %','50 %','75 %','100 %'], title_text='share of the mice', title_standoff=6)
     fig.update_yaxes(tickvals=y, ticktext=[f'{numbered(k, n)} ({v:,})' for k,(n,v) in enumerate(t.sum(axis=1).items())], range=[len(t)-.4,-.6], showgrid=False)
     fig.update_layout(barmode='overlay', legend_title_text='probability')
-    doubt = int(t[['.50–.80','up to .50']].to_numpy().sum())
+    doubt = int((self.assignments.probability<IN_DOUBT).sum())
     return below(finish(fig, f'Certainty of {len(self):,} memberships, {doubt:,} of them in doubt', 'in doubt: no phenotype reaches a probability of .8', width=760, height=190+34*len(t), l=_room(self)+44, b=96))
 
 # %% ../../nbs/show/10_plots.ipynb #a1f319de
@@ -203,8 +204,8 @@ def main_group_of(
     rows:np.ndarray, # Mice of a line
 )->str: # Technical group
     "The technical group most of these mice were measured in; of two as large, the first by name."
-    n = ph.mice.technical_group.iloc[rows].value_counts()
-    return min(n.index[n==n.max()])
+    code,names = pd.factorize(ph.mice.technical_group.iloc[rows], sort=True)
+    return names[main_group(np.zeros(len(code), int), code, 1, len(names))[0]]
 
 def reference_mice(
     ph:Phenotypes, # A result
@@ -244,7 +245,7 @@ def _line_panel(ph, mine, ref, values, ceiling, style, seen):
 def _line_title(ph, row, mine, n_ref, what):
     elsewhere = int((ph.mice.technical_group.iloc[mine]!=main_group_of(ph, mine)).sum())
     allele = row.allele_symbol if isinstance(row.allele_symbol, str) and row.allele_symbol else row.gene_symbol
-    return f'<b>{escaped(allele)}</b><br><span style="font-size:11px">{escaped(row.zygosity) if isinstance(row.zygosity, str) and row.zygosity else "zygosity unknown"}, {escaped(row.phenotyping_center)}: {counted(row.n_mice, "mouse", "mice")}{f" ({elsewhere} measured elsewhere)" if elsewhere else ""}, {n_ref:,} {what}<br>{numbered(row.phenotype, row["name"])}, probability {row.probability:.2f} ({escaped(row.evidence)})</span>'
+    return f'<b>{escaped(allele)}</b><br><span style="font-size:11px">{zygosity_words(row.zygosity)}, {escaped(row.phenotyping_center)}: {counted(row.n_mice, "mouse", "mice")}{f" ({elsewhere} measured elsewhere)" if elsewhere else ""}, {n_ref:,} {what}<br>{numbered(row.phenotype, row["name"])}, probability {row.probability:.2f} ({escaped(row.evidence)})</span>'
 
 def _limits(values, ceiling, mine, refs):
     "Common limits of all panels: every mouse, the controls' band and the loudest level."

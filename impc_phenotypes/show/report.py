@@ -18,7 +18,7 @@ from ..data.schema import OFFSETS, TONES
 from ..models.line_mixture import calibrated
 from ..metrics.leakage import leakage_notes, plot_leakage
 from ..metrics.shapes import explain_profiles
-from ..discover.phenotypes import Phenotypes
+from ..discover.phenotypes import IN_DOUBT, Phenotypes
 from ..evaluation.stability import UNSTABLE_BELOW
 from . import plots
 from .gene_picker import gene_section
@@ -219,8 +219,8 @@ def _corrections(ph):
     return pd.DataFrame(rows).assign(advice=['as it was' if abs(c[0])+abs(c[1]-1)<.05 else 'the model claimed too much: corrected downwards' if float(r['said 0.95'])<.945 else 'the model was too careful: corrected upwards' if float(r['said 0.80'])>.805 else 'corrected at the ends' for c,r in zip(curves, rows)])
 
 def _sure(ph, figures=()):
-    fix,doubt = _corrections(ph),int((ph.assignments.probability<.8).sum())
-    return Section(H2('How sure'), P(f'Probability is the largest membership of a mouse. {doubt:,} mice are in doubt: no phenotype takes them with .8. Do not sort them by force.'), *figures,
+    fix,doubt = _corrections(ph),int((ph.assignments.probability<IN_DOUBT).sum())
+    return Section(H2('How sure'), P(f'Probability is the largest membership of a mouse. {doubt:,} mice are in doubt: no phenotype takes them with {IN_DOUBT:g}. Do not sort them by force.'), *figures,
         *([html_table(fix, caption='Calibration on pseudo-lines of controls: a probability of being affected, as the line model said it and as it is reported')] if fix is not None else []), id='sure')
 
 def _limits(): return Section(H2('What must not be concluded'), Ul(*[Li(o) for o in LIMITS]), id='limits')
@@ -267,7 +267,7 @@ def _overview_words(ph):
 
 def _certain_words(ph):
     t = plots.certainty_table(ph)
-    return 'Mice with a probability over .95, of all: ' + '; '.join(f'{n} {t.loc[n].iloc[0]:,} of {t.loc[n].sum():,}' for n in dict.fromkeys(t.index)) + '.' if t.index.is_unique else 'Bars of certainty by phenotype.'
+    return 'Mice with a probability from .95, of all: ' + '; '.join(f'{n} {t.loc[n].iloc[0]:,} of {t.loc[n].sum():,}' for n in dict.fromkeys(t.index)) + '.' if t.index.is_unique else 'Bars of certainty by phenotype.'
 
 # %% ../../nbs/show/20_report.ipynb #a684418d
 def _figures(ph):
