@@ -6,7 +6,7 @@
 __all__ = ['MISSING', 'PICKER', 'HEADS', 'joined_calls', 'call_words', 'phenotype_words', 'packed', 'gene_data', 'zipped',
            'gene_section']
 
-# %% ../../nbs/show/18_gene_picker.ipynb #7923476c
+# %% ../../nbs/show/18_gene_picker.ipynb #55591f19
 import base64, gzip, json
 import numpy as np, pandas as pd
 from fastcore.xml import Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Table, Tbody, Th, Thead, Tr
@@ -15,7 +15,7 @@ from ..data.schema import OFFSETS, TONES
 from ..discover.phenotypes import IN_DOUBT, Phenotypes
 from .plots import main_group_of, reference_mice
 
-# %% ../../nbs/show/18_gene_picker.ipynb #194c5907
+# %% ../../nbs/show/18_gene_picker.ipynb #5bd69278
 def joined_calls(
     ph:Phenotypes, # A result
     calls:pd.DataFrame=None, # `LineCalls.summary`, or lines.csv of an evaluated run
@@ -51,7 +51,7 @@ def phenotype_words(
         said = f'in doubt: {said}, or {names[second]}, {members[second]:.2f}'
     return said + ('' if row.evidence=='line' else f'; evidence: {row.evidence}')
 
-# %% ../../nbs/show/18_gene_picker.ipynb #d26c1f50
+# %% ../../nbs/show/18_gene_picker.ipynb #274450f2
 MISSING = -128
 
 def packed(
@@ -78,7 +78,7 @@ def _opening(l):
     some = l[l.called==True] if 'called' in l and (l.called==True).any() else l[firm] if firm.any() else l
     return str(some.sort_values('loss').gene_symbol.iloc[-1]) if len(some) else ''
 
-# %% ../../nbs/show/18_gene_picker.ipynb #72037a73
+# %% ../../nbs/show/18_gene_picker.ipynb #aaca8e40
 def gene_data(
     ph:Phenotypes, # A result
     calls:pd.DataFrame=None, # `LineCalls.summary`, or lines.csv of an evaluated run
@@ -99,7 +99,7 @@ def gene_data(
         phenotype=l.phenotype.astype(int).tolist(), said=[phenotype_words(r, ph.names, m) for r,m in zip(l.itertuples(), member)], call=[call_words(r) for r in l.itertuples()],
         group=[groups.index(g) for g in first], groups=_groups(ph, groups), styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
 
-# %% ../../nbs/show/18_gene_picker.ipynb #e6eaa2b9
+# %% ../../nbs/show/18_gene_picker.ipynb #c21946a1
 PICKER = '''
 (async()=>{
 const zipped=Uint8Array.from(atob(document.getElementById('gene-data').textContent),c=>c.charCodeAt(0));
@@ -109,7 +109,7 @@ const bySymbol=new Map();G.gene.forEach((g,i)=>{const k=g.toLowerCase();if(!bySy
 const off=i=>[...B.slice(6*i,6*i+6)].map(v=>v===-128?null:v),gap=v=>[...v.slice(0,5),null,v[5],null],GX=[...G.x.slice(0,5),null,G.x[5],null];
 const band=(g,a)=>{const k=[0,1,2,3,4].filter(i=>g.lo[i]!==null),t=[{x:[...k.map(i=>G.x[i]),...k.slice().reverse().map(i=>G.x[i])],y:[...k.map(i=>g.lo[i]),...k.slice().reverse().map(i=>g.hi[i])]}];
   if(g.lo[5]!==null)t.push({x:[.93,1.07,1.07,.93].map(f=>f*G.x[5]),y:[g.lo[5],g.lo[5],g.hi[5],g.hi[5]]});
-  return t.map((o,i)=>({...o,...a,fill:'toself',fillcolor:'rgba(0,0,0,.14)',mode:'none',hoverinfo:'skip',name:G.groups.every(o=>o.what==='controls')?'5–95 % of controls':'5–95 % of controls, or of normal mice where there are none',legendgroup:'c',showlegend:a.showlegend&&!i}))};
+  return t.map((o,i)=>({...o,...a,fill:'toself',fillcolor:'rgba(0,0,0,.14)',mode:'none',hoverinfo:'skip',name:G.groups.every(o=>o.what==='controls')?'controls, 5–95 %':'reference, 5–95 %',legendgroup:'c',showlegend:a.showlegend&&!i}))};
 const oneLine=(l,a,seen)=>{const legend=k=>!seen.has(k)&&!!seen.add(k);const s=G.styles[G.phenotype[l]],g=G.groups[G.group[l]],out=band(g,a),sums=[0,0,0,0,0,0],ns=[0,0,0,0,0,0];
   for(const [key,word] of [['f','female'],['m','male'],['u','sex unknown']]){const y=[];for(let i=G.start[l];i<G.start[l]+G.n[l];i++){if(G.sex[i]!==key)continue;const v=off(i);y.push(...gap(v));v.forEach((x,j)=>{if(x!==null){sums[j]+=x;ns[j]++}})}
     const look=G.sexes[word]||{color:'#777777',symbol:'diamond',dash:'dot'};
@@ -120,7 +120,7 @@ const showGene=(name,jump)=>{const lines=bySymbol.get(name.trim().toLowerCase())
   const gene=G.gene[lines[0]],shown=lines.slice(0,6),cols=Math.min(3,shown.length),rows=Math.ceil(shown.length/3),traces=[],seen=new Set(),lay={width:Math.max(620,230+260*cols),height:150+260*rows,font:{family:'Helvetica, Arial, sans-serif',size:12,color:'#222222'},margin:{l:60,r:170,t:70,b:50},annotations:[],paper_bgcolor:'#fff',plot_bgcolor:'#fff',
     title:{text:'<b>'+gene.replace(/&/g,'&amp;').replace(/</g,'&lt;')+': '+lines.reduce((s,l)=>s+G.n[l],0)+(lines.reduce((s,l)=>s+G.n[l],0)===1?' mouse in ':' mice in ')+lines.length+(lines.length===1?' line':' lines')+'</b>',x:.015,xanchor:'left',font:{size:15}}};
   shown.forEach((l,i)=>{const k=i?String(i+1):'',c=i%3,r=Math.floor(i/3),w=1/cols,h=1/rows;traces.push(...oneLine(l,{xaxis:'x'+k,yaxis:'y'+k,showlegend:i===0},seen));
-    lay['xaxis'+k]={type:'log',range:[Math.log10(5.3),Math.log10(56)],tickvals:G.x,ticktext:[...G.x.slice(0,5).map(String),'click'],tickfont:{size:10},domain:[c*w+.02*c,(c+1)*w-.03],anchor:'y'+k,gridcolor:'#ebebeb',zeroline:false,title:{text:'kHz'}};
+    lay['xaxis'+k]={type:'log',range:[Math.log10(5.3),Math.log10(56)],tickvals:G.x,ticktext:[...G.x.slice(0,5).map(String),'click'],tickfont:{size:10},tickangle:0,domain:[c*w+.02*c,(c+1)*w-.03],anchor:'y'+k,gridcolor:'#ebebeb',zeroline:false,title:{text:'kHz'}};
     lay['yaxis'+k]={domain:[1-(r+1)*h+(r<rows-1?.12:0),1-r*h-.08],anchor:'x'+k,matches:i?'y':undefined,gridcolor:'#ebebeb',zeroline:true,zerolinecolor:'#999',title:c?undefined:{text:'offset, dB'}};
     lay.annotations.push({xref:'x'+k+' domain',yref:'y'+k+' domain',x:.5,y:1.02,xanchor:'center',yanchor:'bottom',showarrow:false,font:{size:11},text:[G.zygosity[l]||'zygosity unknown',G.centre[l],G.n[l]+(G.n[l]===1?' mouse':' mice')].join(', ').replace(/</g,'&lt;')})});
   Plotly.react(plot,traces,lay,{displaylogo:false});
@@ -133,7 +133,7 @@ pick.addEventListener('change',()=>showGene(pick.value));
 const fromAddress=()=>{const m=/^#gene=(.+)$/.exec(location.hash);if(m){let g=m[1];try{g=decodeURIComponent(g)}catch{}showGene(g,true)}return!!m};
 addEventListener('hashchange',fromAddress);if(!fromAddress()&&G.first)showGene(G.first)})();'''
 
-# %% ../../nbs/show/18_gene_picker.ipynb #62de0a9d
+# %% ../../nbs/show/18_gene_picker.ipynb #45397ddb
 HEADS = ('allele','zygosity','centre','mice','compared with','call','phenotype')
 
 def zipped(
