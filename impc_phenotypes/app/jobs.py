@@ -63,12 +63,13 @@ def train_run(
     config:RunConfig=None, # Changed since the run began; None = its own
     resume:bool=False, # Go on from the last checkpoint
     progress:bool=False, # Progress bar
+    cbs=(), # Further fastai callbacks
 )->Phenotypes:
     "Fit, and write what was found."
     with run.working():
         if config is not None: run.write_config(config)
         cfg, start = run.config, time.monotonic()
-        ph = discover(cohort, preset=cfg.preset, model_config=cfg.model, training_config=cfg.training, seed=cfg.seed, device=cfg.device, folder=run.path, resume=resume, progress=progress)
+        ph = discover(cohort, preset=cfg.preset, model_config=cfg.model, training_config=cfg.training, seed=cfg.seed, device=cfg.device, folder=run.path, resume=resume, progress=progress, cbs=cbs)
         fitted = time.monotonic()
         run.write_result(ph, cohort)
         run.update(durations=dict(fit=round(fitted-start, 2), write=round(time.monotonic()-fitted, 2)))

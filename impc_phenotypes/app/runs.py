@@ -123,6 +123,7 @@ def create_run(
     name:str='run', # Experiment, a folder name
     root='experiments', # Folder of all experiments
     data:dict=None, # Record of `open_data`
+    folder:str=None, # Name of the run's own folder; None = time and host
     **facts, # Further entries of `metadata.json`
 )->RunFolder: # New folder with `config.yaml` and `metadata.json`
     "A folder for a new run; never an existing one."
@@ -139,11 +140,11 @@ def create_run(
         new.chmod(0o755)
         RunFolder(new).write_config(config)
         write_json(meta, new/'metadata.json')
-        return RunFolder(_claim(new, base/f'{now:%Y%m%d-%H%M%S}_{host}'))
+        return RunFolder(_claim(new, base/(folder or f'{now:%Y%m%d-%H%M%S}_{host}'), 1 if folder else 1000))
     finally: shutil.rmtree(new, ignore_errors=True)
 
-def _claim(new, path):
-    for i in range(1, 1000):
+def _claim(new, path, tries):
+    for i in range(1, tries+1):
         to = path if i==1 else path.with_name(f'{path.name}_{i}')
         if to.exists(): continue
         with contextlib.suppress(FileExistsError, OSError):
@@ -252,7 +253,8 @@ def find_run(
 )->RunFolder: # A readable run
     "The run that is meant."
     runs = _all(root)
-    hits = [Path(run)] if (Path(run)/'metadata.json').exists() else [p for p in runs if str(run) in ('latest', p.parent.name, p.name, f'{p.parent.name}/{p.name}')]
+    here = next((p for p in (Path(run), Path(root)/run) if (p/'metadata.json').exists()), None) # a trial of a sweep lies deeper than a run
+    hits = [here] if here else [p for p in runs if str(run) in ('latest', p.parent.name, p.name, f'{p.parent.name}/{p.name}')]
     if hits:
         found = RunFolder(hits[-1])
         found.metadata
