@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['WAIT', 'blind', 'run_value', 'try_plan', 'TrialReport', 'run_trial', 'sweep_cohort', 'work', 'dask_trial',
-           'run_sweep']
+           'check_workers', 'run_sweep']
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #7884a38f
-import contextlib, os, shutil, signal, socket, subprocess, sys, threading, time, warnings
+# %% ../../nbs/app/42_sweep_workers.ipynb #26a0616e
+import contextlib, os, re, shutil, signal, socket, subprocess, sys, threading, time, warnings
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,11 +24,11 @@ from ..discover.discover import train
 from ..discover.phenotypes import Phenotypes
 from ..metrics.selection import _folds, _one_fit, _part
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #c9c43f64
+# %% ../../nbs/app/42_sweep_workers.ipynb #8fed5748
 try: import fcntl
 except ImportError: fcntl = None # Windows
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #5f25a62d
+# %% ../../nbs/app/42_sweep_workers.ipynb #debf97d6
 def blind(
     cohort:Cohort, # Any
 )->Cohort: # The same mice
@@ -65,7 +65,7 @@ def run_value(
     if objective=='held_out': return _held_out(run, blind(cohort), seed)
     return _bic(run) if objective=='bic' else _of_network(run, objective)
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #4ab3a159
+# %% ../../nbs/app/42_sweep_workers.ipynb #a8316770
 def try_plan(
     plan:Plan,
     cohort:Cohort, # The sweep's mice
@@ -82,7 +82,7 @@ def try_plan(
     if plan.objective not in OF_LINES and not np.isfinite(held).any(): raise InputError(f"--objective {plan.objective}: no line is held out of {len(matched)} mice; raise training.loader.valid_pct or choose held_out")
     return ''
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #b2f914aa
+# %% ../../nbs/app/42_sweep_workers.ipynb #23ba1b98
 def _claim(sweep, number=None): # an optuna trial that is ours, or None when none waits
     optuna = _optuna()
     for t in open_study(sweep).get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
@@ -109,7 +109,7 @@ def _release(sweep, number): # let another worker have it
     t = study.get_trials(deepcopy=False)[number]
     with contextlib.suppress(_optuna().exceptions.UpdateFinishedTrialError): study._storage.set_trial_state_values(t._trial_id, _optuna().trial.TrialState.WAITING)
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #e0ddefc3
+# %% ../../nbs/app/42_sweep_workers.ipynb #dd26e185
 class TrialReport(Callback):
     "Tell optuna the best value so far after each epoch; stop when the trial is hopeless."
     order = 65
@@ -122,7 +122,7 @@ class TrialReport(Callback):
         self.trial.report(float(v), len(self.rows))
         if self.trial.should_prune(): raise _optuna().TrialPruned(f'hopeless: {v:.4g} after {len(self.rows)} epochs is in the worst quarter')
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #95750767
+# %% ../../nbs/app/42_sweep_workers.ipynb #69e30803
 def _trial_run(sweep, trial, params):
     run, config = sweep.run(trial.number), sweep.plan.trial_config(params)
     if (run/'metadata.json').is_file(): return run, True
@@ -161,7 +161,7 @@ def run_trial(
     trial.study.tell(trial, value, state=state)
     return trial.number
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #7adfcf3f
+# %% ../../nbs/app/42_sweep_workers.ipynb #faf52d79
 WAIT = 30. # seconds for workers of a killed sweep to stop
 
 @contextlib.contextmanager
@@ -182,7 +182,9 @@ def _mend(sweep): # what a kill leaves: a line cut short, a folder half made, tr
     for p in sweep.path.glob('.new-*'): shutil.rmtree(p, ignore_errors=True)
     running = [t.number for t in open_study(sweep).get_trials(deepcopy=False) if STATES[t.state.name]=='running']
     alive = [n for n in running if (sweep.run(n)/'metadata.json').is_file() and sweep.run(n).status=='running']
-    for n in set(running)-set(alive): _release(sweep, n)
+    for n in set(running)-set(alive):
+        for p in sweep.run(n).path.rglob('.*.part'): p.unlink()
+        _release(sweep, n)
     return alive
 
 def sweep_cohort(
@@ -195,7 +197,7 @@ def sweep_cohort(
 class _Named: # what `RunFolder.cohort` asks of a folder
     def __init__(self, sweep): self.name,self.metadata = sweep.name,dict(data=sweep.facts['data'])
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #844d7995
+# %% ../../nbs/app/42_sweep_workers.ipynb #df20ff1e
 def _watch_parent(pid): # a worker does not outlive its parent
     def watch():
         while os.getppid()==pid: time.sleep(.5)
@@ -223,7 +225,7 @@ def _spawn(sweep, i, lock, data):
     log = open(sweep/f'worker_{i+1}.log', 'a')
     with log: return subprocess.Popen([sys.executable, '-c', code], stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[lock.fileno()] if fcntl else (), env={'OMP_NUM_THREADS':'1', **os.environ})
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #35a028ed
+# %% ../../nbs/app/42_sweep_workers.ipynb #0ec67395
 def _orphaned(sweep, pid, why): # the trial of a dead worker
     study = open_study(sweep)
     for t in study.get_trials(deepcopy=False):
@@ -238,25 +240,28 @@ def _died(sweep, i, code):
 
 def _waiting(sweep): return [t.number for t in open_study(sweep).get_trials(deepcopy=False) if STATES[t.state.name]=='waiting']
 
+def _all_ran(sweep, why):
+    if left := len(_waiting(sweep)): raise RunError(f"{sweep.name}: every worker died ({why}), {left} trials are left; once the cause is removed, go on with: impc-phenotypes sweep resume {sweep.path}")
+
 def _processes(sweep, n, lock, data, tell):
     procs = {i:_spawn(sweep, i, lock, data) for i in range(min(n, len(_waiting(sweep))))}
     lives, why = 2*n, '' # further workers; how the last one ended
     try:
         while procs:
-            time.sleep(.3); tell()
+            time.sleep(.5); tell()
             for i,p in list(procs.items()):
                 if p.poll() is None: continue
                 del procs[i]
                 if p.returncode: why = _died(sweep, i, p.returncode); _orphaned(sweep, p.pid, why)
                 if p.returncode and lives and _waiting(sweep): procs[i] = _spawn(sweep, i, lock, data); lives -= 1
-        if left := len(_waiting(sweep)): raise RunError(f"{sweep.name}: every worker died ({why}), {left} trials are left; once the cause is removed, go on with: impc-phenotypes sweep resume {sweep.path}")
+        _all_ran(sweep, why)
     finally:
         for p in procs.values(): p.terminate()
         for p in procs.values():
             with contextlib.suppress(subprocess.TimeoutExpired): p.wait(WAIT)
             if p.poll() is None: p.kill()
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #4c94f49a
+# %% ../../nbs/app/42_sweep_workers.ipynb #81980621
 _ONE = threading.Lock()
 
 @lru_cache(1)
@@ -278,32 +283,44 @@ def _client(address):
     try: from distributed import Client, LocalCluster
     except ImportError: raise InputError("dask:// needs dask: pip install 'impc_phenotypes[cluster]'") from None
     host, _, n = address.removeprefix('dask://').partition(':')
-    if not host or n and not n.isdecimal(): raise InputError(f"--workers {address}: write dask://host:8786, or dask://local:2 for two workers here")
     if host=='local': return Client(LocalCluster(n_workers=int(n or 2), threads_per_worker=1, dashboard_address=None, silence_logs=40), set_as_default=False)
     try: return Client(f'tcp://{host}:{n or 8786}', timeout=10, set_as_default=False)
     except (OSError, TimeoutError) as e: raise InputError(f"--workers {address}: no dask scheduler answers there ({e}); start one with `dask scheduler`") from None
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #3cec49d4
+# %% ../../nbs/app/42_sweep_workers.ipynb #9fa07641
 def _on_dask(sweep, address, data, tell):
+    client, futures, why = _client(address), [], ''
     from distributed import as_completed
     from impc_phenotypes.app.sweep_workers import dask_trial
-    client = _client(address)
     try:
         futures = [client.submit(dask_trial, str(sweep.path), n, data and str(data), key=f'{sweep.name}-{n}-{time.time_ns()}', pure=False) for n in _waiting(sweep)]
-        for f in as_completed(futures, raise_errors=False):
+        for f in as_completed(futures, loop=client.loop, raise_errors=False):
             tell()
-            if f.status=='error' and isinstance(f.exception(), InputError): raise InputError(str(f.exception()))
+            if f.status!='error': continue
+            if isinstance(f.exception(), InputError): raise InputError(str(f.exception()))
+            why = f'{type(f.exception()).__name__}: {f.exception()}'
+        _all_ran(sweep, why)
     finally:
         client.cancel(futures)
         if client.cluster is not None: client.cluster.close()
         client.close()
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #3b4dd4a4
+# %% ../../nbs/app/42_sweep_workers.ipynb #3c438847
+def check_workers(
+    workers, # As given
+)->str:
+    "Refuse what is neither a number nor a cluster."
+    w = str(workers)
+    if w.startswith('dask://') and re.fullmatch(r'[^:]+(:\d+)?', w.removeprefix('dask://')): return w
+    if w.isdecimal() and int(w): return w
+    raise InputError(f"--workers: must be a whole number of at least 1, dask://host:8786 or dask://local:2, got `{w}`")
+
 def _teller(sweep, tell): # says what is new since it was last asked
-    known = {t.number for t in open_study(sweep).get_trials(deepcopy=False) if t.state.is_finished()}
+    study = open_study(sweep)
+    known = {t.number for t in study.get_trials(deepcopy=False) if t.state.is_finished()}
     n, unit = sweep.plan.trials, OBJECTIVES[sweep.plan.objective][1]
     def news():
-        for t in open_study(sweep).get_trials(deepcopy=False):
+        for t in study.get_trials(deepcopy=False):
             if t.number in known or not t.state.is_finished(): continue
             known.add(t.number)
             said = f'{sweep.plan.objective} {t.value:.6g} {unit}'.strip() if STATES[t.state.name]=='done' else t.user_attrs.get('reason', '')
@@ -318,8 +335,7 @@ def run_sweep(
     tell=print, # Called with a sentence for every trial that ends
 )->SweepFolder:
     "Run the trials that are left."
-    w = str(workers)
-    if not w.startswith('dask://') and not (w.isdecimal() and int(w)): raise InputError(f"--workers: must be a whole number of at least 1 or dask://host:port, got `{w}`")
+    w = check_workers(workers)
     with _held(sweep) as lock, stop_signals():
         cohort = sweep_cohort(sweep, data)
         alive, news = _mend(sweep), _teller(sweep, tell)
