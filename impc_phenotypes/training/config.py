@@ -81,8 +81,11 @@ class GuardConfig:
 class CheckpointConfig:
     "Where a killed run goes on from."
     every:int = 10 # Epochs between checkpoints, ≥ 1; the end of a stage is always one
+    keep:int = 0 # Epochs between checkpoints that later ones do not replace, so that a run can go back; 0 = none
 
-    def __post_init__(self): _positive('checkpoints', self, 'every')
+    def __post_init__(self):
+        _positive('checkpoints', self, 'every')
+        _need(self.keep>=0, 'checkpoints.keep', 'be 0 or more', self.keep)
 
 @dataclass
 class TrackingConfig:
