@@ -6,7 +6,7 @@
 __all__ = ['Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'DataFile', 'app', 'runs_app', 'config_app', 'plugins_app', 'sweep_app',
            'SweepName', 'Workers', 'say', 'show_table', 'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate',
            'download', 'train', 'evaluate', 'visualize', 'report', 'explore', 'predict', 'list_', 'show', 'print_',
-           'check', 'demo', 'benchmark', 'main']
+           'check', 'demo', 'benchmark', 'compare_', 'clean_', 'main']
 
 # %% ../../nbs/app/30_cli.ipynb #14436e39
 import os, shutil, sys, textwrap, warnings
@@ -203,12 +203,12 @@ def _refuse(options, other):
     given = [k for k,v in options.items() if v is not None]
     if given: raise InputError(f"{given[0]}: cannot be combined with {other}")
 
-def _resume(run, data, overrides, device, output_dir):
+def _resume(run, data, overrides, device, output_dir, start='latest'):
     from impc_phenotypes.app.runs import resume_run
     if data is not None and '=' in str(data) and not data.exists(): data, overrides = None, [str(data), *overrides]
     run = _run(run, output_dir)
     config = _config(device=device, overrides=overrides, base=run/'config.yaml')
-    return run, resume_run(run, config, data), config
+    return run, resume_run(run, config, data, start), config
 
 def _read(data, columns, on_bad_rows):
     from impc_phenotypes.app.runs import open_data
@@ -254,16 +254,22 @@ def train(
     on_bad_rows:Annotated[Optional[BadRows], Opt('What to do with rows that hold an impossible value (default: error)')]=None,
     model:Annotated[Optional[str], Opt('Adapt the model of this run to a small export instead of fitting one')]=None,
     resume:Annotated[Optional[str], Opt('Go on with this run')]=None,
+    start:Annotated[Optional[str], Opt('With --resume: latest, fresh, or an epoch kept by training.checkpoints.keep (default: latest)', '--from')]=None,
+    dry_run:Annotated[bool, Opt('Say what would be done; no data and no model is loaded', '--dry-run')]=False,
 ):
     "Find the hearing phenotypes of a cohort. The last line of output is the run's folder."
     overrides = list(overrides or [])
     fixed = {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--seed':seed}
+    if resume is None: _refuse({'--from':start}, 'no --resume')
+    if dry_run:
+        _refuse({'--model':model}, '--dry-run')
+        return show_table(_dry_run(data, resume, start, experiment_name, output_dir, overrides, device, dict(preset=preset, config=config, model_config=model_config, n_phenotypes=n_phenotypes, seed=seed)))
     if model is not None:
         _refuse(fixed | {'--resume':resume, '--device':device, 'key=value':overrides or None}, '--model; the run keeps the settings of the model')
         return print(_adapt(model, data, experiment_name, columns, on_bad_rows, output_dir))
     if resume is not None:
         _refuse(fixed | {'--experiment-name':experiment_name, '--columns':columns, '--on-bad-rows':on_bad_rows}, '--resume; the run keeps its own')
-        run, cohort, changed = _resume(resume, data, overrides, device, output_dir)
+        run, cohort, changed = _resume(resume, data, overrides, device, output_dir, start or 'latest')
         if cohort is None: say(f'{run.name} is done already')
     else: run, cohort, changed = _begin(_config(preset, config, model_config, n_phenotypes, seed, device, output_dir, overrides), data, experiment_name, columns, on_bad_rows)
     if cohort is not None: _fit(run, cohort, changed, resume is not None)
@@ -412,7 +418,7 @@ def predict(
     print(out.absolute())
 
 # %% ../../nbs/app/30_cli.ipynb #ab1711e3
-runs_app = typer.Typer(help='List runs, or show one.')
+runs_app = typer.Typer(help='List, show, compare or clear runs.')
 app.add_typer(runs_app, name='runs')
 
 @runs_app.callback(invoke_without_command=True)
@@ -420,10 +426,16 @@ def _runs(ctx:typer.Context, output_dir:Root=None):
     if ctx.invoked_subcommand is None: list_(output_dir)
 
 @runs_app.command('list')
-def list_(output_dir:Root=None):
+def list_(
+    output_dir:Root=None,
+    status:Annotated[Optional[str], Opt('Only runs of this status')]=None,
+):
     "All runs, oldest first."
     from impc_phenotypes.app.runs import list_runs
+    from impc_phenotypes.app.sweep import list_sweeps
     runs = list_runs(output_dir or 'experiments').astype(object)
+    if status: runs = runs[runs.status==status]
+    for s in list_sweeps(output_dir or 'experiments'): say(f"sweep {s.name}: {s.facts['trials']} trials; impc-phenotypes sweep status {s.path}, or runs list --output-dir {s.path.parent}")
     show_table(runs.where(runs.notna(), None), f"runs in {output_dir or 'experiments'}/", digits=1)
 
 @runs_app.command('show')
@@ -677,6 +689,59 @@ def _sweep_status(
     if figure:
         from impc_phenotypes.show.static import save_figure
         for f in save_figure(plot_sweep(sweep), sweep/'sweep'): print(f)
+
+# %% ../../nbs/app/30_cli.ipynb #sixrun02
+def _dry_run(data, resume, start, name, output_dir, overrides, device, given):
+    import pandas as pd
+    from impc_phenotypes.app.runs import _check_name, _values, kept_epochs
+    from impc_phenotypes.data.errors import InputError
+    if resume is not None:
+        _refuse({f'--{k.replace("_","-")}':v for k,v in given.items()} | {'--experiment-name':name}, '--resume; the run keeps its own')
+        run = _run(resume, output_dir)
+        base = run.config
+        cfg = _config(device=device, overrides=overrides, base=run/'config.yaml')
+        rows = [('run', run.path), ('status', run.status), ('data', (run.metadata.get('data') or {}).get('path')), ('goes on from', start or 'latest'), ('epochs kept', ', '.join(map(str, kept_epochs(run))) or 'none')]
+    else:
+        if data is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
+        if not data.is_file(): raise InputError(f"{data}: no such file")
+        _check_name(name or 'run')
+        cfg = _config(device=device, output_dir=output_dir, overrides=overrides, **given)
+        base = _config(preset=Preset(cfg.preset))
+        rows = [('data', f'{data} ({data.stat().st_size/1e6:.1f} MB)'), ('folder', f'{cfg.training.paths.experiments}/{name or "run"}/')]
+    rows += [('preset', cfg.preset), ('seed', cfg.seed), ('device', cfg.device), ('phenotypes', cfg.model.clustering.n_phenotypes or 'auto'), ('epochs', f'{cfg.training.stages.pretrain_epochs} + {cfg.training.stages.joint_epochs}')]
+    old = dict(_values(base))
+    rows += [(f'changed: {k}', f'{old[k]} → {v}') for k,v in _values(cfg) if v!=old[k] and k!='training.paths.experiments']
+    return pd.DataFrame([(k, str(v)) for k,v in rows], columns=['what','value'])
+
+# %% ../../nbs/app/30_cli.ipynb #sixrun03
+@runs_app.command('compare')
+def compare_(
+    runs:Annotated[list[str], typer.Argument(help='Two runs or more', show_default=False)],
+    output_dir:Root=None,
+):
+    "Settings that differ, metrics, and agreement about the mice."
+    from impc_phenotypes.app.compare_runs import compare_runs
+    c = compare_runs([_run(r, output_dir) for r in runs])
+    show_table(c.settings, 'settings that differ')
+    show_table(c.metrics, 'metrics')
+    if len(c.agreement): show_table(c.agreement, 'agreement on the mice in both: adjusted Rand index')
+    say_notes(c.notes)
+
+@runs_app.command('clean')
+def clean_(
+    status:Annotated[str, Opt('Statuses whose runs go, with commas', show_default=True)]='created,failed,killed',
+    experiment:Annotated[Optional[str], Opt('Only of this experiment')]=None,
+    older_than:Annotated[float, Opt('Days since anything changed', min=0, show_default=True)]=0.,
+    checkpoints:Annotated[bool, Opt('Only the checkpoints of runs that are done', '--checkpoints')]=False,
+    yes:Annotated[bool, Opt('Delete them; without it they are only listed', '--yes')]=False,
+    output_dir:Root=None,
+):
+    "List runs that came to nothing, and with --yes delete them."
+    from impc_phenotypes.app.compare_runs import clean, clean_plan
+    plan = clean_plan(output_dir or 'experiments', status=tuple(_split(status)), experiment=experiment, older_than=older_than, checkpoints=checkpoints)
+    show_table(plan.drop(columns='path'), f'{len(plan)} folders, {plan.megabytes.sum():.1f} MB', digits=1)
+    if yes: say(f'{clean(plan)} folders deleted')
+    elif len(plan): say('nothing was deleted; add --yes to delete them')
 
 # %% ../../nbs/app/30_cli.ipynb #c94d23a1
 def _explain(error): # message and exit code
