@@ -6,7 +6,7 @@
 __all__ = ['Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'DataFile', 'app', 'runs_app', 'config_app', 'plugins_app', 'sweep_app',
            'SweepName', 'Workers', 'say', 'show_table', 'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate',
            'download', 'train', 'evaluate', 'visualize', 'report', 'explore', 'predict', 'list_', 'show', 'print_',
-           'check', 'demo', 'benchmark', 'compare_', 'clean_', 'main']
+           'check', 'demo', 'benchmark', 'compare_', 'clean_', 'analyze', 'main']
 
 # %% ../../nbs/app/30_cli.ipynb #14436e39
 import os, shutil, sys, textwrap, warnings
@@ -742,6 +742,28 @@ def clean_(
     show_table(plan.drop(columns='path'), f'{len(plan)} folders, {plan.megabytes.sum():.1f} MB', digits=1)
     if yes: say(f'{clean(plan)} folders deleted')
     elif len(plan): say('nothing was deleted; add --yes to delete them')
+
+# %% ../../nbs/app/30_cli.ipynb #sixanl02
+@app.command()
+def analyze(
+    run:Run='latest',
+    only:Annotated[Optional[str], Opt('Names with commas, computed even if they are there; slow ones must be named')]=None,
+    skip:Annotated[str, Opt('Names with commas')]='',
+    again:Annotated[bool, Opt('Compute all of them again', '--again')]=False,
+    data:DataFile=None, output_dir:Root=None,
+):
+    "Tables, pictures and numbers of a run, one analysis at a time; `plugins list analyses` names them."
+    from impc_phenotypes.data.errors import RunError
+    run = _run(run, output_dir)
+    run.model
+    from impc_phenotypes.app.analyses import analyze_run
+    tell = lambda r: say(f'{r.name}: {r.state}' + f', {r.said}'*bool(r.said) + (f', {r.seconds:.1f} s' if r.state=='done' else ''))
+    results = analyze_run(run, only=_split(only or ''), skip=_split(skip), again=again, data=data, tell=tell)
+    import pandas as pd
+    show_table(pd.DataFrame([dict(analysis=r.name, metric=k, value=v) for r in results for k,v in r.metrics.items()], columns=['analysis','metric','value'], dtype=object))
+    bad = [r.name for r in results if r.state=='failed']
+    if bad: raise RunError(f"{', '.join(bad)}: failed, see above; the other analyses are in {run/'analyses'}")
+    print(run/'analyses')
 
 # %% ../../nbs/app/30_cli.ipynb #c94d23a1
 def _explain(error): # message and exit code

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CLEARED', 'RunComparison', 'compare_runs', 'clean_plan', 'clean']
 
-# %% ../../nbs/app/24_compare_runs.ipynb #9a78c081
+# %% ../../nbs/app/24_compare_runs.ipynb #62181d16
 import json, shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 from .runs import RunFolder, _all, _values
 from ..data.errors import InputError, RunError
 
-# %% ../../nbs/app/24_compare_runs.ipynb #73d4b270
+# %% ../../nbs/app/24_compare_runs.ipynb #12f2be3a
 @dataclass(repr=False)
 class RunComparison:
     "Runs side by side."
@@ -33,13 +33,17 @@ def _numbers(run): # what is known of a run
     out = dict(status=run.status, mice=result.get('mice'), excluded=result.get('excluded'), phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total')) | (m.get('objective') or {})
     try: rows = json.loads((run/'metrics.json').read_text(encoding='utf-8'))['methods']
     except (OSError, ValueError, KeyError): rows = []
-    return out | {k:v for k,v in (rows[0] if rows else {}).items() if isinstance(v, (int, float)) and k not in ('phenotypes','seconds')}
+    out |= {k:v for k,v in (rows[0] if rows else {}).items() if isinstance(v, (int, float)) and k not in ('phenotypes','seconds')}
+    for f in sorted((run/'analyses').glob('*.json')): # of `analyze`; the comparison repeats `evaluate`
+        try: out |= {f'{f.stem}: {k}':v for k,v in json.loads(f.read_text(encoding='utf-8'))['metrics'].items() if f.stem!='comparison'}
+        except (OSError, ValueError, KeyError, TypeError): continue
+    return out
 
 def _calls(run): # phenotype by mouse
     try: return pd.read_csv(run/'assignments.csv', dtype=dict(specimen_id=str), usecols=['specimen_id','phenotype']).set_index('specimen_id').phenotype
     except (OSError, ValueError): return None
 
-# %% ../../nbs/app/24_compare_runs.ipynb #66fabbbb
+# %% ../../nbs/app/24_compare_runs.ipynb #6059c0d1
 def _agree(a, b):
     both = a.index.intersection(b.index)
     return dict(mice=len(both), ari=float(adjusted_rand_score(a[both], b[both])) if len(both) else np.nan)
@@ -65,7 +69,7 @@ def compare_runs(
     agreement = pd.DataFrame([dict(a=names[i], b=names[j]) | _agree(calls[i], calls[j]) for i,j in combinations(range(len(runs)), 2) if calls[i] is not None and calls[j] is not None], columns=['a','b','mice','ari'])
     return RunComparison(settings, metrics, agreement, tuple(_hard(runs)))
 
-# %% ../../nbs/app/24_compare_runs.ipynb #be5580a0
+# %% ../../nbs/app/24_compare_runs.ipynb #36da824d
 CLEARED = ('created','failed','killed') # statuses that are cleared unless others are named
 _KNOWN = ('created','failed','killed','interrupted','pruned','done','unreadable')
 
