@@ -1,5 +1,5 @@
 "The report and the served explorer in a real browser: a gene is picked and its audiogram changes, nothing leaves the page, the keyboard reaches every control, text can be read."
-import csv, signal, subprocess, sys
+import csv, signal, subprocess, sys, urllib.error, urllib.request
 from pathlib import Path
 import pytest
 from browser import browser, opened
@@ -69,6 +69,7 @@ def test_a_gene_is_looked_up_in_the_report(run, genes, browser):
         assert page.locator('#gene-lines tbody tr').count() >= 1
         page.fill('#gene-name', other[:4]+'zzz'); page.press('#gene-name', 'Enter')
         assert 'No line of' in page.inner_text('#gene-told') and other[:4] in page.inner_text('#gene-told')
+        assert page.locator('#gene-plot .main-svg').count() == 0 and page.locator('#gene-lines tbody tr').count() == 0, 'another gene must not stay on the screen'
         page.locator('#lines-table a').first.click()
         assert page.input_value('#gene-name') == page.locator('#lines-table a').first.inner_text() and '#gene=' in page.url
         assert not problems, problems
@@ -125,10 +126,14 @@ def test_a_gene_is_picked_in_the_explorer(served, genes, browser):
     assert served.startswith(f'http://{HOST}:')
     with explorer(browser, served) as (page, problems):
         ready(page)
-        named = lambda g, panel: page.wait_for_function("([g, i]) => (document.querySelectorAll('.js-plotly-plot')[0].layout.annotations[i].text).includes(`<b>${g}</b>`)", arg=[g, panel])
+        named = lambda g, panel, **kw: page.wait_for_function("([g, i]) => (document.querySelectorAll('.js-plotly-plot')[0].layout.annotations[i].text).includes(`<b>${g}</b>`)", arg=[g, panel], **kw)
         box = page.get_by_label('Gene').first
         before = drawn(page)
-        box.fill(deaf); box.press('Enter'); named(deaf, 0)
+        for _ in range(3): # on a busy machine the first word can be typed before the page has its kernel
+            box.fill(''); box.fill(deaf); box.press('Enter')
+            try: named(deaf, 0, timeout=15_000); break
+            except Exception: continue
+        named(deaf, 0)
         first = drawn(page)
         box.fill(other); box.press('Enter'); named(other, 0)
         page.wait_for_timeout(500)
@@ -136,6 +141,7 @@ def test_a_gene_is_picked_in_the_explorer(served, genes, browser):
         page.get_by_label('Compare with').fill(deaf); page.get_by_label('Compare with').press('Enter'); named(deaf, 1)
         box.fill(other+'x'); box.press('Enter')
         page.get_by_text('did you mean').wait_for()
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot')[0].layout.annotations[0].text === ''")
         page.get_by_label('Phenotype').select_option(index=0)
         place = page.get_by_text('line 1 of'); place.wait_for()
         page.get_by_role('button', name='next line').click()
@@ -167,6 +173,12 @@ def test_the_explorer_can_be_read_and_used_without_a_mouse(served, browser):
         assert page.evaluate(CONTRAST) == []
         seen = ' '.join(walk(page, 30))
         for control in ('centre', 'sex', 'zygosity', 'Gene', 'Line', 'Compare with', 'Phenotype', 'next line', 'Selection', 'Prepare CSV'): assert control in seen, control
+
+def test_the_explorer_wants_its_token_and_its_own_name(served):
+    get = lambda url, **headers: urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
+    assert '/login' in get(served.split('?')[0]).url and get(served).status == 200
+    with pytest.raises(urllib.error.HTTPError) as refused: get(served, Host='evil.example')
+    assert refused.value.code == 403
 
 def test_explore_needs_a_run(tmp_path):
     done = subprocess.run([COMMAND, 'explore', 'nothing', '--output-dir', tmp_path], capture_output=True, text=True)

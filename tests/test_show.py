@@ -1,5 +1,5 @@
 "Plots, their static twins and the report, on a small colony whose phenotypes are known."
-import base64, json, re
+import base64, dataclasses, json, re, subprocess, sys
 from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.data.cohort import Cohort
@@ -9,8 +9,9 @@ from impc_phenotypes.data.look import FONT, GREY, phenotype_style
 from impc_phenotypes.data.schema import OFFSETS, THRESHOLDS
 from impc_phenotypes.discover.phenotypes import Phenotypes
 from impc_phenotypes.show.gene_picker import gene_data
-from impc_phenotypes.show.methods_text import write_cards
-from impc_phenotypes.show.plots import certainty_table
+from impc_phenotypes.show.explore import Views, panel_title, reference_of
+from impc_phenotypes.show.methods_text import found_words, methods_text, write_cards
+from impc_phenotypes.show.plots import _is_control, certainty_table, main_group_of, reference_mice
 from impc_phenotypes.show.report import CSS, doubts, write_report
 from impc_phenotypes.show.static import save_figure, static
 
@@ -42,6 +43,11 @@ def figures(ph):
                 line=ph.plot_line('myo7a'), overview=ph.matched.cohort.plot_overview(), lines=ph.plot_map('line', genes=['Myo7a']), certainty=ph.plot_certainty())
 
 def marks(ax): return len(ax.lines)+len(ax.collections)+len(ax.patches)
+
+def test_plots_come_with_the_object():
+    code = "from impc_phenotypes.data.simulate import simulate_cohort; print(simulate_cohort(300, seed=1).plot_overview().layout.title.text)"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0 and '300 mice' in done.stdout, done.stderr
 
 def test_counts(ph):
     f = figures(ph)
@@ -85,11 +91,43 @@ def test_unknown_gene_and_colouring(ph):
     with pytest.raises(InputError, match="did you mean 'centre'"): ph.plot_map('center')
     with pytest.raises(InputError, match='umap'): ph.plot_map(method='isomap')
 
-def test_loaded_phenotypes_plot_offsets(ph, tmp_path):
+def test_loaded_phenotypes_draw_the_same(ph, tmp_path):
     back = Phenotypes.load(ph.save(tmp_path/'m'))
-    assert back.plot_line('Myo7a').layout.yaxis.title.text == 'offset, dB'
-    with pytest.raises(InputError, match='offset'): back.plot_line('Myo7a', unit='dB SPL')
-    assert back.plot_profiles().to_json() == ph.plot_profiles().to_json()
+    for unit in ('dB SPL', 'offset'): assert back.plot_line('Myo7a', unit=unit).to_json() == ph.plot_line('Myo7a', unit=unit).to_json()
+    assert back.plot_profiles().to_json() == ph.plot_profiles().to_json() and back.plot_overview().to_json() == ph.matched.cohort.plot_overview().to_json()
+    old = dataclasses.replace(ph, mice=ph.mice.drop(columns=['ceiling', *THRESHOLDS]))
+    assert old.plot_line('Myo7a', unit='offset').layout.yaxis.title.text == 'offset, dB'
+    with pytest.raises(InputError, match='offset'): old.plot_line('Myo7a')
+
+def test_a_line_of_two_technical_groups_has_one_reference(ph):
+    "Report, explorer and plots compare it with the controls of the group most of its mice were measured in."
+    mice, half = ph.mice.copy(), np.flatnonzero(ph.mice.gene_symbol == 'Myo7a')[:2]
+    mice.loc[half, 'technical_group'] = 'another'
+    mice.loc[np.flatnonzero(_is_control(ph))[:30], 'technical_group'] = 'another'
+    mixed = dataclasses.replace(ph, mice=mice)
+    rows = np.flatnonzero(mice.gene_symbol == 'Myo7a')
+    assert main_group_of(mixed, rows) == ph.mice.technical_group.iloc[0]
+    ref, what = reference_mice(mixed, main_group_of(mixed, rows))
+    assert len(ref) == 90 and what == 'controls'
+    d, v = gene_data(mixed), Views(mixed)
+    assert d['groups'][d['group'][d['gene'].index('Myo7a')]]['n'] == 90 == len(reference_of(v, mice.line.iloc[rows[0]])[0])
+    assert 'measured elsewhere' in mixed.plot_line('Myo7a').layout.annotations[0].text and '2 measured with other equipment' in panel_title(v, mice.line.iloc[rows[0]])
+
+def test_methods_say_what_this_run_did(ph):
+    assert found_words(ph) == '2 phenotypes beside normal hearing were found.'
+    lost = dataclasses.replace(ph, summary=ph.summary.assign(name=['normal', 'severe flat', 'unplaced']))
+    assert found_words(lost).startswith('1 phenotype beside normal hearing was found; 5 mice')
+    text = methods_text(dataclasses.replace(ph, info=ph.info | dict(source=dict(simulated=True), versions=dict(impc_phenotypes='9.9'))))
+    assert 'simulated mice were analysed with impc_phenotypes 9.9' in text and 'Groza' not in text
+    gone = methods_text(dataclasses.replace(ph, mice=ph.mice.assign(offset_30kHz=np.nan), info=ph.info | dict(adapted=True)))
+    assert '30 kHz' not in gone and 'placed in the phenotypes of an earlier run' in gone and 'Groza' in gone
+    undone = methods_text(dataclasses.replace(ph, info=ph.info | dict(joint=dict(accepted=False))))
+    assert 'was undone' in undone and 'Xie' not in undone and 'Xie' in methods_text(ph)
+
+def test_a_missing_tone_leaves_a_verdict_without_numbers(ph):
+    calls = ph.lines.assign(p_value=.001, called=True, called_strict=True, q_value=.01, contrast='low', mean_offset=np.nan, mean_offset_low=np.nan, mean_offset_high=np.nan, note='no mean')
+    said = gene_data(ph, calls)['call'][0]
+    assert 'nan' not in said and 'q = 0.01 at low' in said and 'no mean' in said
 
 def test_saved_figures_share_one_program(ph, tmp_path):
     for n in ('a', 'b'): save_figure(ph.plot_sizes(), tmp_path/'figures'/n)
@@ -149,11 +187,11 @@ def test_text_of_report_and_figures_can_be_read():
     assert not [(i, g) for i in inks for g in grounds if contrast(i, g) < 4.5]
 
 def test_gene_data_survives_a_loaded_run(ph, tmp_path):
-    calls = ph.lines.assign(p_value=[.001]*len(ph.lines), called=True, called_strict=False, q_value=.01, mean_offset=30., mean_offset_low=20., mean_offset_high=40., note='')
+    calls = ph.lines.assign(p_value=[.001]*len(ph.lines), called=True, called_strict=False, q_value=.01, contrast='mean', mean_offset=30., mean_offset_low=20., mean_offset_high=40., note='')
     d, back = gene_data(ph, calls), gene_data(Phenotypes.load(ph.save(tmp_path/'m')), calls)
     assert d == back and json.loads(json.dumps(d, allow_nan=False)) == d
     i = d['gene'].index('Myo7a')
-    assert d['n'][i] == 6 and d['call'][i].startswith('called, not under the stricter null; +30 dB (20 to 40), q = 0.01')
+    assert d['n'][i] == 6 and d['call'][i].startswith('called, not under the stricter null; +30 dB (20 to 40), q = 0.01 at mean')
     raw = np.frombuffer(base64.b64decode(d['offsets']), np.int8).reshape(-1, 6)[d['start'][i]:d['start'][i]+6]
     want = ph.mice[ph.mice.gene_symbol == 'Myo7a'][list(OFFSETS)].to_numpy()
     assert (raw[:, 0] == want[:, 0].round()).all() and (raw[1::2, 5] != -128).any() and (raw[np.isnan(want)] == -128).all()

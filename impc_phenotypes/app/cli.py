@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'DataFile', 'app', 'runs_app', 'config_app', 'plugins_app', 'sweep_app',
-           'SweepName', 'Workers', 'say', 'show_table', 'show_metrics', 'say_notes', 'Preset', 'BadRows', 'simulate',
-           'download', 'train', 'evaluate', 'visualize', 'report', 'explore', 'predict', 'list_', 'show', 'print_',
-           'check', 'demo', 'benchmark', 'compare_', 'clean_', 'analyze', 'main']
+           'SweepName', 'Workers', 'say', 'show_table', 'show_metrics', 'say_notes', 'Preset', 'BadRows',
+           'simulate_command', 'download_command', 'train_command', 'evaluate_command', 'visualize_command',
+           'report_command', 'explore_command', 'predict_command', 'list_command', 'show_command', 'print_command',
+           'check_command', 'demo_command', 'benchmark_command', 'plugins_list_command', 'plugins_inspect_command',
+           'sweep_run_command', 'sweep_resume_command', 'sweep_status_command', 'compare_command', 'clean_command',
+           'analyze_command', 'main']
 
 # %% ../../nbs/app/30_cli.ipynb #14436e39
 import os, shutil, sys, textwrap, warnings
@@ -93,8 +96,8 @@ def _new_file(out, force):
     if out.is_dir(): raise InputError(f"{out}: is a folder; name a file")
     if out.exists() and out.stat().st_size and not force: raise InputError(f"{out}: exists; choose another name or add --force")
 
-@app.command()
-def simulate(
+@app.command('simulate')
+def simulate_command(
     n:Annotated[int, Opt('Mice', '--n', min=1, show_default=True)]=4000,
     seed:Annotated[int, Opt('Same seed, same cohort', min=0, show_default=True)]=42,
     out:Annotated[Path, Opt('CSV, CSV.GZ or Parquet file', show_default=True)]=Path('simulated.csv'),
@@ -109,8 +112,8 @@ def simulate(
     print(out.absolute())
 
 # %% ../../nbs/app/30_cli.ipynb #108c6670
-@app.command()
-def download(
+@app.command('download')
+def download_command(
     out:Annotated[Path, Opt('Parquet file', show_default=True)]=Path('impc_abr.parquet'),
     base_url:Annotated[Optional[str], Opt("Solr server (default: IMPC's)")]=None,
     query:Annotated[Optional[str], Opt('Solr query (default: the six ABR thresholds)')]=None,
@@ -238,8 +241,8 @@ def _adapt(model, data, name, columns, on_bad_rows, output_dir):
     return run.path
 
 # %% ../../nbs/app/30_cli.ipynb #18a0719d
-@app.command()
-def train(
+@app.command('train')
+def train_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export: CSV, CSV.GZ, Parquet or H5AD', show_default=False)]=None,
     overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings, e.g. training.pretrain_epochs=5 latent.dim=4', metavar='key=value', show_default=False)]=None,
     preset:Annotated[Optional[Preset], Opt('Line model anchored to controls, or the published design (default: anchored)')]=None,
@@ -261,9 +264,7 @@ def train(
     overrides = list(overrides or [])
     fixed = {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--seed':seed}
     if resume is None: _refuse({'--from':start}, 'no --resume')
-    if dry_run:
-        _refuse({'--model':model}, '--dry-run')
-        return show_table(_dry_run(data, resume, start, experiment_name, output_dir, overrides, device, dict(preset=preset, config=config, model_config=model_config, n_phenotypes=n_phenotypes, seed=seed)))
+    if dry_run: return show_table(_dry_run(data, resume, start, model, experiment_name, output_dir, overrides, device, fixed))
     if model is not None:
         _refuse(fixed | {'--resume':resume, '--device':device, 'key=value':overrides or None}, '--model; the run keeps the settings of the model')
         return print(_adapt(model, data, experiment_name, columns, on_bad_rows, output_dir))
@@ -311,8 +312,8 @@ def _tell_biology(run, cohort, fdr, files):
     say_notes([*v.notes, *[f'{c.finding}: {c.advice}.' for c in bad.itertuples()]], v.groups.technical_group)
 
 # %% ../../nbs/app/30_cli.ipynb #612b7ccf
-@app.command()
-def evaluate(
+@app.command('evaluate')
+def evaluate_command(
     run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the checkpoint's, else latest)", show_default=False)]=None,
     checkpoint:Annotated[Optional[Path], Opt('Evaluate the network as it was at this checkpoint')]=None,
     save_embeddings:Annotated[bool, Opt('Write its latent means to embeddings/', '--save-embeddings')]=False,
@@ -344,8 +345,8 @@ def evaluate(
     if bootstraps+refits and checkpoint is None: _tell_stability(run, cohort, bootstraps, refits)
 
 # %% ../../nbs/app/30_cli.ipynb #573bd152
-@app.command()
-def visualize(
+@app.command('visualize')
+def visualize_command(
     run:Annotated[Optional[str], typer.Argument(help="Run folder, experiment or latest (default: the files', else latest)", show_default=False)]=None,
     embeddings:Annotated[Optional[Path], Opt('Latent means to map: latent_embeddings.npz of an evaluation')]=None,
     results:Annotated[Optional[Path], Opt('Assignments to draw: predictions.csv of an evaluation')]=None,
@@ -360,15 +361,15 @@ def visualize(
     cohort = run.cohort(data) if results else None
     for f in visualize_run(run, cohort=cohort, embeddings=embeddings, results=results, methods=('pca', *['umap']*umap, *['tsne']*tsne)): print(f)
 
-@app.command()
-def report(run:Run='latest', output_dir:Root=None):
+@app.command('report')
+def report_command(run:Run='latest', output_dir:Root=None):
     "Write the run as one HTML page."
     run = _run(run, output_dir)
     from impc_phenotypes.app.jobs import report_run
     print(report_run(run))
 
-@app.command()
-def explore(
+@app.command('explore')
+def explore_command(
     run:Run='latest',
     port:Annotated[int, Opt('Port on this computer; another one is taken where it is in use', min=1024, max=65535, show_default=True)]=8866,
     browser:Annotated[bool, Opt('Open a browser', '--browser/--no-browser', show_default=True)]=True,
@@ -380,7 +381,7 @@ def explore(
     from impc_phenotypes.app.serve import serve_explorer
     if not (run/'biology.json').is_file(): say(f'no calls in this run; impc-phenotypes evaluate {run.path} makes them')
     say('reading the run; stop with Ctrl-C')
-    serve_explorer(run.path, port=port, browser=browser, tell=lambda address: print(address, flush=True))
+    serve_explorer(run.path, port=port, browser=browser, tell=lambda address: print(address, flush=True), warn=say)
 
 # %% ../../nbs/app/30_cli.ipynb #8080e247
 def _prediction_file(out, data, force=False):
@@ -396,8 +397,8 @@ def _prediction_file(out, data, force=False):
     if not out.absolute().parent.is_dir(): say(f'the folder {out.absolute().parent} is new')
     return rest
 
-@app.command()
-def predict(
+@app.command('predict')
+def predict_command(
     run:Run,
     data:Annotated[Path, typer.Argument(help='IMPC export of new mice', show_default=False)],
     out:Annotated[Path, Opt('CSV or Parquet file to write')],
@@ -423,10 +424,10 @@ app.add_typer(runs_app, name='runs')
 
 @runs_app.callback(invoke_without_command=True)
 def _runs(ctx:typer.Context, output_dir:Root=None):
-    if ctx.invoked_subcommand is None: list_(output_dir)
+    if ctx.invoked_subcommand is None: list_command(output_dir)
 
 @runs_app.command('list')
-def list_(
+def list_command(
     output_dir:Root=None,
     status:Annotated[Optional[str], Opt('Only runs of this status')]=None,
 ):
@@ -439,7 +440,7 @@ def list_(
     show_table(runs.where(runs.notna(), None), f"runs in {output_dir or 'experiments'}/", digits=1)
 
 @runs_app.command('show')
-def show(run:Run, output_dir:Root=None):
+def show_command(run:Run, output_dir:Root=None):
     "Metadata and files of one run."
     import json
     run = _run(run, output_dir)
@@ -452,10 +453,10 @@ app.add_typer(config_app, name='config')
 
 @config_app.callback(invoke_without_command=True)
 def _config_options(ctx:typer.Context, preset:Annotated[Optional[Preset], Opt('anchored or classic')]=None):
-    if ctx.invoked_subcommand is None: print_(preset=preset)
+    if ctx.invoked_subcommand is None: print_command(preset=preset)
 
 @config_app.command('print')
-def print_(
+def print_command(
     overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings', metavar='key=value', show_default=False)]=None,
     preset:Annotated[Optional[Preset], Opt('anchored or classic')]=None,
     config:Annotated[Optional[Path], Opt('Training configuration, YAML')]=None,
@@ -466,15 +467,15 @@ def print_(
     print(to_yaml(_config(preset, config, model_config, overrides=overrides or ())), end='')
 
 @config_app.command('check')
-def check(file:Annotated[Path, typer.Argument(help='A training, model or complete configuration', show_default=False)]):
+def check_command(file:Annotated[Path, typer.Argument(help='A training, model or complete configuration', show_default=False)]):
     "Is every key of this file known, and every value possible?"
     from impc_phenotypes.app.config import check_file
     n = check_file(file)
     say(f'{file}: {n} settings, all valid')
 
 # %% ../../nbs/app/30_cli.ipynb #54fb1ec1
-@app.command()
-def demo(
+@app.command('demo')
+def demo_command(
     n:Annotated[int, Opt('Mice', '--n', min=200, show_default=True)]=4000,
     seed:Annotated[int, Opt('Same seed, same result', min=0, show_default=True)]=42,
     output_dir:Root=None,
@@ -526,8 +527,8 @@ def _kinds(kind, data):
     return kinds
 
 # %% ../../nbs/app/30_cli.ipynb #eea284e3
-@app.command()
-def benchmark(
+@app.command('benchmark')
+def benchmark_command(
     kind:Annotated[Optional[list[str]], Opt('Kind of cohort, again for another, or with commas (default: planted with --data, else simulated)')]=None,
     n:Annotated[str, Opt('Mice; several sizes with commas', '--n', show_default=True)]='20000',
     seeds:Annotated[str, Opt('Seeds of cohorts and methods, with commas', show_default=True)]='1,2,3',
@@ -567,13 +568,13 @@ plugins_app = typer.Typer(help='Models, data sources and analyses, ours and othe
 app.add_typer(plugins_app, name='plugins')
 
 @plugins_app.command('list')
-def _plugins_list(kind:Annotated[Optional[str], typer.Argument(help='models, data or analyses (default: all)', show_default=False)]=None):
+def plugins_list_command(kind:Annotated[Optional[str], typer.Argument(help='models, data or analyses (default: all)', show_default=False)]=None):
     "What is registered; nothing is loaded."
     from impc_phenotypes.app.plugins import plugins
     show_table(plugins(kind))
 
 @plugins_app.command('inspect')
-def _plugins_inspect(
+def plugins_inspect_command(
     name:Annotated[str, typer.Argument(help='As `plugins list` prints it', show_default=False)],
     kind:Annotated[Optional[str], Opt('models, data or analyses, where several have the name')]=None,
 ):
@@ -614,7 +615,7 @@ def _plan(words, given, preset, config, model_config):
 
 # %% ../../nbs/app/30_cli.ipynb #sixswe03
 @sweep_app.command('run')
-def _sweep_run(
+def sweep_run_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export', show_default=False)]=None,
     settings:Annotated[Optional[list[str]], typer.Argument(help='Swept keys, e.g. k=4,8,12 latent.dim=2..6 optimiser.lr=1e-4..1e-2:log, and fixed ones', metavar='key=values', show_default=False)]=None,
     file:Annotated[Optional[Path], Opt('Sweep file, YAML')]=None,
@@ -668,14 +669,15 @@ def _go_on(sweep, workers, data=None):
     say(f'next: impc-phenotypes evaluate {sweep.run(status.best["trial"]).path}')
     print(sweep.path)
 
+# %% ../../nbs/app/30_cli.ipynb #sixswe06
 @sweep_app.command('resume')
-def _sweep_resume(sweep:SweepName='latest', workers:Workers=None, data:DataFile=None, output_dir:Root=None):
+def sweep_resume_command(sweep:SweepName='latest', workers:Workers=None, data:DataFile=None, output_dir:Root=None):
     "Go on with a sweep that was stopped or killed."
     from impc_phenotypes.app.sweep import find_sweep
     _go_on(find_sweep(sweep, output_dir or 'experiments'), workers or '1', data)
 
 @sweep_app.command('status')
-def _sweep_status(
+def sweep_status_command(
     sweep:SweepName='latest',
     table:Annotated[bool, Opt('A row a trial too', '--table')]=False,
     figure:Annotated[bool, Opt('Draw it, as sweep.png and sweep.html in its folder', '--figure')]=False,
@@ -691,12 +693,13 @@ def _sweep_status(
         for f in save_figure(plot_sweep(sweep), sweep/'sweep'): print(f)
 
 # %% ../../nbs/app/30_cli.ipynb #sixrun02
-def _dry_run(data, resume, start, name, output_dir, overrides, device, given):
+def _dry_run(data, resume, start, model, name, output_dir, overrides, device, given):
     import pandas as pd
     from impc_phenotypes.app.runs import _check_name, _values, kept_epochs
     from impc_phenotypes.data.errors import InputError
+    _refuse({'--model':model}, '--dry-run')
     if resume is not None:
-        _refuse({f'--{k.replace("_","-")}':v for k,v in given.items()} | {'--experiment-name':name}, '--resume; the run keeps its own')
+        _refuse(given | {'--experiment-name':name}, '--resume; the run keeps its own')
         run = _run(resume, output_dir)
         base = run.config
         cfg = _config(device=device, overrides=overrides, base=run/'config.yaml')
@@ -705,7 +708,7 @@ def _dry_run(data, resume, start, name, output_dir, overrides, device, given):
         if data is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
         if not data.is_file(): raise InputError(f"{data}: no such file")
         _check_name(name or 'run')
-        cfg = _config(device=device, output_dir=output_dir, overrides=overrides, **given)
+        cfg = _config(device=device, output_dir=output_dir, overrides=overrides, **{k[2:].replace('-', '_'):v for k,v in given.items()})
         base = _config(preset=Preset(cfg.preset))
         rows = [('data', f'{data} ({data.stat().st_size/1e6:.1f} MB)'), ('folder', f'{cfg.training.paths.experiments}/{name or "run"}/')]
     rows += [('preset', cfg.preset), ('seed', cfg.seed), ('device', cfg.device), ('phenotypes', cfg.model.clustering.n_phenotypes or 'auto'), ('epochs', f'{cfg.training.stages.pretrain_epochs} + {cfg.training.stages.joint_epochs}')]
@@ -715,7 +718,7 @@ def _dry_run(data, resume, start, name, output_dir, overrides, device, given):
 
 # %% ../../nbs/app/30_cli.ipynb #sixrun03
 @runs_app.command('compare')
-def compare_(
+def compare_command(
     runs:Annotated[list[str], typer.Argument(help='Two runs or more', show_default=False)],
     output_dir:Root=None,
 ):
@@ -728,7 +731,7 @@ def compare_(
     say_notes(c.notes)
 
 @runs_app.command('clean')
-def clean_(
+def clean_command(
     status:Annotated[str, Opt('Statuses whose runs go, with commas', show_default=True)]='created,failed,killed',
     experiment:Annotated[Optional[str], Opt('Only of this experiment')]=None,
     older_than:Annotated[float, Opt('Days since anything changed', min=0, show_default=True)]=0.,
@@ -744,8 +747,8 @@ def clean_(
     elif len(plan): say('nothing was deleted; add --yes to delete them')
 
 # %% ../../nbs/app/30_cli.ipynb #sixanl02
-@app.command()
-def analyze(
+@app.command('analyze')
+def analyze_command(
     run:Run='latest',
     only:Annotated[Optional[str], Opt('Names with commas, computed even if they are there; slow ones must be named')]=None,
     skip:Annotated[str, Opt('Names with commas')]='',

@@ -123,6 +123,7 @@ def evaluate_run(
     files = [run/f'metrics{tag}.json']
     write_json(dict(mice=len(ph), phenotypes=len(ph.names), truth=_truth(matched) is not None, checkpoint=checkpoint and str(checkpoint),
         methods=[{k:None if v!=v else v for k,v in r.items()} for r in table.to_dict('records')], training=_last_epoch(ph.history)), files[0])
+    if not checkpoint: write_cards(ph, run.path, table)
     ids = ph.assignments.specimen_id
     if save_embeddings: files.append(_write_embedding(run/'embeddings'/f'embeddings{tag}.npz', placed.embedding if placed else ph.embedding, ids))
     if save_predictions: files.append(write_table(_predictions(ids, next(iter(own.values())), None if placed else ph.names), run/f'predictions{tag}.csv'))
@@ -140,6 +141,9 @@ def _predictions(specimen_id, membership, names):
 
 # %% ../../nbs/app/25_jobs.ipynb #eba8d3e2
 MIN_DRAWN = 30 # lines; fewer say little about other draws (ours)
+
+def _measured(run): # what `evaluate` found, as a table, or None
+    return metrics_frame(json.loads((run/'metrics.json').read_text(encoding='utf-8'))) if (run/'metrics.json').is_file() else None
 
 def _no_stability(run, ph, matched): # a reason, or ''
     lines = len(np.unique(matched.line[matched.usable_line & matched.drives_fit]))
@@ -165,7 +169,10 @@ def stability_run(
     st = ph.assess_stability(seeds=refits, bootstraps=bootstraps, matched=matched)
     with run.lock():
         files = [write_table(t, run/f'{name}.csv') for name,t in dict(stability=st.summary, stability_agreement=st.ari).items()]
-        with_stability(ph, st).save(run.model)
+        ph = with_stability(ph, st)
+        ph.save(run.model)
+        write_cards(ph, run.path, _measured(run))
+    files += [f for name,fig in (('stability',st.plot_stability()),('coassignment',st.plot_coassignment())) for f in save_figure(fig, run/'figures'/name)]
     return st,'',files
 
 # %% ../../nbs/app/25_jobs.ipynb #bio2
@@ -229,6 +236,10 @@ def _results(path):
     return a, member
 
 # %% ../../nbs/app/25_jobs.ipynb #c20ccade
+def _walked(ph, most=3): # phenotypes to walk to, the largest loss first
+    s = ph.summary[(ph.summary.phenotype>0) & (ph.summary.n_mice>=3)].sort_values('mean_offset', ascending=False)
+    return s.phenotype.head(most).tolist() if (ph.assignments.phenotype==0).any() else []
+
 def _tried(ph): return pd.DataFrame((ph.info.get('line_model') or {}).get('selection', [])) # numbers of phenotypes
 
 def visualize_run(
@@ -243,9 +254,12 @@ def visualize_run(
     ph = _replaced(run, Phenotypes.load(run.model), cohort, embeddings, results)
     other = results or embeddings
     folder = run/'figures'/Path(other).stem if other else run/'figures'
-    figures = dict(profiles=ph.plot_profiles, sizes=ph.plot_sizes)
+    figures = dict(profiles=ph.plot_profiles, sizes=ph.plot_sizes, certainty=ph.plot_certainty)
     if len(ph.lines): figures |= dict(centres=ph.plot_centres)
     figures |= {f'map_{m}':lambda m=m: ph.plot_map(method=m) for m in methods} | dict(map_centre=lambda: ph.plot_map(by='centre'))
+    if ((ph.lines.phenotype>0) & (ph.lines.n_mice>=3)).any(): figures |= dict(map_line=lambda: ph.plot_map(by='line'))
+    if not other: figures |= {f'walk_{k}':lambda k=k: ph.plot_walk(0, k) for k in _walked(ph)}
+    if not other and (run/'biology.json').is_file(): figures |= dict(volcano=Validation.load(run).calls.plot_volcano)
     if len(tried := _tried(ph))>1: figures |= dict(selection=lambda: plot_selection(tried, ph.info['line_model'].get('null_support'), len(ph.names)-('unplaced' in ph.names)))
     if len(ph.history): figures |= dict(history=ph.plot_history, monitor=lambda: ph.plot_history('monitor'))
     return [f for name,draw in figures.items() for f in save_figure(draw(), folder/name)]
@@ -258,7 +272,7 @@ def report_run(
     ph = Phenotypes.load(run.model)
     metrics = json.loads((run/'metrics.json').read_text(encoding='utf-8')) if (run/'metrics.json').is_file() else None
     v = Validation.load(run) if (run/'biology.json').is_file() else None
-    write_cards(ph, run.path, None if metrics is None else metrics_frame(metrics))
+    write_cards(ph, run.path, _measured(run))
     return write_report(ph, run/'report.html', metrics=metrics, extra=() if v is None else biology_sections(v), calls=None if v is None else v.lines, methods=methods_text(ph, v), title=f'Hearing phenotypes: {run.name}')
 
 # %% ../../nbs/app/25_jobs.ipynb #b5674238
@@ -295,7 +309,7 @@ def _adapted(old, cohort):
     leak = leak_table(matched, membership, lines)
     notes += doubt_notes(membership) + leakage_notes(leak, old.names)
     if note := _simulated(old, cohort): warnings.warn(note); notes.append(f'{note}.')
-    info = old.info | dict(source=cohort.source | dict(simulated=bool(old.info.get('source', {}).get('simulated') or cohort.source.get('simulated'))), notes=notes, leakage=json.loads(leak.to_json(orient='records')), seconds={})
+    info = old.info | dict(adapted=True, source=cohort.source | dict(simulated=bool(old.info.get('source', {}).get('simulated') or cohort.source.get('simulated'))), notes=notes, leakage=json.loads(leak.to_json(orient='records')), seconds={})
     return Phenotypes.from_membership(matched, membership, old.names, line_membership=posterior, embedding=embedding, config=old.config, info=info, fitted=fitted, network_membership=q)
 
 def adapt_run(

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['HOST', 'TEMPLATE', 'explorer_notebook', 'explorer_files', 'free_port', 'voila_settings', 'serve_explorer']
 
-# %% ../../nbs/app/28_serve.ipynb #0599b704
-import json, os, shutil, socket, sys, tempfile
+# %% ../../nbs/app/28_serve.ipynb #863761ef
+import json, os, secrets, shutil, socket, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
-import nbformat
+import nbformat, psutil
 from ..data.errors import InputError, RunError
 
-# %% ../../nbs/app/28_serve.ipynb #6c8bd95f
+# %% ../../nbs/app/28_serve.ipynb #15635bde
 HOST = '127.0.0.1'
 TEMPLATE = '''{%- extends 'voila/templates/lab/index.html.j2' -%}
 {% import "spinner.macro.html.j2" as spinner %}
@@ -44,12 +44,12 @@ def explorer_files(
         home.mkdir(parents=True); kernel.mkdir(parents=True)
         (home/'index.html.j2').write_text(TEMPLATE, encoding='utf-8')
         (home/'conf.json').write_text(json.dumps(dict(base_template='lab')), encoding='utf-8')
-        (kernel/'kernel.json').write_text(json.dumps(dict(argv=[sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}'], display_name='impc_phenotypes', language='python')), encoding='utf-8')
+        (kernel/'kernel.json').write_text(json.dumps(dict(argv=[sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}', '--log-level=ERROR'], display_name='impc_phenotypes', language='python')), encoding='utf-8')
         nbformat.write(explorer_notebook(run), folder/'explore.ipynb')
         yield folder/'explore.ipynb'
     finally: shutil.rmtree(folder, ignore_errors=True)
 
-# %% ../../nbs/app/28_serve.ipynb #d915b6c4
+# %% ../../nbs/app/28_serve.ipynb #efd6cc65
 def free_port(
     wanted:int=8866, # First choice
 )->int: # A port nobody listens on
@@ -64,27 +64,33 @@ def free_port(
 
 def voila_settings(
     port:int, # To listen on
+    token:str='', # Wanted of every visitor
 )->dict: # Traits of `voila.app.Voila`
-    "Loopback only, no sources, no request to another host."
+    "Loopback only, a token, no request to another host."
     own = f"'self' ws://{HOST}:{port} http://{HOST}:{port}"
     policy = f"default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
-    return dict(ip=HOST, port=port, port_retries=0, open_browser=False, tornado_settings=dict(headers={'Content-Security-Policy':policy}))
+    return dict(ip=HOST, port=port, port_retries=0, open_browser=False, token=token, log_level='ERROR', tornado_settings=dict(headers={'Content-Security-Policy':policy}, allow_remote_access=False, local_hostnames=['localhost']))
 
+# %% ../../nbs/app/28_serve.ipynb #7ec7553b
 def serve_explorer(
     run:Path, # Folder of a run that is done
     *,
     port:int=8866, # Another one is taken where it is in use
     browser:bool=True, # Open the page
     tell=print, # Called with the address
+    warn=print, # Called with what is not as asked for
 ):
     "Serve the explorer until it is stopped."
     try: from voila.app import Voila
     except ImportError: raise InputError("`explore` needs Voila: pip install 'impc_phenotypes[app]'; in a notebook `explore(Phenotypes.load(RUN))` works without it") from None
     with explorer_files(run) as page:
         os.environ['JUPYTER_PATH'] = os.pathsep.join(o for o in (str(page.parent/'jupyter'), os.environ.get('JUPYTER_PATH')) if o)
-        port = free_port(port)
-        app = Voila(**voila_settings(port))
+        wanted,port,token = port,free_port(port),secrets.token_urlsafe(16)
+        if port!=wanted: warn(f'port {wanted} is in use, taking {port}')
+        app = Voila(**voila_settings(port, token))
         app.initialize([str(page), '--no-browser', '--template=impc', f'--Voila.ip={HOST}', f'--port={port}', '--strip_sources=True', '--show_tracebacks=False', '--preheat_kernel=True', '--pool_size=1'])
         app.open_browser = browser
-        tell(f'http://{HOST}:{port}/')
-        app.start()
+        tell(f'http://{HOST}:{port}/?token={token}')
+        try: app.start()
+        finally:
+            for child in psutil.Process().children(recursive=True): child.kill() # kernels that are still starting

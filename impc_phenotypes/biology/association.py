@@ -145,7 +145,7 @@ def plot_association(
     t = s[s.gene_symbol.isin(genes) & (s.mice_in_phenotype>0)]
     top = float(np.nanmax(np.abs(t.log_odds), initial=1.))
     fig = go.Figure(go.Scatter(x=[names.index(n) for n in t['name']], y=[genes.index(g) for g in t.gene_symbol], mode='markers', showlegend=False,
-        marker=dict(size=(6+16*t.share).tolist(), color=t.log_odds.tolist(), colorscale=DIVERGING, cmin=-top, cmax=top, showscale=True, colorbar=dict(title='log odds', thickness=14, len=.9)), text=[f'{g}, {n}: {k} of {N} mice, q {q:.2g}' for g,n,k,N,q in zip(t.gene_symbol, t['name'], t.mice_in_phenotype, t.n_mice, t.q_exact)], hovertemplate='%{text}<extra></extra>'))
+        marker=dict(size=(6+16*t.share).tolist(), color=t.log_odds.tolist(), colorscale=DIVERGING, cmin=-top, cmax=top, showscale=True, colorbar=dict(title='log odds', thickness=14, len=.9)), text=[f'{escaped(g)}, {escaped(n)}: {k} of {N} mice, q {q:.2g}' for g,n,k,N,q in zip(t.gene_symbol, t['name'], t.mice_in_phenotype, t.n_mice, t.q_exact)], hovertemplate='%{text}<extra></extra>'))
     fig.update_xaxes(tickvals=list(range(len(names))), ticktext=[escaped(n).replace(' ', '<br>', 1) for n in names], range=[-.6, len(names)-.4])
     fig.update_yaxes(tickvals=list(range(len(genes))), ticktext=[escaped(g) for g in genes], range=[-.7, len(genes)-.3])
     return finish(fig, f'{len(genes)} genes and {len(names)} phenotypes', 'size: share of the gene\'s mice · orange: more mice than chance, blue: fewer', max(540, 220+90*len(names)), 150+22*max(len(genes), 4), l=110, r=90, b=60)

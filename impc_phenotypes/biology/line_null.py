@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'FAR', 'TOP', 'FLOOR', 'contrast_values', 'winsorised', 'line_means', 'main_group',
-           'robust_sd', 'line_variance', 'means_covariance', 'line_covariance', 'GroupNull', 'line_nulls', 'tail_p']
+           'robust_sd', 'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull',
+           'line_nulls', 'tail_p']
 
 # %% ../../nbs/biology/05_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -106,6 +107,12 @@ def means_covariance(
     limit = .98*np.sqrt(np.outer(t[:5], t[:5]))
     return _psd(np.where(np.eye(5)>0, T, np.clip(T, -limit, limit)))
 
+def variance_by_column(
+    x:np.ndarray, # Shape (n, c), NaN where missing
+)->np.ndarray: # Shape (c,), NaN where nothing was measured
+    "Variance of what was measured."
+    return np.ma.masked_invalid(np.asarray(x, float)).var(0).filled(np.nan)
+
 def line_covariance(
     offset:np.ndarray, # Of mice of lines, dB, shape (n, 5 or more)
     line:np.ndarray, # Their line numbers, shape (n,)
@@ -113,7 +120,7 @@ def line_covariance(
     controls:np.ndarray, # Offsets of controls, dB, shape (k, 5 or more)
 )->np.ndarray: # dB², shape (5, 5)
     "Covariance over tones of what mice of a line share."
-    return means_covariance(*line_means(contrast_values(offset, SUMS), line, n_lines), np.nanvar(contrast_values(controls, SUMS), 0))
+    return means_covariance(*line_means(contrast_values(offset, SUMS), line, n_lines), variance_by_column(contrast_values(controls, SUMS)))
 
 # %% ../../nbs/biology/05_line_null.ipynb #ecf3a71f
 PRIOR_LINES,ENOUGH_LINES = 30,10 # weight of the other groups' line variance; lines that make a group count for others
@@ -221,7 +228,8 @@ def _shrunk(nulls):
     many = [o for o in nulls if o.n_lines>=ENOUGH_LINES]
     seen = [~np.isnan(o.controls[:,:5]).all(0) for o in many]
     weight = np.array([o.n_lines*np.outer(h, h) for o,h in zip(many, seen)]).reshape(-1,5,5)
-    R = np.nanmean([np.ma.corrcoef(np.ma.masked_invalid(o.controls[:,:5]).T).filled(np.nan) if len(o.controls)>30 else np.eye(5) for o in nulls], 0)
+    each = [np.ma.corrcoef(np.ma.masked_invalid(o.controls[:,:5]).T).filled(np.nan) if len(o.controls)>30 else np.eye(5) for o in nulls]
+    R = np.ma.masked_invalid(each).mean(0).filled(np.nan)
     np.fill_diagonal(R, 1)
     pooled = (weight*[o.T for o in many]).sum(0)/np.maximum(weight.sum(0), 1) if many else ASSUMED*np.nan_to_num(R)
     def one(o):

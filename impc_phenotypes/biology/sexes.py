@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from statsmodels.stats.multitest import multipletests
-from .line_null import PRIOR_LINES, SUMS, WEIGHTS, GroupNull, _effects, contrast_values, line_means, means_covariance, tail_p, winsorised
+from .line_null import PRIOR_LINES, SUMS, WEIGHTS, GroupNull, _effects, contrast_values, line_means, means_covariance, tail_p, variance_by_column, winsorised
 from ..data.controls import Matched
 
 # %% ../../nbs/biology/07_sexes.ipynb #25575d93
@@ -43,7 +43,7 @@ def difference_null(
     pair = [line_means(x[s], line[s], n_lines) for s in (female,male)]
     d,n = _apart(*zip(*pair))
     k = int((n[:,:5]>0).any(1).sum())
-    variance = np.nanvar(contrast_values(null.controls, SUMS), 0)
+    variance = variance_by_column(contrast_values(null.controls, SUMS))
     T = means_covariance(np.where(n>0, d, np.nan), n, variance)*k/(k+PRIOR_LINES) + null.T*.25*PRIOR_LINES/(k+PRIOR_LINES)
     median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 0. for v in np.where(n[:,:5]>0, d[:,:5], np.nan).T])*k/(k+PRIOR_LINES)
     return replace(null, T=T, centre=WEIGHTS@median, n_lines=k)

@@ -9,6 +9,7 @@ __all__ = ['Cohort']
 from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
+from .. import add_methods
 from .schema import *
 from . import schema
 
@@ -29,6 +30,10 @@ class Cohort:
             if c not in new: new[c] = np.nan if c in NUMERIC else None
         object.__setattr__(self, 'frame', new)
     def __len__(self): return len(self.frame)
+    def __getattr__(self, name):
+        if not name.startswith('_') and not hasattr(type(self), name): add_methods() # plots come from a higher layer
+        if hasattr(type(self), name) and not name.startswith('_'): return object.__getattribute__(self, name)
+        raise AttributeError(f"a cohort has no `{name}`")
 
 # %% ../../nbs/data/15_cohort.ipynb #cf212880
 @patch(as_prop=True)

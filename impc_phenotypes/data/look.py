@@ -83,9 +83,10 @@ def finish(
 
 def below(
     fig:go.Figure, # From `finish`
-    gap:float=46, # px between the plot and the legend, room for ticks and the axis title
-)->go.Figure: # `fig`
+    gap:float=58, # px between the plot and the legend, room for ticks and the axis title
+)->go.Figure: # `fig`, its lower margin wide enough
     "Legend under the plot, clear of the axis title."
+    fig.update_layout(margin_b=max(fig.layout.margin.b, gap+36))
     inner = fig.layout.height-fig.layout.margin.t-fig.layout.margin.b
     return fig.update_layout(legend=dict(orientation='h', x=0, xanchor='left', y=-gap/inner, yanchor='top'))
 

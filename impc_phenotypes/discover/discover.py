@@ -142,7 +142,7 @@ def notes(
     else:
         asked,k = line_model.n_phenotypes,len(line_model.profiles_)-bool(line_model.unplaced_)
         out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, normal included." if asked else f"The line model chose {k} phenotype{'s'*(k!=1)}, normal included.")
-    if line_model is not None and line_model.unplaced_: out.append("Too few lines to learn every kind of loss from: mice that resemble neither wild types nor a phenotype found are called `unplaced`. A model fitted to a larger cohort can name them (`train DATA --model RUN`).")
+    if line_model is not None and line_model.unplaced_: out.append("Too few lines to learn every kind of loss from: mice that resemble neither wild types nor a phenotype found are called `unplaced`. A model fitted to a larger cohort can name them: `impc-phenotypes download` and `train` make one, `train DATA --model RUN` uses it.")
     return out + ([f"Joint stage: {joint['verdict']}."] if joint else [])
 
 def doubt_notes(

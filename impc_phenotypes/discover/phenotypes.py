@@ -17,7 +17,7 @@ import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from safetensors.torch import load_file, save as as_safetensors
 from .. import __version__, add_methods
-from ..data.schema import OFFSETS, TONES, nearest
+from ..data.schema import OFFSETS, THRESHOLDS, TONES, nearest
 from ..data.errors import InputError, RunError
 from ..data.cohort import Cohort
 from ..data.controls import ControlReference, Matched, match_controls
@@ -134,12 +134,13 @@ def summary_table(
 # %% ../../nbs/discover/10_phenotypes.ipynb #271910f3
 def mouse_table(
     matched:Matched, # n mice
-)->pd.DataFrame: # One row a mouse, in the order of `matched`; `offset_…` dB
-    "Centre, group, line, gene and offsets of every placed mouse."
+)->pd.DataFrame: # One row a mouse, in the order of `matched`; `offset_…` dB, `threshold_…` and `ceiling` (loudest level of its centre) dB SPL
+    "Centre, group, line, gene, offsets and thresholds of every placed mouse."
     keep = ['specimen_id','biological_sample_group','phenotyping_center','gene_symbol','zygosity','sex','age_in_weeks']
     f = matched.cohort.frame[keep].reset_index(drop=True)
     f = f.assign(technical_group=matched.cohort.technical_group, line=matched.cohort.line, n_controls=matched.n_controls, matched_by=matched.step)
-    return pd.concat([f, pd.DataFrame(matched.offset, columns=OFFSETS)], axis=1)
+    top = pd.Series(matched.cohort.ceilings[:,0], name='ceiling', dtype=float)
+    return pd.concat([f, pd.DataFrame(matched.offset, columns=OFFSETS), pd.DataFrame(matched.cohort.thresholds, columns=THRESHOLDS), top], axis=1)
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #4e38e604
 @dataclass

@@ -109,7 +109,7 @@ def match_phenotypes(
     "Pair the phenotypes of two fits one to one."
     k = int(reference.max(initial=0))+1 if k is None else k
     c = max(k, int(labels.max(initial=0))+1)
-    both = confusion_matrix(reference, labels, labels=np.arange(c))[:k]
+    both = confusion_matrix(reference, labels, labels=np.arange(max(c, 2)))[:k,:c]
     either = both.sum(1, keepdims=True)+np.bincount(labels, minlength=c)-both
     jaccard = both/np.maximum(either, 1)
     rows,cols = linear_sum_assignment(-jaccard[1:,1:])

@@ -54,7 +54,7 @@ def balanced_nmi(
 # %% ../../nbs/metrics/10_metrics.ipynb #ec8daddb
 def _matching(truth, labels):
     classes,found = np.unique(truth),np.unique(labels)
-    counts = confusion_matrix(np.searchsorted(classes, truth), np.searchsorted(found, labels), labels=np.arange(max(len(classes), len(found))))
+    counts = confusion_matrix(np.searchsorted(classes, truth), np.searchsorted(found, labels), labels=np.arange(max(len(classes), len(found), 2)))
     share = counts[:len(classes),:len(found)]/counts.sum(1)[:len(classes),None]
     rows,cols = linear_sum_assignment(-share)
     return share[rows,cols],len(classes)

@@ -64,9 +64,18 @@ def _lines_of(ph, genes, most=6):
     l = l[(l.phenotype>0) & (l.n_mice>=3)]
     return l.assign(loss=l[list(OFFSETS)].mean(axis=1)).sort_values('loss', ascending=False).head(most)
 
+def _line_names(lines):
+    "Line → gene and centre, with zygosity and allele where those leave a choice."
+    known = lambda v, unknown: v if isinstance(v, str) and v else unknown
+    steps = (lambda r: (r.gene_symbol,r.phenotyping_center), lambda r: (r.gene_symbol,known(r.zygosity, 'zygosity unknown'),r.phenotyping_center), lambda r: (known(r.allele_symbol, r.gene_symbol),known(r.zygosity, 'zygosity unknown'),r.phenotyping_center))
+    for step in steps:
+        names = {r.line:escaped(', '.join(step(r))) for r in lines.itertuples()}
+        if len(set(names.values()))==len(names): break
+    return names
+
 def _by_line(ph, genes):
     show = _lines_of(ph, genes)
-    names = {r.line:escaped(f'{r.gene_symbol}, {r.phenotyping_center}') for r in show.itertuples()}
+    names = _line_names(show)
     label = ph.mice.line.map(names).fillna('other mice').to_numpy(object)
     return label,{'other mice':phenotype_style(0)} | {n:phenotype_style(i+1) for i,n in enumerate(dict.fromkeys(names.values()))},None
 
@@ -155,6 +164,7 @@ def latent_walk(
     k,z = ph.assignments.phenotype.to_numpy(),ph.embedding
     for o in (start, end):
         if not (k==o).any(): raise InputError(f"no mouse is in phenotype {o}; choose two of {', '.join(str(i) for i in np.unique(k))}")
+    if not z.size: raise InputError('these phenotypes have no embedding; take the result of `discover`')
     if steps<2: raise InputError(f"`steps` must be at least 2, got {steps}")
     way = np.linspace(z[k==start].mean(0), z[k==end].mean(0), steps)
     near = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(z)-1)).fit(z)

@@ -22,7 +22,7 @@ from ..discover.phenotypes import Phenotypes
 from ..evaluation.stability import UNSTABLE_BELOW
 from . import plots
 from .gene_picker import gene_section
-from .methods_text import methods_text
+from .methods_text import found_words, methods_text
 from .static import _atomic
 
 # %% ../../nbs/show/20_report.ipynb #3c9b9720
@@ -60,7 +60,7 @@ EVIDENCE = {
     'line':'The mouse belongs to a line of at least three mice with enough matched controls. Its littermates count: the strongest evidence here.',
     'mouse':'Controls, single mice and lines of fewer than three: judged by its own audiogram alone, and one audiogram often cannot tell a mild phenotype from an odd normal mouse.',
     'weak-controls':'Its technical group has only 10–19 controls. The mouse was placed but taught the model nothing. Treat its offset as uncertain by several dB.',
-    'bulk-reference':'Its technical group has hardly any controls, so the bulk of the group\'s own mice stands in for them, on the assumption that most knock-outs hear normally. A shift shared by the whole group would go unseen. Never call a gene on this alone.'}
+    'bulk-reference':'Its technical group has hardly any controls, so the bulk of the group\'s own mice stands in for them, on the assumption that most knock-outs hear normally. A shift shared by the whole group would go unseen. A call here says that the line hears worse than the other lines of its laboratory; do not believe a gene on this alone.'}
 
 def _prose(text):
     "A sentence; what stands between backticks is code."
@@ -73,8 +73,8 @@ def _asked(ph):
     return Section(H2('What was asked'),
         P('Which hearing phenotypes are there among these mice, when nobody tells the program what to look for, and which lines and genes show them? Each mouse was compared with wild types measured at the same centre, with the same '
           'pipeline and equipment; what is grouped here are the differences in dB, never raw thresholds.'),
-        P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. {len(s)} phenotypes were found, one of them normal hearing. {odd.n_mice.sum():,} mice ({odd.n_mice.sum()/max(len(ph),1):.1%}) and '
-          f'{odd.n_lines.sum():,} of {len(ph.lines):,} lines are in one of the others: ' + '; '.join(f'{o["name"]} ({o.n_mice:,} mice, {o.n_lines:,} lines)' for _,o in odd.iterrows()) + '.', cls='lead') if len(odd) else
+        P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. {found_words(ph)} {odd.n_mice.sum():,} mice ({odd.n_mice.sum()/max(len(ph),1):.1%}) and '
+          f'{odd.n_lines.sum():,} of {len(ph.lines):,} lines are not normal: ' + '; '.join(f'{o["name"]} ({o.n_mice:,} mice, {o.n_lines:,} lines)' for _,o in odd.iterrows()) + '.', cls='lead') if len(odd) else
         P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. No phenotype but normal hearing was found.', cls='lead'), id='asked')
 
 def _data(ph, figures):
@@ -111,7 +111,7 @@ def doubts(
 
 # %% ../../nbs/show/20_report.ipynb #9bf5ab34
 _HEADS = dict(name='phenotype', n_mice='mice', n_controls='controls', n_lines='lines', n_genes='genes', share_of_controls='share of controls', mean_probability='mean probability', mean_offset='mean offset, dB',
-              n_bulk_reference='on bulk reference', stability_null='stability of random sets', because='why this name', by_chance='reached by shuffled controls', ami_controls='AMI, controls', ami_within='AMI within groups', ami_all='AMI, all mice', n_called='called lines', n_usable='with a line', n_listed='listed', n_in_cohort='in the cohort', n_set='genes', n_called_in_set='called', mean_offset_low='from', mean_offset_high='to', p_over_10dB='P(over 10 dB)', share_beyond='mice beyond 99.5 % of controls', p_value='p', q_value='q', q_strict='q, stricter', called_strict='called, stricter', sex_difference='female − male, dB', sex_q='q of sex', human_symbol='human gene', phenotype_name='phenotype', or_low='from', or_high='to', cmh_q='q by laboratory', adjusted_q='q adjusted', p_permutation='p by lines', q_exact='q by mice', mice_in_phenotype='mice with it', expected_cohort='expected', log_odds_low='from', log_odds_high='to', centers='centres', largest_center='largest centre', largest_center_share='its share', gene_symbol='gene', allele_symbol='allele', phenotyping_center='centre') | {o:t.replace('kHz', ' kHz') for o,t in zip(OFFSETS, TONES)}
+              n_bulk_reference='on bulk reference', stability_null='stability of random sets', because='why this name', by_chance='reached by shuffled controls', ami_controls='AMI, controls', ami_within='AMI within groups', ami_all='AMI, all mice', n_called='called lines', n_usable='with a tested line', n_listed='listed', n_in_cohort='in the cohort', n_set='genes', n_called_in_set='called', mean_offset_low='from', mean_offset_high='to', p_over_10dB='P(over 10 dB)', share_beyond='mice beyond 99.5 % of controls', p_value='p', q_value='q', q_strict='q, stricter', called_strict='called, stricter', sex_difference='female − male, dB', sex_q='q of sex', human_symbol='human gene', phenotype_name='phenotype', or_low='from', or_high='to', cmh_q='q by laboratory', adjusted_q='q adjusted', p_permutation='p by lines', q_exact='q by mice', mice_in_phenotype='mice with it', expected_cohort='expected', log_odds_low='from', log_odds_high='to', centers='centres', largest_center='largest centre', largest_center_share='its share', gene_symbol='gene', allele_symbol='allele', phenotyping_center='centre') | {o:t.replace('kHz', ' kHz') for o,t in zip(OFFSETS, TONES)}
 _FORMATS = dict(share_of_controls='.1%', mean_probability='.2f', largest_center_share='.0%', probability='.2f', mean_offset='.0f', loss='.0f', stability='.2f', stability_null='.2f', known='.0%', by_chance='.3f', ami_controls='.3f', ami_within='.3f', ami_all='.3f', expected=',.1f', ratio='.1f', mean_offset_low='.0f', mean_offset_high='.0f', p_over_10dB='.2f', share_beyond='.0%', sex_difference='.0f', p_value='.1e', q_value='.1e', q_strict='.1e', sex_q='.2f', odds_ratio='.1f', or_low='.1f', or_high='.1f', cmh_q='.1e', adjusted_q='.1e', p_permutation='.1e', q_exact='.1e', expected_cohort='.1f', log_odds='.1f', log_odds_low='.1f', log_odds_high='.1f') | {o:'.0f' for o in OFFSETS}
 
 # %% ../../nbs/show/20_report.ipynb #a26a6b07
@@ -147,14 +147,14 @@ def top_lines(
 )->pd.DataFrame: # Lines that are not normal, by phenotype, evidence and mean offset
     "Lines worth a look, those with full evidence first."
     cols = ['gene_symbol','name','probability',*OFFSETS,'n_mice','n_controls','evidence','phenotyping_center','zygosity','allele_symbol']
-    d = ph.lines[ph.lines.phenotype>0].assign(loss=lambda o: o[list(OFFSETS)].mean(axis=1)).assign(weak=lambda o: o.evidence!='line').sort_values(['phenotype','weak','loss'], ascending=[True,True,False])
+    d = ph.lines[ph.lines.phenotype>0].assign(loss=lambda o: o[list(OFFSETS[:5])].mean(axis=1)).assign(weak=lambda o: o.evidence!='line').sort_values(['phenotype','weak','loss'], ascending=[True,True,False])
     return d.groupby('phenotype', sort=False).head(per_phenotype)[cols]
 
 def gene_summary(
     ph:Phenotypes, # A result
 )->pd.DataFrame: # One row a gene with a line that is not normal
     "Genes, their phenotypes, and whether their lines and centres agree."
-    d = ph.lines.assign(loss=ph.lines[list(OFFSETS)].mean(axis=1))
+    d = ph.lines.assign(loss=ph.lines[list(OFFSETS[:5])].mean(axis=1))
     d = d[d.gene_symbol.isin(d.gene_symbol[d.phenotype>0])]
     names = lambda o: ', '.join(dict.fromkeys(o))
     g = d.groupby('gene_symbol').agg(phenotypes=('name', names), lines=('name','size'), not_normal=('phenotype', lambda o: int((o>0).sum())), mice=('n_mice','sum'), centres=('phenotyping_center', names), loss=('loss','max'), probability=('probability','max'))
@@ -182,6 +182,7 @@ def baseline_verdicts(
     out,model = [],d.iloc[0]
     for m in [c for c in d.columns[1:] if c in HIGHER|LOWER]:
         v = pd.to_numeric(d[m], errors='coerce')
+        if 'ami' in m: v = v.clip(lower=0) # below 0 is chance as well
         if len(d)<2 or np.isnan(v.iloc[0]) or v.iloc[1:].isna().all(): continue
         i = (v.iloc[1:]*(1 if m in HIGHER else -1)).idxmax()
         wins = v[i]>v.iloc[0] if m in HIGHER else v[i]<v.iloc[0]
@@ -258,6 +259,12 @@ def _history_words(ph):
     terms = [c for c in h if c.startswith('train_') and h[c].notna().any()]
     return f'Loss terms over {len(h)} epochs, first and last value on training mice: ' + '; '.join(f'{c[6:].replace("_"," ")} {h[c].dropna().iloc[0]:.3g} to {h[c].dropna().iloc[-1]:.3g}' for c in terms) + '.'
 
+def _overview_words(ph):
+    t,top,_ = plots.audiograms_of(ph)
+    gone,loud = np.isnan(t),(t>=top).sum(0)/np.maximum((~np.isnan(t)).sum(0), 1)
+    never = [c for c in sorted(set(ph.mice.phenotyping_center.astype(str))) if gone[(ph.mice.phenotyping_center==c).to_numpy(),5].all()]
+    return 'Share of thresholds not measured: ' + ', '.join(f'{n} {v:.0%}' for n,v in zip(TONES, gone.mean(0))) + '; without a response at the loudest level: ' + ', '.join(f'{n} {v:.1%}' for n,v in zip(TONES, loud)) + (f'. No click at {", ".join(never)}.' if never else '.')
+
 def _certain_words(ph):
     t = plots.certainty_table(ph)
     return 'Mice with a probability over .95, of all: ' + '; '.join(f'{n} {t.loc[n].iloc[0]:,} of {t.loc[n].sum():,}' for n in dict.fromkeys(t.index)) + '.' if t.index.is_unique else 'Bars of certainty by phenotype.'
@@ -272,7 +279,7 @@ def _figures(ph):
     if ph.embedding.size: f['map'] = [_figure('map', ph.plot_map(), 'The network\'s latent space, two principal components. Click on a name to hide it.', _map_words(ph))]
     f['sure'] = [_figure('certainty', ph.plot_certainty(), 'Share of each phenotype\'s mice by the probability of that phenotype.', _certain_words(ph))]
     if len(ph.history): f['training'] = [_figure('training', ph.plot_history(), 'Loss terms, unweighted.', _history_words(ph))]
-    if ph.matched is not None: f['data'] = [_figure('overview', ph.matched.cohort.plot_overview(), 'Missing and unanswered stimuli by centre.', 'Two heat maps: share of thresholds not measured, and share without a response, by centre and tone.')]
+    if 'ceiling' in ph.mice: f['data'] = [_figure('overview', ph.plot_overview(), 'Missing and unanswered stimuli by centre.', _overview_words(ph))]
     return f
 
 # %% ../../nbs/show/20_report.ipynb #58813719
