@@ -91,9 +91,13 @@ class CheckpointConfig:
 class TrackingConfig:
     "What is watched while training."
     monitor_mice:int = 4000 # Mice, a fixed sample of those that train, on which the clustering is watched beside those held out, ≥ 1
+    every:int = 1 # Epochs between looks at latent space and memberships, ≥ 1; losses are written every epoch
+    level:str = 'full' # `losses`, or `full`: latent space and memberships too, on which the guard against collapse relies
     tensorboard:bool = False # Write the history for TensorBoard too (needs the extra `track`)
 
-    def __post_init__(self): _positive('tracking', self, 'monitor_mice')
+    def __post_init__(self):
+        _positive('tracking', self, 'monitor_mice', 'every')
+        _one_of('tracking', self, 'level', 'losses', 'full')
 
 @dataclass
 class PathsConfig:

@@ -86,7 +86,7 @@ def _callbacks(mc, tc, seed, precision):
     "What every stage needs."
     s,cbs = tc.stages,[TrainEvalCallback(), EpochSeed(seed), StageMark()]
     cbs += [KLWarmup(mc.latent, s.kl_warmup, s.pretrain_epochs), LossWarmup(s.loss_warmup)]
-    cbs += [TargetRefresh(mc.clustering.temper, mc.clustering.refresh_epochs), NonFinite(), Monitor(tc.tracking.monitor_mice, seed)]
+    cbs += [TargetRefresh(mc.clustering.temper, mc.clustering.refresh_epochs), NonFinite(), Monitor(tc.tracking.monitor_mice, seed, tc.tracking.every, tc.tracking.level)]
     if mc.contrastive.positives=='views' and mc.loss_weights.contrastive>0: cbs.append(ViewCallback(mc.contrastive, seed))
     if tc.optimiser.grad_clip>0: cbs.append(GradientClip(tc.optimiser.grad_clip))
     if precision!='fp32': cbs.append(MixedPrecision(amp_mode=precision))
