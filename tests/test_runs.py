@@ -106,3 +106,22 @@ def test_every_registered_plug_in_loads():
     own = plugins().query("package=='impc_phenotypes'")
     assert len(own)>=15
     for p in own.itertuples(): assert load_plugin(p.kind, p.name).__doc__, p.name
+
+def test_any_registered_model_trains(impc, work):
+    code, out, err = impc('train', 'model=tied_mixture', 'data=abr.csv', 'k=4', '--seed', 3, '--experiment-name', 'mixture')
+    assert code==0, err
+    run = RunFolder(out.splitlines()[-1])
+    assert (run.metadata['model'], run.metadata['parameters'], run.status)==('tied_mixture', dict(k=4), 'done')
+    assert pd.read_csv(run/'assignments.csv').phenotype.nunique()==4 and 'tied_mixture' in (run/'MODEL_CARD.md').read_text() and 'ContrastiveVAE' not in (run/'MODEL_CARD.md').read_text()
+    for command in (('evaluate', '--bootstraps', 1, '--refits', 0, '--no-biology'), ('analyze',), ('report',), ('visualize',)):
+        code, _, err = impc(command[0], 'mixture', *command[1:])
+        assert code==0, err
+    code, _, err = impc('predict', 'mixture', 'abr.csv', '--out', 'new.csv')
+    assert code==2 and 'no model that places new mice' in err and not (work/'new.csv').exists()
+
+@pytest.mark.parametrize('words,said', [(['model=tied_mixtur', 'data=abr.csv'], 'did you mean `tied_mixture`'), (['model=k_means', 'data=none.csv'], 'none.csv'), (['model=k_means', 'data=abr.csv', 'n_inits=3'], 'did you mean `n_init`'),
+    (['model=k_means'], 'no data file'), (['model=contrastive_vae_dec', 'data=abr.csv'], '--preset'), (['model=k_means', 'data=abr.csv', '--preset', 'classic'], '--preset'), (['abr.csv', 'model=k_means', 'data=abr.csv'], 'one file')])
+def test_a_wrong_model_is_named(words, said, impc, work):
+    code, _, err = impc('train', *words, '--output-dir', 'wrong')
+    assert code==2 and said in err, err
+    assert not (work/'wrong').exists()

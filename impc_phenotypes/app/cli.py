@@ -262,6 +262,7 @@ def train_command(
 ):
     "Find the hearing phenotypes of a cohort. The last line of output is the run's folder."
     overrides = list(overrides or [])
+    if any(w.startswith('model=') for w in (str(data), *overrides)): return print(_train_named(data, overrides, {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--device':device, '--model':model, '--resume':resume, '--from':start}, seed, experiment_name, output_dir, columns, on_bad_rows, dry_run))
     fixed = {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--seed':seed}
     if resume is None: _refuse({'--from':start}, 'no --resume')
     if dry_run: return show_table(_dry_run(data, resume, start, model, experiment_name, output_dir, overrides, device, fixed))
@@ -745,6 +746,27 @@ def clean_command(
     show_table(plan.drop(columns='path'), f'{len(plan)} folders, {plan.megabytes.sum():.1f} MB', digits=1)
     if yes: say(f'{clean(plan)} folders deleted')
     elif len(plan): say('nothing was deleted; add --yes to delete them')
+
+# %% ../../nbs/app/30_cli.ipynb #sixrun05
+def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_rows, dry_run):
+    from impc_phenotypes.app.runs import _check_name
+    from impc_phenotypes.app.train_models import build_model, model_words, train_model
+    from impc_phenotypes.data.errors import InputError
+    _refuse(refused, 'model=NAME')
+    if data is not None and '=' in str(data) and not data.exists(): data, words = None, [str(data), *words]
+    model, file, parameters = model_words(words)
+    if file is not None and data is not None: raise InputError(f"data={file}: {data} is given too; name one file")
+    data = data or (file and Path(file))
+    if data is not None and not data.is_file(): raise InputError(f"{data}: no such file")
+    _check_name(name or 'run')
+    estimator = build_model(model, parameters, 42 if seed is None else seed)
+    if dry_run:
+        say(f'would train {estimator!r} on {data}, into {output_dir or "experiments"}/{name or "run"}/')
+        return ''
+    cohort, record = _read(data, columns, on_bad_rows)
+    with _about(data): run, ph = train_model(model, cohort, record, parameters=parameters, seed=42 if seed is None else seed, experiment=name or 'run', root=output_dir or 'experiments')
+    _tell_result(run, ph, cohort)
+    return run.path
 
 # %% ../../nbs/app/30_cli.ipynb #sixanl02
 @app.command('analyze')
