@@ -8,7 +8,7 @@ __all__ = ['SHORT', 'OBJECTIVES', 'OF_LINES', 'STARTUP', 'SAMPLERS', 'FILE_KEYS'
            'create_sweep', 'list_sweeps', 'find_sweep', 'trial_table', 'sparkline', 'SweepStatus', 'sweep_status',
            'plot_sweep']
 
-# %% ../../nbs/app/40_sweep.ipynb #5aa55f0b
+# %% ../../nbs/app/40_sweep.ipynb #2199985a
 import contextlib, itertools, json, math, os, re, shutil, sys, tempfile, time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -26,11 +26,11 @@ from ..data.errors import InputError, RunError
 from ..data.look import below, finish
 from ..data.schema import TONES, nearest
 
-# %% ../../nbs/app/40_sweep.ipynb #15edd500
+# %% ../../nbs/app/40_sweep.ipynb #bf982a11
 try: import fcntl
 except ImportError: fcntl = None # Windows
 
-# %% ../../nbs/app/40_sweep.ipynb #26ca4085
+# %% ../../nbs/app/40_sweep.ipynb #3cd275df
 @dataclass(frozen=True)
 class Search:
     "What one key may be."
@@ -60,7 +60,7 @@ def _yaml(text, origin):
     try: return OmegaConf.to_container(OmegaConf.from_dotlist([f'v={text}']))['v']
     except (YAMLError, OmegaConfBaseException): raise InputError(f"{origin}: `{text}` is no YAML value") from None
 
-# %% ../../nbs/app/40_sweep.ipynb #f78449e6
+# %% ../../nbs/app/40_sweep.ipynb #f63d0a8c
 def read_search(
     key:str, # As written, perhaps shortened
     value, # Text as above, or a list from a YAML file
@@ -84,7 +84,7 @@ def _range(key, low, high, log, origin):
     if log and a<=0: raise InputError(f"{origin}: `{key}`: a log scale needs numbers above 0, got {low}")
     return Search(key, kind.__name__, (a, b), bool(log))
 
-# %% ../../nbs/app/40_sweep.ipynb #5e3be2a8
+# %% ../../nbs/app/40_sweep.ipynb #5a1d6d29
 OBJECTIVES = dict(held_out=('maximize', 'nats a line'), bic=('minimize', ''), valid_rmse=('minimize', 'dB'), valid_criterion=('minimize', 'nats a mouse')) # name → direction, unit
 OF_LINES = ('held_out','bic')
 _LINE_KEYS = ('model.line_model.','model.clustering.n_phenotypes','seed') # what the line model depends on
@@ -106,7 +106,7 @@ def _doubts(objective, searches): # sentences
     scale = [s.name for s in searches if s.key.startswith(('model.loss_weights.','model.latent.beta','model.decoder.','model.features.'))]
     if objective=='valid_criterion' and scale: yield f"{', '.join(scale)} change what valid_criterion measures; valid_rmse stays comparable"
 
-# %% ../../nbs/app/40_sweep.ipynb #fdc8655a
+# %% ../../nbs/app/40_sweep.ipynb #62da4e92
 STARTUP = 10 # random trials before `tpe` learns
 SAMPLERS = ('grid','random','tpe')
 
@@ -133,7 +133,7 @@ def _trials(asked, sampler, searches):
     if not 1<=n<=10_000: raise InputError(f"--trials: must lie in 1 … 10,000, got {n:,}; take fewer values or --sampler random")
     return n, sampler
 
-# %% ../../nbs/app/40_sweep.ipynb #07088c20
+# %% ../../nbs/app/40_sweep.ipynb #bd250614
 def plan_sweep(
     searches, # `Search` objects; fixed ones join the configuration
     base:dict=None, # Arguments of `load_config`, e.g. dict(preset='classic')
@@ -159,7 +159,7 @@ def plan_sweep(
     for p in _samples(plan): plan.trial_config(p)
     return plan
 
-# %% ../../nbs/app/40_sweep.ipynb #ca31367a
+# %% ../../nbs/app/40_sweep.ipynb #b4996bf5
 def _grid(searches): return [dict(zip([s.key for s in searches], v)) for v in itertools.product(*(s.values for s in searches))]
 
 def _samples(plan): # configurations to check beforehand
@@ -203,7 +203,7 @@ def _short(keys): # last parts, longer where two agree
     last = [k.split('.')[-1] for k in keys]
     return {k:l if last.count(l)==1 else '.'.join(k.split('.')[-2:]) for k,l in zip(keys, last)}
 
-# %% ../../nbs/app/40_sweep.ipynb #ea59f54e
+# %% ../../nbs/app/40_sweep.ipynb #0af4039c
 FILE_KEYS = ('data','name','parameters','trials','sampler','objective','workers','prune','seed','preset','config','model_config')
 
 def read_sweep_file(
@@ -218,7 +218,7 @@ def read_sweep_file(
         if k in tree and (not isinstance(tree[k], kind) or kind is int and isinstance(tree[k], bool)): raise InputError(f"{path}: `{k}` must be {word}, got {tree[k]!r}")
     return tree | dict(parameters=[read_search(str(k), v, str(path)) for k,v in tree['parameters'].items()])
 
-# %% ../../nbs/app/40_sweep.ipynb #84c40a2c
+# %% ../../nbs/app/40_sweep.ipynb #b1db0a45
 def _optuna():
     try: import optuna
     except ImportError: raise InputError("sweeps need optuna: pip install 'impc_phenotypes[tune]'") from None
@@ -253,7 +253,7 @@ class SweepFolder:
         return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), load_config(base=self/'config.yaml'), *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']))
     def run(self, number): return RunFolder(self/f'{number:03d}') # run folder of a trial
 
-# %% ../../nbs/app/40_sweep.ipynb #cf2c28e5
+# %% ../../nbs/app/40_sweep.ipynb #d4168f07
 def _encoded(v): return json.dumps(v) if isinstance(v, list) else v
 def _distribution(s):
     d = _optuna().distributions
@@ -279,7 +279,7 @@ def open_study(
     try: return optuna.load_study(study_name='sweep', storage=_storage(sweep), sampler=sampler, pruner=pruner if plan.prune else optuna.pruners.NopPruner())
     except (KeyError, ValueError) as e: raise InputError(f"{sweep/'study.journal'}: cannot be read ({e}); start a new sweep") from None
 
-# %% ../../nbs/app/40_sweep.ipynb #f47d2c7e
+# %% ../../nbs/app/40_sweep.ipynb #ff4f495d
 def create_sweep(
     plan:Plan, # From `plan_sweep`
     data:dict, # Record of `open_data`
@@ -313,7 +313,7 @@ def _numbered(new, base):
             return to
     raise RunError(f"{base}: no free name for a new sweep")
 
-# %% ../../nbs/app/40_sweep.ipynb #f55acf71
+# %% ../../nbs/app/40_sweep.ipynb #794af2a7
 def list_sweeps(
     root='experiments', # Folder of all experiments
 )->list: # Of `SweepFolder`, oldest first
@@ -335,7 +335,7 @@ def find_sweep(
     near = nearest(str(sweep), names) if names else None
     raise InputError(f"no sweep `{sweep}` in {Path(root)}/" + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(names[-10:])}" if names else ', which holds none; `impc-phenotypes sweep run` makes one'))
 
-# %% ../../nbs/app/40_sweep.ipynb #835c56f8
+# %% ../../nbs/app/40_sweep.ipynb #a635e0d9
 STATES = dict(WAITING='waiting', RUNNING='running', COMPLETE='done', PRUNED='pruned', FAIL='failed') # optuna's word → ours
 
 def trial_table(
@@ -350,7 +350,7 @@ def trial_table(
         rows.append(dict(trial=t.number, state=state, value=t.value if state=='done' else None, seconds=t.user_attrs.get('seconds'), reason=t.user_attrs.get('reason', '')) | {short[k]:given.get(k) for k in short})
     return pd.DataFrame(rows).astype(dict(value=float, seconds=float))
 
-# %% ../../nbs/app/40_sweep.ipynb #cbbdb564
+# %% ../../nbs/app/40_sweep.ipynb #c76689c3
 MIN_IMPORTANCE = 6 # finished trials
 
 def _importances(sweep, study):
@@ -375,7 +375,7 @@ def sparkline(
     level = lambda v: '▁▂▃▄▅▆▇█'[min(int(8*(v-low)/(high-low or 1)), 7)]
     return ''.join(m if v is None or not math.isfinite(v) else level(v) for v,m in zip(values, missing))
 
-# %% ../../nbs/app/40_sweep.ipynb #ccd232e9
+# %% ../../nbs/app/40_sweep.ipynb #fec5fa41
 @dataclass(repr=False)
 class SweepStatus:
     "Where a sweep stands."
@@ -413,7 +413,7 @@ def sweep_status(
     plain = lambda d: {k:_plain(v) if hasattr(v, 'item') else v for k,v in d.items()}
     return SweepStatus(sweep.name, {s:int((t.state==s).sum()) for s in STATES.values()}, sweep.plan.objective, plain(best), plain(top), line, _importances(sweep, open_study(sweep)), why)
 
-# %% ../../nbs/app/40_sweep.ipynb #394d6263
+# %% ../../nbs/app/40_sweep.ipynb #afd9a7c5
 def plot_sweep(
     sweep:SweepFolder,
 )->go.Figure: # Values by trial; importances
@@ -430,4 +430,4 @@ def plot_sweep(
     fig.update_xaxes(title_text='trial', row=1, col=1).update_yaxes(title_text=f'{s.objective}' + f', {unit}'*bool(unit), row=1, col=1)
     fig.update_xaxes(title_text='share of variance', row=1, col=2)
     counts = ', '.join(f'{n} {k}' for k,n in s.counts.items() if n)
-    return below(finish(fig, f'{sweep.name}: {len(t)} trials', counts, 760, 360, t=96, b=92))
+    return below(finish(fig, f'{sweep.name}: {len(t)} trials', counts, 760, 360, l=92, t=96, b=92))

@@ -6,7 +6,7 @@
 __all__ = ['WAIT', 'blind', 'run_value', 'try_plan', 'TrialReport', 'run_trial', 'sweep_cohort', 'work', 'dask_trial',
            'check_workers', 'run_sweep']
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #26a0616e
+# %% ../../nbs/app/42_sweep_workers.ipynb #41683468
 import contextlib, os, re, shutil, signal, socket, subprocess, sys, threading, time, warnings
 from dataclasses import replace
 from functools import lru_cache
@@ -24,11 +24,11 @@ from ..discover.discover import train
 from ..discover.phenotypes import Phenotypes
 from ..metrics.selection import _folds, _one_fit, _part
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #8fed5748
+# %% ../../nbs/app/42_sweep_workers.ipynb #babf2cb6
 try: import fcntl
 except ImportError: fcntl = None # Windows
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #debf97d6
+# %% ../../nbs/app/42_sweep_workers.ipynb #b4c97184
 def blind(
     cohort:Cohort, # Any
 )->Cohort: # The same mice
@@ -65,7 +65,7 @@ def run_value(
     if objective=='held_out': return _held_out(run, blind(cohort), seed)
     return _bic(run) if objective=='bic' else _of_network(run, objective)
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #a8316770
+# %% ../../nbs/app/42_sweep_workers.ipynb #1d2d320d
 def try_plan(
     plan:Plan,
     cohort:Cohort, # The sweep's mice
@@ -82,7 +82,7 @@ def try_plan(
     if plan.objective not in OF_LINES and not np.isfinite(held).any(): raise InputError(f"--objective {plan.objective}: no line is held out of {len(matched)} mice; raise training.loader.valid_pct or choose held_out")
     return ''
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #23ba1b98
+# %% ../../nbs/app/42_sweep_workers.ipynb #a8751c21
 def _claim(sweep, number=None): # an optuna trial that is ours, or None when none waits
     optuna = _optuna()
     for t in open_study(sweep).get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
@@ -109,7 +109,7 @@ def _release(sweep, number): # let another worker have it
     t = study.get_trials(deepcopy=False)[number]
     with contextlib.suppress(_optuna().exceptions.UpdateFinishedTrialError): study._storage.set_trial_state_values(t._trial_id, _optuna().trial.TrialState.WAITING)
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #dd26e185
+# %% ../../nbs/app/42_sweep_workers.ipynb #497b3469
 class TrialReport(Callback):
     "Tell optuna the best value so far after each epoch; stop when the trial is hopeless."
     order = 65
@@ -122,7 +122,7 @@ class TrialReport(Callback):
         self.trial.report(float(v), len(self.rows))
         if self.trial.should_prune(): raise _optuna().TrialPruned(f'hopeless: {v:.4g} after {len(self.rows)} epochs is in the worst quarter')
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #69e30803
+# %% ../../nbs/app/42_sweep_workers.ipynb #2be6f194
 def _trial_run(sweep, trial, params):
     run, config = sweep.run(trial.number), sweep.plan.trial_config(params)
     if (run/'metadata.json').is_file(): return run, True
@@ -161,7 +161,7 @@ def run_trial(
     trial.study.tell(trial, value, state=state)
     return trial.number
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #faf52d79
+# %% ../../nbs/app/42_sweep_workers.ipynb #fdc006fb
 WAIT = 30. # seconds for workers of a killed sweep to stop
 
 @contextlib.contextmanager
@@ -197,7 +197,7 @@ def sweep_cohort(
 class _Named: # what `RunFolder.cohort` asks of a folder
     def __init__(self, sweep): self.name,self.metadata = sweep.name,dict(data=sweep.facts['data'])
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #df20ff1e
+# %% ../../nbs/app/42_sweep_workers.ipynb #cea05603
 def _watch_parent(pid): # a worker does not outlive its parent
     def watch():
         while os.getppid()==pid: time.sleep(.5)
@@ -225,7 +225,7 @@ def _spawn(sweep, i, lock, data):
     log = open(sweep/f'worker_{i+1}.log', 'a')
     with log: return subprocess.Popen([sys.executable, '-c', code], stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[lock.fileno()] if fcntl else (), env={'OMP_NUM_THREADS':'1', **os.environ})
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #0ec67395
+# %% ../../nbs/app/42_sweep_workers.ipynb #3ea55346
 def _orphaned(sweep, pid, why): # the trial of a dead worker
     study = open_study(sweep)
     for t in study.get_trials(deepcopy=False):
@@ -261,7 +261,7 @@ def _processes(sweep, n, lock, data, tell):
             with contextlib.suppress(subprocess.TimeoutExpired): p.wait(WAIT)
             if p.poll() is None: p.kill()
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #81980621
+# %% ../../nbs/app/42_sweep_workers.ipynb #f936b79e
 _ONE = threading.Lock()
 
 @lru_cache(1)
@@ -287,7 +287,7 @@ def _client(address):
     try: return Client(f'tcp://{host}:{n or 8786}', timeout=10, set_as_default=False)
     except (OSError, TimeoutError) as e: raise InputError(f"--workers {address}: no dask scheduler answers there ({e}); start one with `dask scheduler`") from None
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #9fa07641
+# %% ../../nbs/app/42_sweep_workers.ipynb #d04b8e1c
 def _on_dask(sweep, address, data, tell):
     client, futures, why = _client(address), [], ''
     from distributed import as_completed
@@ -305,7 +305,7 @@ def _on_dask(sweep, address, data, tell):
         if client.cluster is not None: client.cluster.close()
         client.close()
 
-# %% ../../nbs/app/42_sweep_workers.ipynb #3c438847
+# %% ../../nbs/app/42_sweep_workers.ipynb #e8b0335a
 def check_workers(
     workers, # As given
 )->str:
