@@ -8,7 +8,8 @@ def add_methods():
     import_module('impc_phenotypes.biology.lines')
     import_module('impc_phenotypes.show.plots')
     import_module('impc_phenotypes.show.latent')
-    for e in entry_points(group='impc_phenotypes.analyses'): e.load()
+    for e in entry_points(group='impc_phenotypes.analyses'):
+        if not e.value.startswith('impc_phenotypes.'): e.load() # ours are commands of `analyze`, and add no methods
 
 PACKAGES = ('impc_phenotypes', 'torch', 'fastai', 'numpy', 'pandas', 'scipy', 'scikit-learn', 'statsmodels', 'omegaconf')
 

@@ -63,12 +63,13 @@ def train_run(
     config:RunConfig=None, # Changed since the run began; None = its own
     resume:bool=False, # Go on from the last checkpoint
     progress:bool=False, # Progress bar
+    cbs=(), # Further fastai callbacks
 )->Phenotypes:
     "Fit, and write what was found."
     with run.working():
         if config is not None: run.write_config(config)
         cfg, start = run.config, time.monotonic()
-        ph = discover(cohort, preset=cfg.preset, model_config=cfg.model, training_config=cfg.training, seed=cfg.seed, device=cfg.device, folder=run.path, resume=resume, progress=progress)
+        ph = discover(cohort, preset=cfg.preset, model_config=cfg.model, training_config=cfg.training, seed=cfg.seed, device=cfg.device, folder=run.path, resume=resume, progress=progress, cbs=cbs)
         fitted = time.monotonic()
         run.write_result(ph, cohort)
         run.update(durations=dict(fit=round(fitted-start, 2), write=round(time.monotonic()-fitted, 2)))
@@ -76,6 +77,7 @@ def train_run(
 
 # %% ../../nbs/app/25_jobs.ipynb #1f040f91
 def _at_checkpoint(ph, matched, path):
+    if ph.fitted is None: raise InputError(f"{path}: the run has no network to put it into")
     state = load_checkpoint(path)
     fitted = dataclasses.replace(ph.fitted, weights=state['model'], line_state={})
     try: placed = place(fitted, matched)
@@ -86,7 +88,7 @@ def _at_checkpoint(ph, matched, path):
 def _memberships(ph, placed):
     if placed is not None: return {'network at checkpoint':placed.membership}
     found = {f"{ph.config.get('preset', 'model')} model":ph.membership}
-    if ph.fitted.line_state and ph.network_membership is not None: found['its network alone'] = ph.network_membership
+    if ph.fitted is not None and ph.fitted.line_state and ph.network_membership is not None: found['its network alone'] = ph.network_membership
     return found
 
 # %% ../../nbs/app/25_jobs.ipynb #d787e5e0
@@ -147,7 +149,7 @@ def _measured(run): # what `evaluate` found, as a table, or None
 def _no_stability(run, ph, matched): # a reason, or ''
     lines = len(np.unique(matched.line[matched.usable_line & matched.drives_fit]))
     if run.metadata.get('adapted_from'): return 'its phenotypes come from an earlier run; evaluate that one'
-    if not ph.fitted.line_state: return 'the classic preset has no line model to fit again'
+    if ph.fitted is None or not ph.fitted.line_state: return 'the run has no line model to fit again'
     if len(ph.names)==1: return 'one phenotype cannot be confused with another'
     if lines<MIN_DRAWN: return f'{lines} lines of three mice or more are too few to draw from, {MIN_DRAWN} are needed'
     return ''
@@ -257,7 +259,7 @@ def visualize_run(
     if len(ph.lines): figures |= dict(centres=ph.plot_centres)
     figures |= {f'map_{m}':lambda m=m: ph.plot_map(method=m) for m in methods} | dict(map_centre=lambda: ph.plot_map(by='centre'))
     if ((ph.lines.phenotype>0) & (ph.lines.n_mice>=3)).any(): figures |= dict(map_line=lambda: ph.plot_map(by='line'))
-    if not other: figures |= {f'walk_{k}':lambda k=k: ph.plot_walk(0, k) for k in _walked(ph)}
+    if not other and ph.fitted is not None: figures |= {f'walk_{k}':lambda k=k: ph.plot_walk(0, k) for k in _walked(ph)}
     if not other and (run/'biology.json').is_file(): figures |= dict(volcano=Validation.load(run).calls.plot_volcano)
     if len(tried := _tried(ph))>1: figures |= dict(selection=lambda: plot_selection(tried, ph.info['line_model'].get('null_support'), len(ph.names)-('unplaced' in ph.names)))
     if len(ph.history): figures |= dict(history=ph.plot_history, monitor=lambda: ph.plot_history('monitor'))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAY_CHANGE', 'write_json', 'RunFolder', 'file_digest', 'open_data', 'create_run', 'Stopped', 'stop_signals',
-           'resume_run', 'find_run', 'list_runs']
+           'resume_run', 'kept_epochs', 'rewind', 'find_run', 'list_runs']
 
 # %% ../../nbs/app/20_runs.ipynb #a39dfa17
 import contextlib, dataclasses, hashlib, json, os, platform, re, shutil, signal, socket, sys, tempfile, threading, time
@@ -114,6 +114,7 @@ def create_run(
     name:str='run', # Experiment, a folder name
     root='experiments', # Folder of all experiments
     data:dict=None, # Record of `open_data`
+    folder:str=None, # Name of the run's own folder; None = time and host
     **facts, # Further entries of `metadata.json`
 )->RunFolder: # New folder with `config.yaml` and `metadata.json`
     "A folder for a new run; never an existing one."
@@ -130,11 +131,11 @@ def create_run(
         new.chmod(0o755)
         RunFolder(new).write_config(config)
         write_json(meta, new/'metadata.json')
-        return RunFolder(_claim(new, base/f'{now:%Y%m%d-%H%M%S}_{host}'))
+        return RunFolder(_claim(new, base/(folder or f'{now:%Y%m%d-%H%M%S}_{host}'), 1 if folder else 1000))
     finally: shutil.rmtree(new, ignore_errors=True)
 
-def _claim(new, path):
-    for i in range(1, 1000):
+def _claim(new, path, tries):
+    for i in range(1, tries+1):
         to = path if i==1 else path.with_name(f'{path.name}_{i}')
         if to.exists(): continue
         with contextlib.suppress(FileExistsError, OSError):
@@ -215,14 +216,18 @@ def resume_run(
     run:RunFolder, # Interrupted, killed or failed
     config:RunConfig, # Its own, perhaps changed in `MAY_CHANGE`
     data=None, # Where the data is now
+    start:str='latest', # 'latest', 'fresh' or a kept epoch
 )->Cohort: # None when the run is done already
     "Check that a run can go on, and read its mice."
-    if run.status!='done' and run.metadata.get('adapted_from'): raise InputError(f"{run.name} adapts {run.metadata['adapted_from']}, which takes seconds: give that command again")
+    if (run.status!='done' or start!='latest') and run.metadata.get('adapted_from'): raise InputError(f"{run.name} adapts {run.metadata['adapted_from']}, which takes seconds: give that command again")
     old = dict(_values(run.config))
     changed = [k for k,v in _values(config) if v!=old[k]]
     fixed = [k for k in changed if not k.startswith(MAY_CHANGE)]
     if fixed: raise InputError(f"`{fixed[0]}` is {old[fixed[0]]!r} in {run.name} and cannot change when it is resumed; start a new run")
-    if run.status!='done': return run.cohort(data)
+    if run.status!='done' or start!='latest':
+        cohort = run.cohort(data)
+        rewind(run, start)
+        return cohort
     if changed: raise InputError(f"{run.name} is done; `{changed[0]}` would change nothing. Start a new run")
 
 @patch(as_prop=True)
@@ -230,6 +235,35 @@ def model(self:RunFolder)->Path:
     "The folder of the saved model."
     if self.status=='done': return self/'model'
     raise InputError(f"{self.name} is {self.status}, not done; go on with `impc-phenotypes train --resume {self.path}`")
+
+# %% ../../nbs/app/20_runs.ipynb #six20_01
+def kept_epochs(
+    run:RunFolder,
+)->list: # Epochs, counted over both stages
+    "Epochs a run can go back to."
+    return sorted(int(p.stem.split('_')[1]) for p in (run/'checkpoints').glob('epoch_*.pt'))
+
+def rewind(
+    run:RunFolder, # Nobody works on it
+    start='latest', # 'latest', 'fresh' or one of `kept_epochs`
+):
+    "Set a run back."
+    folder, kept = run/'checkpoints', kept_epochs(run)
+    if start=='latest': return
+    n = int(start) if str(start).isdecimal() else None
+    if start!='fresh' and n not in kept: raise InputError(f"{run.name}: no checkpoint of epoch `{start}` was kept; choose latest, fresh" + (f" or {', '.join(map(str, kept))}" if kept else '. `training.checkpoints.keep=10` keeps one every ten epochs'))
+    from impc_phenotypes.training.checkpoints import load_checkpoint
+    stage = 'pretrain' if start=='fresh' else load_checkpoint(folder/f'epoch_{n:04d}.pt')['stage']
+    with run.lock():
+        run.update(status='interrupted')
+        if start!='fresh':
+            with atomic_path(folder/stage/'last.pt') as new: shutil.copyfile(folder/f'epoch_{n:04d}.pt', new)
+        if stage=='pretrain': shutil.rmtree(folder/'joint', ignore_errors=True)
+        for e in kept:
+            if start=='fresh' or e>n: (folder/f'epoch_{e:04d}.pt').unlink()
+        if start=='fresh':
+            shutil.rmtree(folder, ignore_errors=True)
+            (run/'history.csv').unlink(missing_ok=True)
 
 # %% ../../nbs/app/20_runs.ipynb #16e6a805
 def _all(root): return sorted((p.parent for p in Path(root).glob('*/*/metadata.json')), key=lambda p: (_created(p), p.name))
@@ -243,7 +277,8 @@ def find_run(
 )->RunFolder: # A readable run
     "The run that is meant."
     runs = _all(root)
-    hits = [Path(run)] if (Path(run)/'metadata.json').exists() else [p for p in runs if str(run) in ('latest', p.parent.name, p.name, f'{p.parent.name}/{p.name}')]
+    here = next((p for p in (Path(run), Path(root)/run) if (p/'metadata.json').exists()), None) # a trial of a sweep lies deeper than a run
+    hits = [here] if here else [p for p in runs if str(run) in ('latest', p.parent.name, p.name, f'{p.parent.name}/{p.name}')]
     if hits:
         found = RunFolder(hits[-1])
         found.metadata

@@ -165,13 +165,14 @@ def train(
     folder=None, # For checkpoints and history
     resume:bool=False, # Go on from the checkpoints in `folder`
     progress:bool=None, # None = in notebooks and terminals
+    cbs=(), # Further fastai callbacks, e.g. one that ends a hopeless trial of a sweep
 ): # Trained learner; its `joint` holds the verdict on the joint stage
     "Loaders, learner, curriculum, verdict."
     l = training.loader
     dls = audiogram_dls(matched, preset_features=config.features.input, batch_size=l.batch_size, valid_pct=l.valid_pct, seed=seed, sampler=l.sampler)
     k = (config.clustering.n_phenotypes or AUTO_PHENOTYPES) if membership is None else 1
     if len(driving_rows(dls))<k: raise InputError(f"{len(matched)} mice cannot make {k} phenotypes, {len(driving_rows(dls))} of them may drive a fit; ask for fewer with n_phenotypes, or give more mice")
-    learn = phenotype_learner(dls, config, training, seed=seed, device=device, folder=folder, progress=progress).add_cb(StageTwo())
+    learn = phenotype_learner(dls, config, training, seed=seed, device=device, folder=folder, progress=progress).add_cb(StageTwo()).add_cbs(cbs)
     single = membership is not None and membership.shape[1]==1
     joint = 0 if single else training.stages.joint_epochs
     learn.fit_curriculum(training.stages.pretrain_epochs, joint, init=None if membership is None else lambda _: membership, resume=resume)
@@ -235,6 +236,7 @@ def discover(
     folder=None, # For checkpoints and history; None writes nothing
     resume:bool=False, # Go on from the checkpoints in `folder`
     progress:bool=None, # None = in notebooks and terminals, not in CI
+    cbs=(), # Further fastai callbacks of the network's training
 )->Phenotypes: # Every row of `cohort` is in `assignments` or `excluded`
     "Hearing phenotypes of a cohort."
     m,t = settings(preset, model_config, training_config, n_phenotypes)
@@ -244,7 +246,7 @@ def discover(
     matched = match_controls(cohort); tick()
     line_model = fit_lines(matched, m, seed) if m.clustering.init=='line_mixture' else None
     placed = line_place(line_model, matched) if line_model else None; tick()
-    learn = train(matched, m, t, membership=placed and placed[0], seed=seed, device=device, folder=folder, resume=resume, progress=progress); tick()
+    learn = train(matched, m, t, membership=placed and placed[0], seed=seed, device=device, folder=folder, resume=resume, progress=progress, cbs=cbs); tick()
     seconds = dict(zip(('controls','line_model','training'), np.diff(clock).round(2).tolist()))
     info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision, versions=versions(), seconds=seconds, source=cohort.source, lost_genes=matched.lost_genes)
     ph = _result(matched, learn, line_model, placed, config, info)

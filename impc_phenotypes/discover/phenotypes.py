@@ -289,7 +289,7 @@ def predict(self:Phenotypes,
     cohort:Cohort, # New mice, from `read_records`
 )->Prediction: # Every row of `cohort` is assigned or excluded
     "Place new mice in these phenotypes."
-    if self.fitted is None: raise ValueError("these phenotypes carry no model; take the result of `discover` or `Phenotypes.load`")
+    if self.fitted is None: raise InputError("these phenotypes carry no model that places new mice; take the result of `discover` or `Phenotypes.load`")
     ref = self.fitted.reference
     m = match_controls(cohort, reference=replace(ref, groups={g:o for g,o in ref.groups.items() if o['kind']!='none'}))
     p = place(self.fitted, m)

@@ -56,9 +56,14 @@ def found_words(
     return said + (f'; {lost:,} mice resemble neither wild types nor any phenotype and are unplaced.' if lost else '.')
 
 # %% ../../nbs/show/19_methods_text.ipynb #b5c7c669
+def _plugin_words(ph): # of a run made with `train model=NAME`
+    given = ', '.join(f'{k} = {v}' for k,v in (ph.config.get('parameters') or {}).items())
+    return f"Phenotypes were found on offsets from matched controls, in control standard deviations, by the registered model {ph.info['plugin']} with {given or 'its default parameters'} (seed {ph.info.get('seed', 'unknown')}); the one with most wild types is called normal. "
+
 def _fit_words(ph, k):
     c,line,joint = ph.config.get('model', {}),bool(ph.fitted and ph.fitted.line_state),_joint(ph)
     if ph.info.get('adapted'): return 'Mice were placed in the phenotypes of an earlier run; nothing was fitted to them. '
+    if ph.info.get('plugin'): return _plugin_words(ph)
     s = ph.config.get('training', {}).get('stages', {})
     net = f'A variational autoencoder{{vae}} with {c.get("latent", {}).get("dim", ph.embedding.shape[1])} latent dimensions' + (' and deep embedded clustering{dec}' if joint else '') + (' and contrastive views{contrastive}' if 'contrastive' in k else '') + f' was trained on these {"offsets" if line else "records"} (preset {ph.config.get("preset", "unknown")}, up to {s.get("pretrain_epochs", "?")} + {s.get("joint_epochs", "?")} epochs, seed {ph.info.get("seed", "unknown")}). ' + ('The clustering stage made the network worse on held-out lines and was undone. ' if joint is False else '')
     if not line: return net + 'Memberships are the network\'s Student-t assignments. '
@@ -107,7 +112,7 @@ def model_card(
     "What the model is, what it is for, how well it did."
     rows = ph.summary[[c for c in ('phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','stability','stable','largest_center','largest_center_share') if c in ph.summary]]
     joint = (ph.info.get('joint') or {}).get('verdict')
-    part = [f'# Model card: {found_words(ph).rstrip(".")}\n', f'ContrastiveVAE-DEC, preset {ph.config.get("preset", "unknown")}, seed {ph.info.get("seed", "unknown")}, impc_phenotypes {_made_by(ph)}. Apache-2.0.\n',
+    part = [f'# Model card: {found_words(ph).rstrip(".")}\n', (f'Registered model `{ph.info["plugin"]}`' if ph.info.get('plugin') else f'ContrastiveVAE-DEC, preset {ph.config.get("preset", "unknown")}') + f', seed {ph.info.get("seed", "unknown")}, impc_phenotypes {_made_by(ph)}. Apache-2.0.\n',
         '## Meant for\n', *[f'- {o}' for o in USES], '\n## Not meant for\n', *[f'- {o}' for o in MISUSES],
         '\n## Phenotypes\n', _table(rows), '\n## Measured\n', _table(metrics) if metrics is not None and len(metrics) else 'Nothing yet: `impc-phenotypes evaluate` puts baselines beside the model.',
         '\n## Checks\n', *[f'- {o}' for o in (leakage_notes(pd.DataFrame(ph.info['leakage']).astype(dict(ami_controls=float, ok=bool)), ph.names) if ph.info.get('leakage') else ['Leakage was not checked.'])], *([f'- Joint training: {joint}.'] if joint else []),

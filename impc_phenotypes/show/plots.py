@@ -164,7 +164,8 @@ def plot_history(self:Phenotypes,
     for i,(term,cols) in enumerate(terms.items()):
         for col in cols:
             held = col.startswith('valid_')
-            fig.add_scatter(x=np.arange(1, len(h)+1), y=h[col], mode='lines', name='held-out lines' if held else 'training mice' if what=='loss' else 'value', legendgroup=str(held), showlegend=what=='loss' and i==0,
+            seen = h[col].notna().to_numpy() # some values are not measured every epoch
+            fig.add_scatter(x=np.arange(1, len(h)+1)[seen], y=h[col][seen], mode='lines', name='held-out lines' if held else 'training mice' if what=='loss' else 'value', legendgroup=str(held), showlegend=what=='loss' and i==0,
                 line=dict(color='#D55E00' if held else '#0072B2', dash='dash' if held else 'solid', width=2), **cell(i))
         said = _mark_stages(fig, h.stage.astype(str).to_numpy(), cell(i))
     for j in range(c): fig.update_xaxes(title_text='epoch', title_standoff=4, row=r, col=j+1)

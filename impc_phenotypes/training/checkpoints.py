@@ -64,10 +64,11 @@ def load_checkpoint(
 class Checkpoint(Callback):
     "Have the learner saved at an interval."
     order = 58
-    def __init__(self, every:int=10): self.every = every # Epochs
+    def __init__(self, every:int=10, keep:int=0): self.every,self.keep = every,keep # Epochs between checkpoints, and between those kept
     def after_epoch(self):
         worried = any(cb.bad for cb in self.cbs if isinstance(cb, CollapseGuard))
-        if (self.epoch+1)%self.every==0 and not worried: self.learn.save_state(self.epoch+1)
+        due = (self.epoch+1)%self.every==0 or self.keep and len(self.rows)%self.keep==0
+        if due and not worried: self.learn.save_state(self.epoch+1)
 
 # %% ../../nbs/training/25_checkpoints.ipynb #85d9f599
 def history_csv(

@@ -81,16 +81,23 @@ class GuardConfig:
 class CheckpointConfig:
     "Where a killed run goes on from."
     every:int = 10 # Epochs between checkpoints, ≥ 1; the end of a stage is always one
+    keep:int = 0 # Epochs between checkpoints that later ones do not replace, so that a run can go back; 0 = none
 
-    def __post_init__(self): _positive('checkpoints', self, 'every')
+    def __post_init__(self):
+        _positive('checkpoints', self, 'every')
+        _need(self.keep>=0, 'checkpoints.keep', 'be 0 or more', self.keep)
 
 @dataclass
 class TrackingConfig:
     "What is watched while training."
     monitor_mice:int = 4000 # Mice, a fixed sample of those that train, on which the clustering is watched beside those held out, ≥ 1
+    every:int = 1 # Epochs between looks at latent space and memberships, ≥ 1; losses are written every epoch
+    level:str = 'full' # `losses`, or `full`: latent space and memberships too, on which the guard against collapse relies
     tensorboard:bool = False # Write the history for TensorBoard too (needs the extra `track`)
 
-    def __post_init__(self): _positive('tracking', self, 'monitor_mice')
+    def __post_init__(self):
+        _positive('tracking', self, 'monitor_mice', 'every')
+        _one_of('tracking', self, 'level', 'losses', 'full')
 
 @dataclass
 class PathsConfig:

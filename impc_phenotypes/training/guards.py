@@ -73,6 +73,7 @@ class CollapseGuard(Keeper):
         self.config,self.bad,self.good,self.warned = config,0,None,False
 
     def after_epoch(self):
+        if 'active_units' not in self.rows[-1]: return # an epoch that was not looked at
         young = self.epoch<self.config.grace or len(self.rows)*len(self.dls.train)<self.config.grace_steps
         found = {} if young else symptoms(self.rows[-1], self.config, self.model.k)
         self.bad = self.bad+1 if found else 0

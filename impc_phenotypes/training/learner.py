@@ -86,7 +86,7 @@ def _callbacks(mc, tc, seed, precision):
     "What every stage needs."
     s,cbs = tc.stages,[TrainEvalCallback(), EpochSeed(seed), StageMark()]
     cbs += [KLWarmup(mc.latent, s.kl_warmup, s.pretrain_epochs), LossWarmup(s.loss_warmup)]
-    cbs += [TargetRefresh(mc.clustering.temper, mc.clustering.refresh_epochs), NonFinite(), Monitor(tc.tracking.monitor_mice, seed)]
+    cbs += [TargetRefresh(mc.clustering.temper, mc.clustering.refresh_epochs), NonFinite(), Monitor(tc.tracking.monitor_mice, seed, tc.tracking.every, tc.tracking.level)]
     if mc.contrastive.positives=='views' and mc.loss_weights.contrastive>0: cbs.append(ViewCallback(mc.contrastive, seed))
     if tc.optimiser.grad_clip>0: cbs.append(GradientClip(tc.optimiser.grad_clip))
     if precision!='fp32': cbs.append(MixedPrecision(amp_mode=precision))
@@ -94,7 +94,7 @@ def _callbacks(mc, tc, seed, precision):
 
 def _files(tc, folder):
     "What writes."
-    cbs = [HistoryFile(folder/'history.csv'), Checkpoint(tc.checkpoints.every)] if folder else []
+    cbs = [HistoryFile(folder/'history.csv'), Checkpoint(tc.checkpoints.every, tc.checkpoints.keep)] if folder else []
     return cbs + ([TensorBoardHistory(folder/'tensorboard')] if folder and tc.tracking.tensorboard else [])
 
 def _settle(dls, device):
@@ -155,10 +155,13 @@ def save_state(self:PhenotypeLearner,
     "Write a checkpoint of this stage, if there is a folder."
     if self.folder is None: return
     target = self.loss_func.target
-    save_checkpoint(self.checkpoint_file(self.stage), dict(stage=self.stage, epoch=epoch, done=done, identity=self.identity(), rows=self.rows,
+    state = dict(stage=self.stage, epoch=epoch, done=done, identity=self.identity(), rows=self.rows,
         model=copy_weights(self.model), opt=None if self.opt is None else self.opt.state_dict(), fixed=self.target_refresh.fixed,
         target=None if target is None else target.cpu(), extra=pack(self.extra_state),
-        keepers={cb.name:cb.remember() for cb in self.cbs if isinstance(cb, Keeper)}))
+        keepers={cb.name:cb.remember() for cb in self.cbs if isinstance(cb, Keeper)})
+    keep, n = self.training_config.checkpoints.keep, len(self.rows)
+    save_checkpoint(self.checkpoint_file(self.stage), state)
+    if keep and n and n%keep==0: save_checkpoint(self.folder/'checkpoints'/f'epoch_{n:04d}.pt', state)
 
 # %% ../../nbs/training/30_learner.ipynb #e7a140ad
 @patch

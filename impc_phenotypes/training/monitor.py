@@ -65,8 +65,10 @@ class Monitor(Callback):
     def __init__(self,
         n_watch:int=4000, # Mice on which the clustering is watched
         run_seed:int=42, # Of the run
+        every:int=1, # Epochs between looks at latent space and memberships
+        level:str='full', # `losses` or `full`
     ):
-        self.n_watch,self.run_seed,self.watch = n_watch,run_seed,None
+        self.n_watch,self.run_seed,self.watch,self.every,self.level = n_watch,run_seed,None,every,level
 
     def before_fit(self):
         if self.watch is not None: return
@@ -105,11 +107,13 @@ def criterion(self:Monitor, row:dict)->float: # In units of the objective; NaN w
 @patch
 def after_epoch(self:Monitor):
     "Finish the row."
-    mu,q = cohort_memberships(self.model, self.dls.tensors, self.watch)
+    look = self.level=='full' and (len(self.rows)+1)%self.every==0
+    if look: mu,q = cohort_memberships(self.model, self.dls.tensors, self.watch)
     row = dict(stage=self.stage, epoch=len(self.rows)+1) | self.terms()
     error = (self.wrong[0]/self.wrong[1]).sqrt().tolist() if torch.is_tensor(self.wrong) else [float('nan')]*6
-    row |= {f'rmse_{t}':e for t,e in zip(TONES, error)} | dict(active_units=active_units(mu))
-    if self.stage=='joint': row |= clustering_state(q, self.dls.tensors.longs[self.watch,-2])
+    row |= {f'rmse_{t}':e for t,e in zip(TONES, error)}
+    if look: row |= dict(active_units=active_units(mu))
+    if look and self.stage=='joint': row |= clustering_state(q, self.dls.tensors.longs[self.watch,-2])
     row |= dict(criterion=self.criterion(row), beta=self.loss_func.beta, warm=self.loss_func.warm, lr=self.opt.hypers[-1]['lr'])
     self.rows.append(row | dict(seconds=time.perf_counter()-self.since, memory_mb=psutil.Process().memory_info().rss/1e6))
 
@@ -136,7 +140,8 @@ class ProgressLine(Callback):
 def say(self:ProgressLine)->str: # Short
     "The last row in a few words."
     r = self.rows[-1] if self.rows else {}
-    text = f"held-out {r['criterion']:.3f} · {r['active_units']} active" if 'criterion' in r else ''
+    text = f"held-out {r['criterion']:.3f}" if 'criterion' in r else ''
+    if 'active_units' in r: text += f" · {r['active_units']} active"
     return text + (f" · {r['n_effective']:.2f} phenotypes" if 'n_effective' in r else '')
 
 @patch

@@ -1,0 +1,127 @@
+"Runs and their tools: dry runs, going back, comparing, clearing, analyses and plug-ins, through the command."
+import json, subprocess, sys
+from pathlib import Path
+import numpy as np, pandas as pd
+import pytest
+from impc_phenotypes.app.runs import RunFolder, kept_epochs
+from impc_phenotypes.data.records import write_table
+from impc_phenotypes.data.simulate import simulate_cohort, to_impc
+
+FAST = ['--preset', 'classic', '--n-phenotypes', '3', 'pretrain_epochs=3', 'joint_epochs=3', 'kl_warmup=0', 'loss_warmup=0']
+
+@pytest.fixture(scope='module')
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('runs')
+    write_table(to_impc(simulate_cohort(800, seed=1)), folder/'abr.csv')
+    return folder
+
+@pytest.fixture
+def impc(work, monkeypatch, capsys):
+    from impc_phenotypes.app.cli import main
+    monkeypatch.chdir(work)
+    def run(*args):
+        code = 0
+        try: main([str(a) for a in args])
+        except SystemExit as e: code = e.code or 0
+        out, err = capsys.readouterr()
+        assert 'Traceback' not in err
+        return code, out, err
+    return run
+
+def train(impc, name, *more):
+    code, out, err = impc('train', 'abr.csv', '--experiment-name', name, *FAST, *more)
+    assert code==0, err
+    return RunFolder(out.splitlines()[-1])
+
+def test_a_dry_run_loads_nothing(work):
+    code = "import sys; from impc_phenotypes.app.cli import main\ntry: main(['train','abr.csv','latent.dim=7','--dry-run'])\nexcept SystemExit: pass\nprint(sorted({'torch','fastai','sklearn','plotly'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, '-c', code], cwd=work, capture_output=True, text=True)
+    assert done.returncode==0 and 'changed: model.latent.dim' in done.stdout and done.stdout.splitlines()[-1]=='[]', done
+    assert not (work/'experiments').exists()
+
+@pytest.mark.parametrize('args,words', [(['none.csv'], ['none.csv']), ([], ['no data file']), (['abr.csv', 'latnt.dim=2'], ['did you mean `model.latent.dim`']), (['abr.csv', '--experiment-name', '../up'], ['../up']), (['--resume', 'nothing'], ['nothing']),
+    (['abr.csv', '--model', 'nothing'], ['--model'])])
+def test_a_dry_run_refuses_what_a_run_would(args, words, impc):
+    code, _, err = impc('train', *args, '--dry-run')
+    assert code==2 and all(w in err for w in words), err
+
+def test_a_run_goes_back_to_an_epoch_and_ends_where_it_ended(impc):
+    run = train(impc, 'back', 'checkpoints.keep=2')
+    first = (run/'assignments.csv').read_bytes(), np.load(run/'embeddings'/'latent_embeddings.npz')['latent']
+    assert kept_epochs(run)==[2,4,6]
+    for start,epochs in (('4', 6), ('2', 6), ('fresh', 6), ('latest', 6)):
+        code, _, err = impc('train', '--resume', 'back', '--from', start)
+        assert code==0, err
+        assert (run/'assignments.csv').read_bytes()==first[0] and len(pd.read_csv(run/'history.csv'))==epochs
+        np.testing.assert_array_equal(np.load(run/'embeddings'/'latent_embeddings.npz')['latent'], first[1])
+    code, _, err = impc('train', '--resume', 'back', '--from', '3')
+    assert code==2 and 'epoch `3`' in err and '2, 4, 6' in err and run.status=='done'
+    assert impc('train', 'abr.csv', '--from', '3')[0]==2
+
+def test_runs_are_compared_and_cleared(impc, work):
+    a, b = train(impc, 'a'), train(impc, 'b', 'latent.dim=7', 'checkpoints.keep=3')
+    code, out, err = impc('runs', 'compare', 'a', 'b')
+    assert code==0 and 'model.latent.dim' in out and 'adjusted Rand' in out, err
+    assert impc('runs', 'compare', 'a', 'a')[0]==2
+    b.update(status='failed')
+    assert 'nothing was deleted' in impc('runs', 'clean', '--experiment', 'b')[2] and b.path.exists()
+    assert impc('runs', 'clean', '--experiment', 'b', '--older-than', 1, '--yes')[0]==0 and b.path.exists()
+    assert impc('runs', 'clean', '--yes', '--experiment', 'b')[0]==0 and not b.path.exists() and a.path.exists()
+    code, out, _ = impc('runs', 'clean', '--checkpoints', '--experiment', 'a', '--yes')
+    assert code==0 and not (a/'checkpoints').exists() and a.status=='done'
+    assert impc('runs', 'clean', '--status', 'broken')[0]==2
+    assert b.name not in impc('runs', 'list')[1]
+
+def test_analyses_are_kept_recomputed_and_refused(impc):
+    run = train(impc, 'looked')
+    code, out, err = impc('analyze', 'looked')
+    assert code==0 and out.splitlines()[-1]==str(run/'analyses'), err
+    assert {'profiles.csv','profiles.png','profiles.json','leakage.csv','comparison.csv'} <= {p.name for p in (run/'analyses').iterdir()}
+    assert 'selection: not applicable' in err and 'stability' not in err
+    total = run.metadata['durations']['total']
+    assert 'kept' in impc('analyze', 'looked')[2] and run.metadata['durations']['total']==total, 'analyses must not count as training time'
+    before = (run/'analyses'/'sizes.json').stat().st_mtime_ns
+    assert impc('analyze', 'looked', '--only', 'sizes')[0]==0 and (run/'analyses'/'sizes.json').stat().st_mtime_ns>before
+    code, _, err = impc('analyze', 'looked', '--only', 'profils')
+    assert code==2 and 'did you mean `profiles`' in err
+    code, out, _ = impc('runs', 'compare', 'looked', train(impc, 'other').path)
+    assert code==0 and 'profiles: largest_offset' in out
+
+def test_a_plug_in_of_another_package_is_found_and_its_fault_is_its_own(impc, work, monkeypatch):
+    (work/'extra_looks.py').write_text("import pandas as pd\nfrom impc_phenotypes.app.analyses import Analysis\nclass Genes(Analysis):\n    'Genes of each phenotype.'\n    columns = ('phenotype','genes')\n"
+        "    def generate(self, s): return s.phenotypes.lines.groupby('phenotype').gene_symbol.nunique().rename('genes').reset_index()\n    def metrics(self, t): return dict(most=int(t.genes.max()))\nclass Broken(Analysis):\n    def generate(self, s): raise KeyError('weight')\n")
+    info = work/'extra_looks-0.1.dist-info'
+    info.mkdir()
+    (info/'METADATA').write_text('Metadata-Version: 2.1\nName: extra-looks\nVersion: 0.1\n')
+    (info/'entry_points.txt').write_text('[impc_phenotypes.analyses]\ngenes = extra_looks:Genes\nbroken = extra_looks:Broken\n')
+    monkeypatch.syspath_prepend(str(work))
+    assert 'extra-looks' in impc('plugins', 'list', 'analyses')[1] and 'Genes of each phenotype' in impc('plugins', 'inspect', 'genes')[1]
+    run = train(impc, 'extra')
+    code, out, err = impc('analyze', 'extra', '--only', 'genes,broken,sizes')
+    assert code==1 and 'broken: failed, KeyError' in err and json.loads((run/'analyses'/'genes.json').read_text())['metrics']['most']>0 and (run/'analyses'/'sizes.json').is_file()
+    assert impc('plugins', 'inspect', 'gens')[0]==2 and impc('plugins', 'list', 'model')[0]==2
+
+def test_every_registered_plug_in_loads():
+    from impc_phenotypes.app.plugins import load_plugin, plugins
+    own = plugins().query("package=='impc_phenotypes'")
+    assert len(own)>=15
+    for p in own.itertuples(): assert load_plugin(p.kind, p.name).__doc__, p.name
+
+def test_any_registered_model_trains(impc, work):
+    code, out, err = impc('train', 'model=tied_mixture', 'data=abr.csv', 'k=4', '--seed', 3, '--experiment-name', 'mixture')
+    assert code==0, err
+    run = RunFolder(out.splitlines()[-1])
+    assert (run.metadata['model'], run.metadata['parameters'], run.status)==('tied_mixture', dict(k=4), 'done')
+    assert pd.read_csv(run/'assignments.csv').phenotype.nunique()==4 and 'tied_mixture' in (run/'MODEL_CARD.md').read_text() and 'ContrastiveVAE' not in (run/'MODEL_CARD.md').read_text()
+    for command in (('evaluate', '--bootstraps', 1, '--refits', 0, '--no-biology'), ('analyze',), ('report',), ('visualize',)):
+        code, _, err = impc(command[0], 'mixture', *command[1:])
+        assert code==0, err
+    code, _, err = impc('predict', 'mixture', 'abr.csv', '--out', 'new.csv')
+    assert code==2 and 'no model that places new mice' in err and not (work/'new.csv').exists()
+
+@pytest.mark.parametrize('words,said', [(['model=tied_mixtur', 'data=abr.csv'], 'did you mean `tied_mixture`'), (['model=k_means', 'data=none.csv'], 'none.csv'), (['model=k_means', 'data=abr.csv', 'n_inits=3'], 'did you mean `n_init`'),
+    (['model=k_means'], 'no data file'), (['model=contrastive_vae_dec', 'data=abr.csv'], '--preset'), (['model=k_means', 'data=abr.csv', '--preset', 'classic'], '--preset'), (['abr.csv', 'model=k_means', 'data=abr.csv'], 'one file')])
+def test_a_wrong_model_is_named(words, said, impc, work):
+    code, _, err = impc('train', *words, '--output-dir', 'wrong')
+    assert code==2 and said in err, err
+    assert not (work/'wrong').exists()
