@@ -2,7 +2,7 @@
 import csv, subprocess, sys, urllib.error, urllib.request
 from pathlib import Path
 import pytest
-from browser import browser, opened
+from browser import browser, opened # noqa: F401 (browser is a fixture)
 from impc_phenotypes.app.serve import HOST, free_port
 from impc_phenotypes.discover.phenotypes import Phenotypes
 

@@ -1,5 +1,5 @@
 "`read_records` on everything a user can hand it: a cohort or an `InputError` that says what is wrong, nothing else."
-import builtins, gzip, json, pickle, sys, warnings
+import builtins, gzip, json, pickle, warnings
 import numpy as np, pandas as pd, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from impc_phenotypes.data.cohort import Cohort

@@ -1,11 +1,11 @@
 "The website without Quarto: menus, links and pictures lead somewhere, every page can be built and read, colours have contrast, Chromium opens three pages."
-import ast, configparser, json, re, subprocess, sys
+import ast, json, re, subprocess, sys
 from functools import cache
 from urllib.parse import unquote
 import pytest, yaml
 from bs4 import BeautifulSoup
 import make_sidebar
-from browser import browser, leaves, opened
+from browser import browser, leaves, opened # noqa: F401 (browser is a fixture)
 from repo import ROOT, cells, flag, named, notebooks, source
 from stage_pages import address, slug
 

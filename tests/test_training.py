@@ -1,5 +1,5 @@
 "Training: it repeats, it resumes, it stops when it should, and it holds on to nothing."
-import gc, os, signal, subprocess, sys
+import gc, signal, subprocess, sys
 from pathlib import Path
 import numpy as np, pandas as pd, psutil, pytest, torch
 from fastai.callback.core import Callback

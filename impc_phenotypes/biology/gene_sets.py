@@ -44,7 +44,7 @@ class GeneSets:
     sets:dict # Term → its genes, made frozensets
     terms:pd.DataFrame = None # Index: the terms; `name` str, `acoustic` bool, `circular` yes, no or unknown; None = judged by name
     source:str = 'sets given by hand' # Where they came from
-    quiet:dict = None # Term → its genes with every acoustic annotation left out; None = the sets themselves
+    quiet:dict|None = None # Term → its genes with every acoustic annotation left out; None = the sets themselves
     ancestors:dict = field(default_factory=dict) # Term → frozenset of the terms above it
     notes:tuple = () # What the reader left out, one sentence each
 

@@ -68,7 +68,7 @@ def batch_of(
     if not good:
         why = ', '.join(f'{c} unknown for {1-k:.0%} of the mice' if k<KNOWN else f'only {n} {c}s with two mice or more' for c,(_,n,k) in seen.items())
         return None,'',f'no random effect ({why}): a linear model, which takes every mouse for independent'
-    best = max(good, key=good.get)
+    best = max(good, key=lambda c: good[c])
     code = pd.factorize(mice[best])[0]
     alone = code<0
     return np.where(alone, code.max(initial=-1)+np.cumsum(alone), code),best,''

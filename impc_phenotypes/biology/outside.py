@@ -209,7 +209,7 @@ def _effect(sums, test):
 def _group_table(x, k, test, label, boot, sums, names, levels):
     "One row a phenotype that has mice."
     rows = []
-    for i,j in enumerate(np.unique(np.r_[k, label])):
+    for j in np.unique(np.r_[k, label]):
         v = x[k==j]
         row = dict(phenotype=j, name=names[j], n_mice=len(v), n_lines=int((label==j).sum()))
         rows.append(row | ({f'share_{l}':(v==l).mean() if len(v) else np.nan for l in levels} if levels else dict(mean=v.mean(), sd=v.std(ddof=1) if len(v)>1 else np.nan, median=np.median(v)) if len(v) else {}))

@@ -88,7 +88,7 @@ def _enriched(genes, lists, sets, notes):
 
 def validate(
     ph:Phenotypes, # Result
-    data:Cohort|Matched=None, # Its mice; needed after `Phenotypes.load`
+    data:Cohort|Matched|None=None, # Its mice; needed after `Phenotypes.load`
     *,
     gene_sets=(), # `GeneSets` to test, beside the reference lists
     references=('known','candidate'), # Names of packaged lists, paths, or `GeneList`s

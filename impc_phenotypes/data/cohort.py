@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .. import add_methods
-from .schema import *
+from .schema import TONES, THRESHOLDS, COLUMNS, REQUIRED, NUMERIC, GROUP_COLUMNS, nearest
 from . import schema
 
 # %% ../../nbs/data/15_cohort.ipynb #f4d4a501
@@ -89,8 +89,9 @@ def line(self:Cohort)->np.ndarray: # str or None, shape (n,)
     f = self.frame
     text = lambda c: f[c].astype(object).where(f[c].notna() & (f[c]!=''), None)
     name = text('allele_symbol').where(text('allele_symbol').notna(), text('gene_symbol'))
-    key = _joined(pd.DataFrame(dict(a=name, z=f.zygosity, c=f.phenotyping_center)), 'azc').to_numpy(object)
-    return np.where(self.is_experimental & name.notna().to_numpy(), key, None)
+    key = _joined(pd.DataFrame(dict(a=name, z=f.zygosity, c=f.phenotyping_center)), 'azc').to_numpy(object, copy=True)
+    key[~(self.is_experimental & name.notna().to_numpy())] = None
+    return key
 
 # %% ../../nbs/data/15_cohort.ipynb #9b7e52d5
 @patch

@@ -7,6 +7,7 @@ __all__ = ['KINDS', 'ZYGOSITIES', 'mend', 'column_map', 'suspicions', 'read_reco
 
 # %% ../../nbs/data/20_records.ipynb #65a25309
 import gzip, hashlib, json, os, re, zlib
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, pyarrow as pa, yaml
 import pyarrow.csv as pacsv, pyarrow.parquet as pq
 from . import schema
-from .schema import *
+from .schema import THRESHOLDS, IMPC_THRESHOLDS, PROCEDURES, VALID_RANGE, COLUMNS, REQUIRED, NUMERIC, DATES, SAMPLE_GROUPS, nearest
 from .errors import InputError, RunError, bad_rows
 from .cohort import Cohort
 
@@ -83,7 +84,7 @@ def _decode(
 class _Raw:
     name:str # What messages call it
     columns:list # Names as found, repeats included
-    pull:callable # Position → pandas Series
+    pull:Callable # Position → pandas Series
     rows:np.ndarray # Row numbers in the source
     ragged:list = field(default_factory=list) # (row, what is wrong): rows that could not be split into columns
     notes:list = field(default_factory=list)

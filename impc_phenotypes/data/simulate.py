@@ -10,7 +10,7 @@ __all__ = ['SHAPES', 'CENTRES', 'NO_CLICK', 'POOLED', 'CORRELATIONS', 'CLICK_COR
 # %% ../../nbs/data/40_simulate.ipynb #5540ff55
 import numpy as np, pandas as pd
 from scipy.special import ndtr
-from .schema import *
+from .schema import THRESHOLDS, PARAMETERS, PROCEDURES, STEP, COLUMNS, DATES
 from .schema import ceiling
 from .cohort import Cohort
 

@@ -6,7 +6,7 @@
 __all__ = ['BASE_URL', 'NEEDED', 'FIELDS', 'QUERY', 'flatten_metadata', 'pivot_specimens', 'download_cohort']
 
 # %% ../../nbs/data/30_solr.ipynb #4246f2e1
-import json, math, re, shutil, sys, time
+import json, math, re, shutil, sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import Retry
-from .schema import *
+from .schema import IMPC_THRESHOLDS, PARAMETERS, COLUMNS
 from .errors import InputError, RunError
 from .records import atomic_path, write_table
 

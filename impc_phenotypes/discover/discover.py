@@ -246,7 +246,7 @@ def discover(
     matched = match_controls(cohort); tick()
     line_model = fit_lines(matched, m, seed) if m.clustering.init=='line_mixture' else None
     placed = line_place(line_model, matched) if line_model else None; tick()
-    learn = train(matched, m, t, membership=placed and placed[0], seed=seed, device=device, folder=folder, resume=resume, progress=progress, cbs=cbs); tick()
+    learn = train(matched, m, t, membership=placed[0] if placed else None, seed=seed, device=device, folder=folder, resume=resume, progress=progress, cbs=cbs); tick()
     seconds = dict(zip(('controls','line_model','training'), np.diff(clock).round(2).tolist()))
     info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision, versions=versions(), seconds=seconds, source=cohort.source, lost_genes=matched.lost_genes)
     ph = _result(matched, learn, line_model, placed, config, info)

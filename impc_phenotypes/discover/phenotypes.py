@@ -159,7 +159,7 @@ class Fitted:
         net.load_state_dict(self.weights)
         return net.eval()
 
-    def line_model(self)->LineMixture: # None for the classic preset
+    def line_model(self)->LineMixture|None: # None for the classic preset
         "The fitted line model."
         return LineMixture.from_state(self.line_state, model_config(self.config).line_model) if self.line_state else None
 
@@ -198,7 +198,7 @@ def place(
     "Place mice in the phenotypes of a run."
     embedding,q = network_place(fitted.network(), audiogram_tensors(matched, Preparation.from_dict(fitted.scaling)))
     model = fitted.line_model()
-    return Placement(q, None, embedding, q) if model is None else Placement(*line_place(model, matched), embedding, q)
+    return Placement(q, embedding=embedding, network_membership=q) if model is None else Placement(*line_place(model, matched), embedding, q)
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #cd54cc71
 @dataclass(repr=False)

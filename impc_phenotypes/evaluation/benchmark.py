@@ -11,6 +11,7 @@ __all__ = ['COHORTS', 'MIN_MICE', 'KEYS', 'METRICS', 'MAIN', 'FILES', 'benchmark
 import hashlib, json, threading, time
 from dataclasses import dataclass, field
 from html import escape
+from itertools import product
 from pathlib import Path
 import numpy as np, pandas as pd, psutil
 import plotly.graph_objects as go
@@ -31,7 +32,7 @@ from .methods import ABLATIONS, FAST, METHODS, Found, Job, NotRun, run_ablation,
 _all_ = ['METHODS', 'ABLATIONS', 'FAST']
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #71bffb9f
-COHORTS = { # kind → what differs from the default of `plant_cohort` or `simulate_cohort`
+COHORTS:dict = { # kind → what differs from the default of `plant_cohort` or `simulate_cohort`
     'planted': {},
     'planted-independent': dict(icc=0.),
     'planted-null': dict(null=True),
@@ -86,7 +87,7 @@ def score(
     f,q = matched.cohort.frame,found.membership
     true,p = f.true_phenotype.to_numpy(int),(1-q[:,0]).clip(0, 1)
     label = q.argmax(1)
-    out = dict(mice=len(true), planted=len(np.unique(true)), found=int((np.bincount(label)>=MIN_MICE).sum()))
+    out:dict = dict(mice=len(true), planted=len(np.unique(true)), found=int((np.bincount(label)>=MIN_MICE).sum()))
     out |= truth_metrics(true, q, centre=f.phenotyping_center.to_numpy(object))
     if out['planted']==1: out |= dict.fromkeys(('ari','balanced_ari','balanced_nmi','macro_recall'), np.nan)
     out |= dict(brier=float(brier_score_loss(true!=0, p, labels=[False,True])), false_calls=float((label[true==0]!=0).mean()))
@@ -322,7 +323,7 @@ def run_benchmark(
     if not todo: raise InputError("nothing to run: name methods, or ask for ablations")
     copula,mark = _controls(data, columns)
     b = _resumed(out, dict(version=__version__, controls=mark, epochs=list(epochs) if epochs else None, n_phenotypes=n_phenotypes, device=device))
-    for k,size,seed in ((k,s,e) for k in kinds for s in sizes for e in seeds):
+    for k,size,seed in product(kinds, sizes, seeds):
         left = [(dict(zip(KEYS, (k,size,seed,*o))),*o) for o in todo]
         left = [o for o in left if not b.has(o[0])]
         if not left: continue

@@ -34,7 +34,7 @@ class Job:
     matched:Matched # From `match_controls`
     n_phenotypes:int = 7 # To find, normal included
     seed:int = 42 # Of every random start
-    epochs:tuple = None # Of pretraining and of joint training, for networks; None = 50 and 150, the presets' own
+    epochs:tuple|None = None # Of pretraining and of joint training, for networks; None = 50 and 150, the presets' own
     device:str = 'cpu' # Where networks train: `auto`, `cuda`, `mps` or `cpu`
     kept:dict = field(default_factory=dict) # Fits that are shared
 

@@ -102,7 +102,7 @@ def panel_points(
     return dict(band=band, box=box, median=_strung(mid), ceiling=_strung(np.ma.masked_invalid(top).mean(0).filled(np.nan))) | {k:_strung(v.values[rows[kind==k]]) for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
 
 # %% ../../nbs/show/30_explore.ipynb #812e8ac6
-_STYLE = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'), median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
+_STYLE:dict = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'), median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
     ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'), mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9), hovertemplate='mean %{y:.0f} dB<extra></extra>'))
 _NAMES = dict(band='controls, 5–95 %', median='controls, median', ceiling='loudest level', mean='mean of the line')
 

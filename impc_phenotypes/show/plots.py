@@ -161,7 +161,7 @@ def plot_history(self:Phenotypes,
     terms = {t:cs for t,cs in _terms(h, what).items() if h[cs].notna().to_numpy().any()} if len(h) else {}
     if not terms: raise InputError('no training history is stored with these phenotypes')
     fig,r,c,cell = panels(len(terms), columns, [escaped(t).replace('_',' ') for t in terms], share_y=False)
-    for i,(term,cols) in enumerate(terms.items()):
+    for i,cols in enumerate(terms.values()):
         for col in cols:
             held = col.startswith('valid_')
             seen = h[col].notna().to_numpy() # some values are not measured every epoch

@@ -39,8 +39,8 @@ def _shown(column, text, linked): return A(text, href=f'#gene={quote(text)}') if
 
 def html_table(
     frame:pd.DataFrame, # What to show
-    formats:dict={}, # Column → format such as '.1%'
-    names:dict={}, # Column → heading
+    formats:dict=None, # Column → format such as '.1%'
+    names:dict=None, # Column → heading
     caption:str='', # Over the table
     sortable:bool=False, # Headings become buttons
     id:str=None, # Of the element
@@ -48,6 +48,7 @@ def html_table(
     linked:bool=False, # Genes lead to the section where they are looked up
 ): # fastcore FT
     "A table of plain text; everything in it is escaped."
+    formats,names = formats or {},names or {}
     heads = [names.get(c, str(c).replace('_',' ')) for c in frame]
     head = Tr(*[Th(Button(h, type='button') if sortable else h, scope='col') for h in heads])
     cells = [[_cell(v, formats.get(c)) for v in frame[c]] for c in frame]
