@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .. import add_methods
-from .schema import TONES, THRESHOLDS, COLUMNS, REQUIRED, NUMERIC, GROUP_COLUMNS, nearest
+from .schema import TONES, THRESHOLDS, OWN_CEILINGS, COLUMNS, REQUIRED, NUMERIC, GROUP_COLUMNS, nearest
 from . import schema
 
 # %% ../../nbs/data/15_cohort.ipynb #f4d4a501
@@ -56,7 +56,8 @@ def mask(self:Cohort)->np.ndarray: # bool, shape (n, 6)
 
 @patch(as_prop=True)
 def ceilings(self:Cohort)->np.ndarray: # dB SPL, shape (n, 6)
-    "Loudest level of each mouse's centre."
+    "Loudest level of each mouse: its own where the frame has all `ceiling_…` columns, else its centre's."
+    if all(c in self.frame for c in OWN_CEILINGS): return self.frame[list(OWN_CEILINGS)].to_numpy(float)
     top = self.frame.phenotyping_center.map(schema.ceiling).to_numpy(float)
     return np.repeat(top[:,None], len(TONES), 1)
 
