@@ -117,8 +117,8 @@ def dress(self:Source,
     short = [escaped(c if len(c)<15 else c[:14]+'…') for c in self.columns]
     return fig.update_xaxes(tickvals=np.arange(len(x)), ticktext=short if last else ['']*len(x), tickangle=-45, tickfont=dict(size=10), showgrid=False, **cell)
 
-# %% ../../nbs/data/80_sources.ipynb #354e8a2a
-_panel = dict(size=(210,150), columns=4, below=40, share_y=True) # px of one panel, panels in a row, room under the last row, one y axis for all
+# %% ../../nbs/data/80_sources.ipynb #1ea6e2b8
+_panel = dict(size=(200,150), columns=4, below=40, values=True) # px of one panel, panels in a row, px under the last row, the y axis is of values
 Source.panel = dict(below=76)
 
 def _reach(fig):
@@ -133,15 +133,15 @@ def _painted(source, rows, names, styles, title, note=''):
     if rows.ndim!=2 or rows.shape[1]!=len(source.columns): raise ValueError(f"{source.name} has {len(source.columns)} columns; got an array of shape {rows.shape}")
     k,look = len(rows),_panel | source.panel
     (w,h),many = look['size'],min(k, look['columns'])
-    fig,r,c,at = panels(k, many, names, share_y=look['share_y'], gap=min(.9, 42/h))
+    gap = min(.9, 42/h)
+    fig,r,c,at = panels(k, many, names, gap=gap)
     for i,(x,style) in enumerate(zip(rows, styles)):
         for t in source.marks(x, style): fig.add_trace(t, **at(i))
         source.dress(fig, x, at(i), i+c>=k)
-    if look['share_y']: fig.update_yaxes(range=_reach(fig))
-    if source.unit and look['share_y']: fig.update_yaxes(title_text=escaped(source.unit), col=1)
-    lines = 1+note.count('<br>') if note else 0
-    t,b = (48 if k>1 or names[0] else 30)+16*lines+20,look['below']
-    return finish(fig, title, note, max(300, 84+c*w), t+b+r*h+(r-1)*42, t=t, b=b)
+    if look['values']: fig.update_yaxes(range=_reach(fig)).update_yaxes(title_text=escaped(source.unit) or None, col=1)
+    l,t,b = 64 if look['values'] else 20,(68 if k>1 or names[0] else 50)+16*bool(note)*(1+note.count('<br>')),look['below']
+    wide,high = c*w/(1-.035*(c-1)),r*h/(1-(r-1)*gap/r)
+    return finish(fig, title, note, max(300, l+20+wide), t+b+high, l=l, r=max(20, 300-l-wide), t=t, b=b)
 
 # %% ../../nbs/data/80_sources.ipynb #84924cf3
 @patch
