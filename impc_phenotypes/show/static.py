@@ -70,7 +70,9 @@ def _style_axis(ax, axis, side):
     if axis.tickangle and side=='x': ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), ha='right' if axis.tickangle<0 else 'left')
     if axis.showticklabels is False: ax.tick_params(axis=side, **{'labelbottom' if side=='x' else 'labelleft': False})
     if axis.showgrid is not False: ax.grid(axis=side, color='0.92', lw=.7)
-    if axis.visible is False: getattr(ax, f'{side}axis').set_visible(False)
+    if axis.visible is False:
+        getattr(ax, f'{side}axis').set_visible(False)
+        ax.spines['bottom' if side=='x' else 'left'].set_visible(False)
 
 # %% ../../nbs/show/05_static.ipynb #0f77c488
 _DASH = dict(solid='-', dash='--', dot=':', dashdot='-.', longdash=(0,(8,3)), longdashdot=(0,(8,3,1,3)))
@@ -120,7 +122,7 @@ def _heatmap(ax, t, _):
     z = np.asarray(t.z, float)
     x,y = _arr(t.x) if t.x is not None else np.arange(z.shape[1]),_arr(t.y) if t.y is not None else np.arange(z.shape[0])
     cmap = _cmap(t.colorscale).with_extremes(bad='#ffffff')
-    drawn = ax.pcolormesh(np.arange(len(x)+1)-.5, np.arange(len(y)+1)-.5, np.ma.masked_invalid(z), cmap=cmap, vmin=t.zmin, vmax=t.zmax, edgecolors='w', lw=1)
+    drawn = ax.pcolormesh(np.arange(len(x)+1)-.5, np.arange(len(y)+1)-.5, np.ma.masked_invalid(z), cmap=cmap, vmin=t.zmin, vmax=t.zmax, edgecolors='w' if max(z.shape)<=24 else 'none', lw=1)
     ax.set_xticks(range(len(x)), [_words(o) for o in x])
     ax.set_yticks(range(len(y)), [_words(o) for o in y])
     if t.text is not None and t.texttemplate:
