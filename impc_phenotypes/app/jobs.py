@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .config import RunConfig, load_config
+from .estimators import place_mice
 from .runs import RunFolder, create_run, open_data, write_json
 from ..biology.gene_sets import read_gmt, read_obo, read_top_level_mp
 from ..biology.reading import orthologs as read_orthologs
@@ -291,7 +292,7 @@ def predict_file(
     "Place new mice and write both tables."
     ph = Phenotypes.load(model)
     if note := _simulated(ph, cohort): warnings.warn(note)
-    placed = ph.predict(cohort)
+    placed = place_mice(model, cohort) if ph.fitted is None and ph.info.get('plugin') else ph.predict(cohort)
     write_table(placed.excluded, excluded)
     write_table(placed.assignments, out)
     return placed

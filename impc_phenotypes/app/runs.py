@@ -297,11 +297,11 @@ def list_runs(
     root='experiments', # Folder of all experiments
 )->pd.DataFrame: # One row per run, oldest first
     "All runs with status, data and size."
-    return pd.DataFrame([_row(RunFolder(p)) for p in _all(root)], columns=['run','status','preset','seed','data','mice','phenotypes','seconds']).astype(dict(seed='Int64', mice='Int64', phenotypes='Int64'))
+    return pd.DataFrame([_row(RunFolder(p)) for p in _all(root)], columns=['run','status','model','seed','data','mice','phenotypes','seconds']).astype(dict(seed='Int64', mice='Int64', phenotypes='Int64'))
 
 def _row(run):
     try: m = run.metadata
     except InputError: return dict(run=run.name, status='unreadable')
     result = m.get('result') or {}
-    return dict(run=run.name, status=run.status, preset=m.get('preset'), seed=m.get('seed'), data=Path((m.get('data') or {}).get('path', '')).name,
-        mice=result.get('mice'), phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total'))
+    return dict(run=run.name, status=run.status, model=m.get('model') or m.get('preset'), seed=m.get('seed'), data=Path((m.get('data') or {}).get('path', '')).name,
+        mice=result.get('mice', result.get('rows')), phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total'))

@@ -8,10 +8,10 @@ __all__ = ['model_words', 'build_model', 'fit_model', 'train_model']
 # %% ../../nbs/app/26_train_models.ipynb #cdaa9041
 import inspect, json, time
 import numpy as np
-from sklearn.utils import get_tags
 from .. import versions
 from . import jobs # noqa: F401 (gives run folders `write_result`)
 from .config import RunConfig
+from .estimators import can_keep, mouse_features, mouse_words, save_estimator
 from .plugins import inspect_plugin, load_plugin
 from .runs import create_run
 from .sweep import _yaml
@@ -52,26 +52,21 @@ def build_model(
     except (TypeError, ValueError) as e: raise InputError(f"model={name}: {e}") from None
 
 # %% ../../nbs/app/26_train_models.ipynb #262ce4b9
-def _features(model, matched):
-    try: holes = get_tags(model).input_tags.allow_nan
-    except (AttributeError, TypeError, ValueError): holes = False
-    return np.where(np.isfinite(v := matched.offset/matched.scale), v, np.nan) if holes else baseline_features(matched)
-
 def fit_model(
     model, # From `build_model`
     matched:Matched, # n mice
-)->tuple: # Memberships (n, K), normal first; posterior of lines or None; embedding (n, d)
+)->tuple: # Memberships (n, K), normal first; posterior of lines or None; embedding (n, d); position of each column in the model
     "Memberships of all mice by an estimator."
     takes = inspect.signature(model.fit).parameters
     z = baseline_features(matched)
-    if next(iter(takes), '')=='m': return *line_place(model.fit(matched), matched), z
-    x, use = _features(model, matched), matched.drives_fit if matched.drives_fit.any() else np.ones(len(matched), bool)
-    more = {k:v[use] for k,v in dict(reference=matched.is_reference, groups=matched.line).items() if k in takes}
-    try: q = np.asarray(model.fit(x[use], **more).predict_proba(x), float)
+    if next(iter(takes), '')=='m': return *line_place(model.fit(matched), matched), z, None
+    x, use = mouse_features(model, matched), matched.drives_fit if matched.drives_fit.any() else np.ones(len(matched), bool)
+    try: q = np.asarray(model.fit(x[use], **mouse_words(model.fit, matched, use)).predict_proba(x, **mouse_words(model.predict_proba, matched)), float)
     except (ValueError, TypeError, np.linalg.LinAlgError) as e: raise RunError(f"{type(model).__name__}: could not be fitted to {int(use.sum()):,} mice ({e})") from e
     if q.ndim!=2 or len(q)!=len(matched) or not np.allclose(q.sum(1), 1, atol=1e-4): raise RunError(f"{type(model).__name__}: gives no memberships; `predict_proba` must return one row a mouse that sums to 1, got shape {q.shape}")
     latent = np.asarray(model.transform(x), float) if hasattr(model, 'transform') else z
-    return q[:,anchor_order(q, matched)], None, latent if latent.ndim==2 and np.isfinite(latent).all() else z
+    order = anchor_order(q, matched)
+    return q[:,order], None, latent if latent.ndim==2 and np.isfinite(latent).all() else z, order.tolist()
 
 # %% ../../nbs/app/26_train_models.ipynb #a16c84f3
 def _described(name, p, model, seed, cohort, matched, q, leak): # what a run remembers of it
@@ -79,7 +74,7 @@ def _described(name, p, model, seed, cohort, matched, q, leak): # what a run rem
     for k in ('bic','icl','aic'):
         v = getattr(model, k, None)
         if callable(v):
-            try: numbers[k] = float(v(_features(model, matched)))
+            try: numbers[k] = float(v(mouse_features(model, matched), **mouse_words(v, matched)))
             except Exception: continue # a criterion that asks for more than the mice
     notes = [*cohort.notes, f"Found by the registered model `{name}` ({p.object}, {p.package}); the column of most wild types is called normal."] + doubt_notes(q)
     return dict(seed=seed, plugin=name, versions=versions(), source=cohort.source, lost_genes=matched.lost_genes, criteria=numbers, leakage=json.loads(leak.to_json(orient='records')), notes=notes)
@@ -98,7 +93,7 @@ def train_model(
     model, p, start = build_model(name, parameters or {}, seed), inspect_plugin(name, 'models'), time.monotonic()
     matched = match_controls(cohort)
     if not len(matched): raise InputError(f"none of {len(matched.excluded):,} mice can be placed; the first reason: {matched.excluded.reason.iloc[0]}")
-    q, lines, latent = fit_model(model, matched)
+    q, lines, latent, order = fit_model(model, matched)
     names, leak = _names(matched, q, model if lines is not None else None), leak_table(matched, q)
     info = _described(name, p, model, seed, cohort, matched, q, leak)
     info['notes'] += leakage_notes(leak, names)
@@ -106,5 +101,6 @@ def train_model(
     run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=data, model=name, parameters=parameters or {})
     with run.working():
         run.write_result(ph, cohort)
+        if order is not None and can_keep(model): save_estimator(model, run/'model', name, order=order, names=names, reference=matched.reference.to_dict(), parameters=parameters or {})
         run.update(durations=dict(fit=round(time.monotonic()-start, 2)), **({'objective':info['criteria']} if info['criteria'] else {}))
     return run, ph
