@@ -21,17 +21,18 @@ def _columns(columns, d):
     if len(names)!=d: raise ValueError(f"`columns` has {len(names)} names and the table {d} columns; pass one name a column")
     return names
 
+def _raised(load): return load*np.where(load.sum(1, keepdims=True)<0, -1., 1.) # more of a factor raises the columns
+
 def _loadings(model):
     "Loadings (k, d, q), 'all' or the numbers of the components, variances of the rows (k, d)."
     if getattr(model, 'loadings_', None) is None: raise ValueError(f"{type(model).__name__} has no `loadings_`; this table needs a fitted model with factors, such as `FactorMixture(n_factors=1)`")
     load,variance = np.asarray(model.loadings_, float),np.diagonal(model.covariances_, axis1=1, axis2=2)
     w = np.asarray(model.weights_)/np.sum(model.weights_)
     if not load.shape[2]: raise ValueError("the model has 0 factors; fit one with `n_factors` of at least 1 to see loadings")
-    if hasattr(model, 'axes_'): load,shared = model.axes_[None],True
-    else: shared = len(load)>1 and np.allclose(load, load[:1])
-    if hasattr(model, 'axes_'): variance = w@(variance+(model.means_-w@model.means_)**2)[:,None].transpose(1, 0, 2)
-    load = load*np.where(load.sum(1, keepdims=True)<0, -1., 1.)
-    return (load[:1],['all'],variance[:1]) if shared else (load,list(range(len(load))),variance)
+    if getattr(model, 'loadings', None)=='shared': # one set for the whole cohort, so the variance is the cohort's
+        return _raised(model.axes_[None]),['all'],(w@(variance+(model.means_-w@model.means_)**2))[None]
+    shared = len(load)>1 and np.allclose(load, load[:1])
+    return (_raised(load[:1]),['all'],variance[:1]) if shared else (_raised(load),list(range(len(load))),variance)
 
 def loadings_table(
     model, # Fitted, has `loadings_` (k, d, q), `means_`, `covariances_` and `weights_`
@@ -234,6 +235,8 @@ def table_statistics(
 )->pd.Series: # Index (kind, what)
     "Statistics that a model of this table should reproduce."
     X,columns = np.asarray(X, float),_columns(columns, np.shape(X)[1])
+    empty = [c for c,v in zip(columns, np.isnan(X).all(0)) if v]
+    if empty: raise ValueError(f"no row has a value for {', '.join(empty)}; leave out the column")
     out = {}
     if ceiling is not None: out |= {('ceiling',c):float(v) for c,v in zip(columns, (X>=ceiling).sum(0)/(~np.isnan(X)).sum(0))}
     if is_audiogram(columns): out |= _shape_rates(X, steep, notch)
