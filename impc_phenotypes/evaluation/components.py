@@ -288,7 +288,7 @@ def plot_predictive_check(
     right = [max(2, len(p)) for p in parts[1:]]
     specs = [[dict(rowspan=len(right) or 1),{} if right else None]]+[[None,{}] for _ in right[1:]]
     fig = make_subplots(len(specs), 2, specs=specs, row_heights=right or [1], horizontal_spacing=.16, vertical_spacing=.4/max(1, len(specs)), subplot_titles=[_PANELS.get(k, escaped(k)).format(unit=unit) for k in order])
-    for i,(k,t) in enumerate(zip(order, parts)):
+    for i,t in enumerate(parts):
         cell = dict(row=max(1, i), col=1+bool(i))
         for trace in _intervals(t): fig.add_trace(trace.update(showlegend=not i), **cell)
         low,high = t[['low','observed']].min(axis=None),t[['high','observed']].max(axis=None)
