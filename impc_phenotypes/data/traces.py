@@ -74,6 +74,7 @@ def _npy(path):
     try: return {'X':np.load(path, allow_pickle=False)}
     except (ValueError, OSError, EOFError) as e: raise InputError(f"{path}: not a readable NPY array of numbers ({e})") from None
 
+# %% ../../nbs/data/88_traces.ipynb #a6c07086
 def _signals(path, dataset, time, columns):
     "One row a trace: a raw table, and the place of each role."
     path,roles = need_path(path, 'a file of traces'),read_roles(columns)
@@ -89,7 +90,7 @@ def _signals(path, dataset, time, columns):
     turned = _from_frame(pd.DataFrame(X, columns=[f't{i}' for i in range(X.shape[1])]).assign(id=place['features']), raw.name, **raw.source)
     return turned,_place(turned, {}, None)
 
-# %% ../../nbs/data/88_traces.ipynb #dda399a4
+# %% ../../nbs/data/88_traces.ipynb #fd5aeed8
 def _cut(raw, F, rows, text, window, step):
     "Pieces of some of the traces as a part."
     pieces,which,start = cut_traces(F[rows], window, step)
@@ -133,7 +134,7 @@ def traces(
     names = [f't{i}' for i in range(size)] if rate is None else [f'{i/rate:g} s' for i in range(size)]
     return Traces(Path(raw.name).name.split('.')[0], names, train, kept, dict(z='SD', dff='ΔF/F').get(normalise, unit), info=info, rate=rate)
 
-# %% ../../nbs/data/88_traces.ipynb #eeb31262
+# %% ../../nbs/data/88_traces.ipynb #d6756462
 @dataclass(frozen=True, eq=False, repr=False)
 class Traces(Source):
     "Pieces of signals, painted as lines over time."
