@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from scipy.io import loadmat
 from sklearn.datasets import load_digits
 from .errors import InputError
-from .sources import Part, Source, hold_out, need_path, provenance, versions
+from .sources import Part, Source, hold_out, need_module, need_path, provenance, versions
 
 # %% ../../nbs/data/82_images.ipynb #f93de97d
 LUMA = np.array([.299,.587,.114]) # Weights of red, green, blue: ITU-R BT.601
@@ -166,8 +166,7 @@ def _mat(path):
     try: return loadmat(path, variable_names=['X','y'])
     except NotImplementedError: pass
     except Exception as e: raise InputError(f"{path}: not a readable MATLAB file ({type(e).__name__}: {e}); download it again") from None
-    try: import h5py
-    except ImportError: raise InputError(f"{path}: a MATLAB 7.3 file is HDF5 and needs h5py; run `pip install impc_phenotypes[anndata]`") from None
+    h5py = need_module('h5py', path)
     try:
         with h5py.File(path, 'r') as f: return {k:f[k][()].T for k in ('X','y') if k in f and isinstance(f[k], h5py.Dataset)}
     except OSError as e: raise InputError(f"{path}: not a readable MATLAB 7.3 file ({e}); download it again") from None

@@ -86,20 +86,26 @@ class Words(Source):
     panel = dict(size=(170,150), columns=4, below=40, values=False)
 
 @patch
+def weight(self:Words, x): return x # what the bars show
+@patch
 def top_words(self:Words,
     x:np.ndarray, # One row, or the mean of several, shape (d,)
-)->list: # Words, the largest value first; only those above 0
+)->list: # Words, the longest bar first; only bars above 0
     "What a row is about."
-    return [self.columns[i] for i in np.argsort(-x, kind='stable')[:self.top] if x[i]>0]
+    return [self.columns[i] for i in self._top(x)]
+@patch
+def _top(self:Words, x):
+    w = self.weight(x)
+    top = np.argsort(-np.nan_to_num(w, nan=-np.inf), kind='stable')[:self.top]
+    return top[w[top]>0]
 
 @patch
 def marks(self:Words, x, style):
-    top = np.argsort(-x, kind='stable')[:self.top]
-    top = top[x[top]>0]
-    return [go.Bar(x=x[top], y=np.arange(len(top)), text=[escaped(self.columns[i]) for i in top], orientation='h', textposition='outside', cliponaxis=False, marker=dict(color=style['color']),
+    top = self._top(x)
+    return [go.Bar(x=self.weight(x)[top], y=np.arange(len(top)), text=[escaped(self.columns[i]) for i in top], orientation='h', textposition='outside', cliponaxis=False, marker=dict(color=style['color']),
         width=.7, showlegend=False, hovertemplate='%{text}: %{x:.3g}<extra></extra>')]
 @patch
 def dress(self:Words, fig, x, cell, last):
-    end = max(x.max(), 1e-9)
-    fig.update_xaxes(range=[0,2.1*end], tickvals=[0,end], ticktext=['0',f'{end:.2g}'], title_text=self.unit if last else None, showgrid=False, **cell)
+    end = np.nanmax(np.r_[self.weight(x), 1e-9])
+    fig.update_xaxes(range=[0,2.1*end], tickvals=[0,end], ticktext=['0',f'{end:.2g}'], title_text=self.panel.get('axis', self.unit) if last else None, showgrid=False, **cell)
     return fig.update_yaxes(visible=False, range=[self.top-.4,-.6], **cell)
