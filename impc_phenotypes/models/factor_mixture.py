@@ -175,6 +175,7 @@ def _unfinished(m, path):
     gain = f'{path[-1]-path[-2]:.2g} nats a row were still gained' if len(path)>1 else 'one step cannot tell'
     warnings.warn(f"EM stopped at `max_iter` = {m.max_iter} steps before it converged ({gain}; `tol` is {m.tol:g}); raise `max_iter`, or `tol` if that gain does not matter", ConvergenceWarning, stacklevel=3)
 
+# %% ../../nbs/models/80_factor_mixture.ipynb #07073c0f
 @patch
 def fit(self:FactorMixture,
     X:np.ndarray, # Rows, shape (n, d), NaN where missing
@@ -214,7 +215,7 @@ def _keep(self:FactorMixture, state):
         for k in ('location','axes','centres','spread'): setattr(self, k+'_', getattr(self._state, k).numpy().copy())
     self._n_features_out = self.n_factors*(self.n_components if self.loadings=='own' else 1)
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #414d118b
+# %% ../../nbs/models/80_factor_mixture.ipynb #33c0ffb1
 @patch
 def _joint(self:FactorMixture, table):
     c = self._state.components()
@@ -248,7 +249,7 @@ def predict(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndar
     "Component of largest membership; 0 is the largest component."
     return self.predict_proba(X, censored).argmax(1)
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #3147af38
+# %% ../../nbs/models/80_factor_mixture.ipynb #7e581a09
 def _own_count(k, d, q, noise, tied):
     triangle = d*(d+1)//2
     if tied: return min(d*q-q*(q-1)//2+d, triangle)
@@ -267,7 +268,7 @@ def n_parameters(self:FactorMixture)->int:
     k,d,q,noise = self.n_components,self.n_features_in_,self.n_factors,self._rules().noise
     return k-1+(_shared_count(k, d, q, noise, self.latent) if self.loadings=='shared' else k*d+_own_count(k, d, q, noise, self.loadings=='tied'))
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #a934d0a4
+# %% ../../nbs/models/80_factor_mixture.ipynb #d6839221
 def _half(self, X, censored):
     "−2 log-likelihood, rows with a measurement, memberships."
     table = self._table(X, censored)
@@ -290,7 +291,7 @@ def icl(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->float: # Lo
     "Integrated completed likelihood: BIC plus twice the entropy of the memberships."
     return self.bic(X, censored)+2*torch.special.entr(_half(self, X, censored)[2]).sum().item()
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #b6c21b3d
+# %% ../../nbs/models/80_factor_mixture.ipynb #2fa6dd56
 @patch
 def _factors(self:FactorMixture, X, censored=None):
     "What `transform` returns."
@@ -321,7 +322,7 @@ def sample(self:FactorMixture,
     X = self.means_[label]+np.einsum('nij,nj->ni', np.linalg.cholesky(self.covariances_)[label], rng.standard_normal((n_samples, self.n_features_in_)))
     return (np.round(X/self.step)*self.step if self.likelihood=='interval' else X),label
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #9dd62461
+# %% ../../nbs/models/80_factor_mixture.ipynb #e89fcaa0
 @patch
 def state(self:FactorMixture)->dict: # Name → array; parameters as JSON text
     "All that was learned; no pickle needed. Memberships given as `init` are not kept."
