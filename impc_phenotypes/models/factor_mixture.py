@@ -322,7 +322,7 @@ def sample(self:FactorMixture,
     X = self.means_[label]+np.einsum('nij,nj->ni', np.linalg.cholesky(self.covariances_)[label], rng.standard_normal((n_samples, self.n_features_in_)))
     return (np.round(X/self.step)*self.step if self.likelihood=='interval' else X),label
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #e89fcaa0
+# %% ../../nbs/models/80_factor_mixture.ipynb #1eba1da8
 @patch
 def state(self:FactorMixture)->dict: # Name → array; parameters as JSON text
     "All that was learned; no pickle needed. Memberships given as `init` are not kept."
