@@ -6,13 +6,14 @@
 __all__ = ['CHUNK', 'AWAY', 'Components', 'Table', 'Pattern', 'truncated', 'entries', 'gauss_hermite', 'tilted', 'blocks',
            'log_densities', 'Expected', 'soft_assign', 'e_step', 'expected_rows']
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #1ef18f35
-from dataclasses import dataclass
+# %% ../../nbs/models/72_factor_likelihood.ipynb #be1e21b3
+from copy import copy
+from dataclasses import dataclass, replace
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #969a7d09
+# %% ../../nbs/models/72_factor_likelihood.ipynb #a47dc43c
 @dataclass(frozen=True)
 class Components:
     "Components of a factor mixture, as float64 tensors."
@@ -27,8 +28,14 @@ class Components:
         return self.loadings@self.loadings.mT + (torch.diag_embed(self.noise) if self.noise.ndim==2 else self.noise)
 
     def components(self): return self
+    def shifted(self, by:Tensor): return replace(self, means=self.means+by)
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #081e2772
+# %% ../../nbs/models/72_factor_likelihood.ipynb #95b815dc
+def _kinds(seen):
+    "The different rows of a bool table, and which of them each row is."
+    _,first,which = np.unique(np.packbits(seen.numpy(), axis=1), axis=0, return_index=True, return_inverse=True)
+    return seen[first],torch.as_tensor(which.ravel())
+
 class Table:
     "What is known about each entry of a table."
     def __init__(self,
@@ -45,18 +52,24 @@ class Table:
         self.limited = self.interval.any(1)
         self.patterns = self._sort(~self.limited)
     def __len__(self): return len(self.x)
-    def take(self, rows): return Table(torch.where(self.seen, self.x, torch.nan)[rows].numpy(), self.censored[rows].numpy(), self.step)
+    @property
+    def values(self): return torch.where(self.seen, self.x, torch.nan).numpy() # Shape (n, d), NaN where missing
+    def take(self, rows): return Table(self.values[rows], self.censored[rows].numpy(), self.step)
+    def shifted(self, by:Tensor):
+        "The same table with `by` added to every row."
+        new = copy(self)
+        new.x = torch.where(self.seen, self.x+by, 0.)
+        return new
 
     def _sort(self, use):
         "Rows of each pattern of holes: (row numbers, measured columns)."
         rows = use.nonzero()[:,0]
         if not len(rows): return []
-        kinds,which = np.unique(self.seen[rows].numpy(), axis=0, return_inverse=True)
-        order = torch.as_tensor(np.argsort(which.ravel(), kind='stable'))
-        parts = torch.split(rows[order], np.bincount(which.ravel(), minlength=len(kinds)).tolist())
-        return [(r, torch.as_tensor(k)) for r,k in zip(parts, kinds)]
+        kinds,which = _kinds(self.seen[rows])
+        order = torch.argsort(which, stable=True)
+        return list(zip(torch.split(rows[order], torch.bincount(which).tolist()), kinds))
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #e0e7c510
+# %% ../../nbs/models/72_factor_likelihood.ipynb #ced6ed3d
 CHUNK = 2**18 # numbers in a temporary of one portion of rows
 
 class Pattern:
@@ -81,7 +94,7 @@ class Pattern:
         x[:,:,self.m] = means[:,None,self.m]+(x[:,:,self.o]-means[:,None,self.o])@self.B.mT
         return x
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #a1ea0624
+# %% ../../nbs/models/72_factor_likelihood.ipynb #2fc3ca0e
 def truncated(
     low:Tensor, # Lower limits
     high:Tensor, # Upper limits, `inf` where there is none; same shape as `low`
@@ -89,6 +102,7 @@ def truncated(
     sd:Tensor, # SD before truncation, likewise
 )->tuple: # Log probability of the interval; mean in it; variance in it
     "A normal number known to lie between two limits."
+    with torch.no_grad(): high = torch.where(high.isinf(), torch.maximum(low, eta)+60*sd, high)
     a,b = (low-eta)/sd,(high-eta)/sd
     up = a+b>0
     a,b = torch.where(up, -b, a),torch.where(up, -a, b)
@@ -101,16 +115,18 @@ def truncated(
         var = (1+a*u-b*v-m*m).clamp(0, 1)
         return logp,eta+sd*torch.where(up, -m, m),sd**2*var
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #91c0ee44
+# %% ../../nbs/models/72_factor_likelihood.ipynb #148970cd
 def entries(
     table:Table, # From `Table`
     rows:Tensor, # Row numbers, shape (r,)
     eta:Tensor, # Means given factors, shape (r, …, d)
-    psi:Tensor, # Noise variances, shape (d,)
+    psi:Tensor, # Noise variances, shape (d,) or as `eta`
+    *,
+    cells:bool=True, # Cells of the grid as intervals; false: as points
 )->tuple: # Log density, mean and variance of each entry, shapes as `eta`
     "What each entry contributes, given the factors."
     between = (slice(None),)+(None,)*(eta.ndim-2)
-    x,seen,inside,cens = (v[rows][between] for v in (table.x, table.seen, table.interval, table.censored))
+    x,seen,inside,cens = (v[rows][between] for v in (table.x, table.seen, table.interval if cells else table.censored, table.censored))
     low,high = x-table.step/2,torch.where(cens, torch.inf, x+table.step/2)
     logp,mean,var = truncated(torch.where(inside, low, -1.), torch.where(inside, high, 1.), torch.where(inside, eta, 0.), psi.sqrt())
     point = -.5*(x-eta).square()/psi - .5*torch.log(2*np.pi*psi)
@@ -120,7 +136,7 @@ def entries(
         var = torch.where(inside, var, torch.where(seen, 0., psi.expand_as(eta)))
     return logp,mean,var
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #da1a7527
+# %% ../../nbs/models/72_factor_likelihood.ipynb #049317a7
 def gauss_hermite(
     q:int, # Factors
     n:int, # Nodes a factor
@@ -132,18 +148,35 @@ def gauss_hermite(
     return torch.as_tensor(grid),torch.as_tensor(logw)
 
 @torch.no_grad()
-def _top(table, rows, mean, load, psi, steps=4):
-    "Most probable factors of each row, (r, q), and a square root of their covariance there."
-    z,eye = torch.zeros(len(rows), load.shape[1], dtype=mean.dtype),torch.eye(load.shape[1], dtype=mean.dtype)
-    for _ in range(steps):
-        eta = mean+z@load.T
-        _,e,v = entries(table, rows, eta, psi)
-        H = eye+torch.einsum('rd,dp,dq->rpq', (psi-v)/psi**2, load, load)
-        z = z+torch.linalg.solve(H, ((e-eta)/psi)@load-z)
-    L = torch.linalg.cholesky(H)
+def _near(table, rows, mean, load, psi):
+    "Likely factors of each row, (r, q), and a square root of their covariance, a cell being a point with noise."
+    eye,point = torch.eye(load.shape[1], dtype=mean.dtype),(table.seen & ~table.censored)[rows]
+    known = point/(psi+table.step**2/12)
+    L = torch.linalg.cholesky(eye+torch.einsum('rd,dp,dq->rpq', known, load, load))
+    z = torch.cholesky_solve((((table.x[rows]-mean)*known)@load)[...,None], L)[...,0]
     return z,torch.linalg.solve_triangular(L, eye.expand_as(L), upper=False).mT
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #05a51ef6
+@torch.no_grad()
+def _top(table, rows, mean, load, psi, steps=4):
+    "The same for rows at a ceiling, by Newton steps."
+    z,eye = _near(table, rows, mean, load, psi)[0],torch.eye(load.shape[1], dtype=mean.dtype)
+    soft = psi+torch.where(table.censored[rows], 0., table.step**2/12)
+    for _ in range(steps):
+        eta = mean+z@load.T
+        _,e,v = entries(table, rows, eta, soft, cells=False)
+        L = torch.linalg.cholesky(eye+torch.einsum('rd,dp,dq->rpq', (soft-v)/soft**2, load, load))
+        z = z+torch.cholesky_solve((((e-eta)/soft)@load-z)[...,None], L)[...,0]
+    return z,torch.linalg.solve_triangular(L, eye.expand_as(L), upper=False).mT
+
+# %% ../../nbs/models/72_factor_likelihood.ipynb #49a8acf6
+@torch.no_grad()
+def _moved(z, logw):
+    "Mean and a square root of the covariance of weighted nodes."
+    w = logw.exp()[...,None]
+    mean = (w*z).sum(1)
+    dev = z-mean[:,None]
+    return mean,torch.linalg.cholesky((w*dev).mT@dev+1e-6*torch.eye(z.shape[2], dtype=z.dtype))
+
 def tilted(
     table:Table, # The table
     rows:Tensor, # Rows with limits, shape (r,)
@@ -153,33 +186,36 @@ def tilted(
     nodes:tuple, # From `gauss_hermite`
 )->tuple: # Log density (r,); expected row (r, d); covariance of the row (r, d, d)
     "One component's view of rows with limits, factors integrated out."
-    z,root = _top(table, rows, mean, load, psi)
-    z = z[:,None]+nodes[0]@root.mT
-    logp,e,v = entries(table, rows, mean+z@load.T, psi)
-    scale = root.diagonal(dim1=1, dim2=2).log().sum(1)-load.shape[1]/2*np.log(2*np.pi)
-    joint = logp.sum(-1)-.5*z.square().sum(-1)+nodes[1]+scale[:,None]
-    total = torch.logsumexp(joint, 1)
+    top,q = table.censored[rows].any(),load.shape[1]
+    at = (_top if top else _near)(table, rows, mean, load, psi)
+    for again in range(1+bool(top and q>1)):
+        if again: at = _moved(z, joint-total[:,None])
+        z = at[0][:,None]+nodes[0]@at[1].mT
+        logp,e,v = entries(table, rows, mean+z@load.T, psi)
+        scale = at[1].diagonal(dim1=1, dim2=2).log().sum(1)-q/2*np.log(2*np.pi)
+        joint = logp.sum(-1)-.5*z.square().sum(-1)+nodes[1]+scale[:,None]
+        total = torch.logsumexp(joint, 1)
     with torch.no_grad():
         r = torch.exp(joint-total[:,None])[...,None]
         x = (r*e).sum(1)
         dev = e-x[:,None]
         return total,x,(r*dev).mT@dev+torch.diag_embed((r*v).sum(1))
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #efabacdd
+# %% ../../nbs/models/72_factor_likelihood.ipynb #658c6858
 AWAY = 20. # nats; beyond this a component's share in a row is below 2e-9
 
-def _possible(table, comp, rows, limited):
+def _possible(table, comp, rows):
     "Approximate log density of rows with limits (r, k), and which components deserve better."
     rough = torch.zeros(len(rows), len(comp.means), dtype=comp.means.dtype)
     if not table.step or table.censored[rows].any(): return rough,torch.ones_like(rough, dtype=torch.bool)
     cov = comp.covariance+torch.eye(comp.means.shape[1])*table.step**2/12
-    kinds,which = torch.unique(table.seen[rows], dim=0, return_inverse=True)
+    kinds,which = _kinds(table.seen[rows])
     for i,seen in enumerate(kinds):
         rough[which==i] = Pattern(cov, seen).log_density(table.x[rows[which==i]], comp.means)+seen.sum()*np.log(table.step)
     return rough,rough+comp.weights.log()>(rough+comp.weights.log()).max(1, keepdim=True).values-AWAY
 
 def _with_limits(table, comp, rows, nodes, moments):
-    with torch.no_grad(): rough,near = _possible(table, comp, rows, True)
+    with torch.no_grad(): rough,near = _possible(table, comp, rows)
     logp,(k,d) = list(rough.T),comp.means.shape
     x = comp.means.detach()[:,None].expand(k, len(rows), d).clone() if moments else None
     cov = comp.covariance.detach()[:,None].expand(k, len(rows), d, d).clone() if moments else None
@@ -191,7 +227,7 @@ def _with_limits(table, comp, rows, nodes, moments):
         if moments: x[j,hit],cov[j,hit] = e,c
     return rows,torch.stack(logp, 1),x,cov
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #499cffa0
+# %% ../../nbs/models/72_factor_likelihood.ipynb #f9005c55
 def blocks(
     table:Table, # The table
     comp:Components, # The components
@@ -224,7 +260,7 @@ def log_densities(
     back = torch.argsort(torch.cat([r for r,_ in parts]))
     return torch.cat([lp for _,lp in parts])[back]
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #7bf89f9a
+# %% ../../nbs/models/72_factor_likelihood.ipynb #3651b9b8
 @dataclass(frozen=True)
 class Expected:
     "Sums over rows that a component's next parameters are made of."
@@ -268,7 +304,7 @@ def e_step(
         if cov is not None: second = second+(r.sum(1)[:,None,None]*cov[:,0] if cov.shape[1]==1 else torch.einsum('kr,krde->kde', r, cov))
     return Expected(n, first, second, (total/weight.sum()).item())
 
-# %% ../../nbs/models/72_factor_likelihood.ipynb #ac40d550
+# %% ../../nbs/models/72_factor_likelihood.ipynb #df551320
 @torch.no_grad()
 def expected_rows(
     table:Table, # The table

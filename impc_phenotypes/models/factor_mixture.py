@@ -5,19 +5,20 @@
 # %% auto #0
 __all__ = ['FactorMixture']
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #3730f1a9
-import json
+# %% ../../nbs/models/80_factor_mixture.ipynb #83c1af77
+import json, warnings
 from dataclasses import fields
 import numpy as np, torch
 from fastcore.basics import patch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, DensityMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from ..data.schema import STEP
 from .factor_likelihood import Components, Table, expected_rows, log_densities, soft_assign
-from .factor_steps import Common, Rules, adam, begin, column_sd, deal, em, filled, objective, sums
+from .factor_steps import Common, Rules, adam, begin, column_moments, deal, em, filled, objective, sums
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #3fff34e5
+# %% ../../nbs/models/80_factor_mixture.ipynb #860d2d95
 class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, DensityMixin, BaseEstimator):
     "Mixture of (common) factor analysers; takes missing and censored values."
     def __init__(self,
@@ -29,7 +30,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         latent:str='full', # Latent covariances with shared loadings, 'full' or 'diag'
         likelihood:str='gaussian', # Of a number, or 'interval': of its cell of the grid
         step:float=STEP, # Width of a cell, unit of the data; used by 'interval'
-        noise_floor:float=1e-6, # Least variance, unit of the data squared, above 0
+        noise_floor:float=1e-6, # Least variance, unit of the data squared, above 0; 'interval' keeps it at (step/10)² or more
         solver:str='em', # 'em', 'adam' or 'em+adam'
         init='kmeans', # 'kmeans', 'random', 'split', or memberships of shape (n, n_components)
         n_init:int=1, # Starts
@@ -40,7 +41,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         l1:float=0., # Penalty on |loadings|
         l2:float=0., # Penalty on squared loadings
         precision:float=0., # Penalty on 1/noise variance
-        entropy:float=0., # Penalty on doubtful memberships, below 1
+        entropy:float=0., # Penalty on doubtful memberships, 0 to below 1
         cycles:int=0, cycle_iter:int=10, # Rounds of pretraining, linear part and mixture in turn; EM steps of each half
         holdout:float=0., # Share of `groups` (or rows) that choose between starts, 0–1
         nodes:int=5, # Quadrature nodes a factor, for grid and ceilings
@@ -60,7 +61,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         tags.input_tags.allow_nan = True
         return tags
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #e63c866b
+# %% ../../nbs/models/80_factor_mixture.ipynb #d248518b
 _choices = dict(loadings=('own','tied','shared'), noise=('auto','component','shared','full','tied'), latent=('full','diag'), likelihood=('gaussian','interval'), solver=('em','adam','em+adam'))
 _least = dict(n_components=1, n_factors=0, n_init=1, max_iter=1, adam_steps=1, cycles=0, cycle_iter=1, nodes=1)
 _positive = ('step','noise_floor','learning_rate')
@@ -75,7 +76,7 @@ def _refuse(m, n, d):
     for k in _positive+_not_negative:
         v = getattr(m, k)
         if not (v>0 if k in _positive else v>=0) or not np.isfinite(v): raise ValueError(f"`{k}` is {v}; it must be a finite number {'above' if k in _positive else 'of at least'} 0")
-    if not m.entropy<1: raise ValueError(f"`entropy` is {m.entropy}; it must be below 1, where each row would choose one component")
+    if not 0<=m.entropy<1: raise ValueError(f"`entropy` is {m.entropy}; it must be at least 0 and below 1, where each row would choose one component")
     if not 0<=m.holdout<1: raise ValueError(f"`holdout` is {m.holdout}; it is a share, from 0 to below 1")
     if m.n_components>n: raise ValueError(f"`n_components` is {m.n_components} but there are n_samples = {n} rows with a measurement; ask for fewer components")
     if m.n_factors>d: raise ValueError(f"`n_factors` is {m.n_factors} but n_features = {d}; ask for at most {d}")
@@ -84,7 +85,7 @@ def _refuse(m, n, d):
     if m.loadings=='tied' and m.noise=='component': raise ValueError("`noise` is 'component' with `loadings='tied'`; one covariance for all needs `noise='shared'` (or 'auto')")
     if isinstance(m.init, str) and m.init not in ('kmeans','random','split'): raise ValueError(f"`init` is {m.init!r}; choose 'kmeans', 'random', 'split', or pass memberships (n_samples, n_components)")
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #5eb36ab1
+# %% ../../nbs/models/80_factor_mixture.ipynb #45352c1a
 @patch
 def _table(self:FactorMixture, X, censored=None, reset=False):
     "Checked input as a `Table`."
@@ -104,11 +105,12 @@ def _weights(sample_weight, X, table):
     w = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     return torch.as_tensor(w)*table.seen.any(1)
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #3c41e56c
+# %% ../../nbs/models/80_factor_mixture.ipynb #07b8b4e1
 @patch
 def _rules(self:FactorMixture):
     noise = self.noise if self.noise!='auto' else 'component' if self.loadings=='own' else 'shared'
-    return Rules(noise, self.latent, float(self.noise_floor), float(self.l1), float(self.l2), float(self.precision), self.loadings=='tied')
+    floor = max(self.noise_floor, (self.step/10)**2 if self.likelihood=='interval' else 0.)
+    return Rules(noise, self.latent, float(floor), float(self.l1), float(self.l2), float(self.precision), self.loadings=='tied')
 
 @patch
 def _start(self:FactorMixture, kind, table, complete, weight, rng):
@@ -124,7 +126,7 @@ def _start(self:FactorMixture, kind, table, complete, weight, rng):
 def _climb(self:FactorMixture, state, table, weight, seed):
     "State, objective by step, converged."
     rules,kw = self._rules(),dict(entropy=self.entropy, nodes=self.nodes)
-    if table.step and not table.censored.any(): state,*_ = em(state, Table(torch.where(table.seen, table.x, torch.nan).numpy()), weight, rules, max_iter=self.max_iter, tol=self.tol, entropy=self.entropy)
+    if table.step and not table.censored.any(): state,*_ = em(state, Table(table.values), weight, rules, max_iter=self.max_iter, tol=self.tol, entropy=self.entropy)
     for _ in range(self.cycles):
         for part in ('mixture','linear'): state,*_ = em(state, table, weight, rules, parts=(part,), max_iter=self.cycle_iter, tol=self.tol, **kw)
     path,done = [],True
@@ -134,7 +136,7 @@ def _climb(self:FactorMixture, state, table, weight, seed):
         path = path+more
     return state,path,done
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #9c095fb3
+# %% ../../nbs/models/80_factor_mixture.ipynb #e2a9a7e7
 def _held(groups, n, share, rng):
     "Rows of randomly chosen groups, about `share` of all groups."
     _,code = np.unique(np.arange(n) if groups is None else np.asarray(groups).astype(str), return_inverse=True)
@@ -164,7 +166,16 @@ def _search(self:FactorMixture, table, weight, held, rng):
         if not isinstance(self.init, str) or self.init=='split': break
     return *best,np.array(scores)
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #fc4c9463
+# %% ../../nbs/models/80_factor_mixture.ipynb #8f487422
+def _measured(table, weight):
+    none = (~(table.seen & (weight>0)[:,None]).any(0)).nonzero()[:,0].tolist()
+    if none: raise ValueError(f"column {none[0]} (counted from 0) has no value in any row; leave it out")
+
+def _unfinished(m, path):
+    gain = f'{path[-1]-path[-2]:.2g} nats a row were still gained' if len(path)>1 else 'one step cannot tell'
+    warnings.warn(f"EM stopped at `max_iter` = {m.max_iter} steps before it converged ({gain}; `tol` is {m.tol:g}); raise `max_iter`, or `tol` if that gain does not matter", ConvergenceWarning, stacklevel=3)
+
+# %% ../../nbs/models/80_factor_mixture.ipynb #07073c0f
 @patch
 def fit(self:FactorMixture,
     X:np.ndarray, # Rows, shape (n, d), NaN where missing
@@ -180,13 +191,17 @@ def fit(self:FactorMixture,
     _refuse(self, int((weight>0).sum()), self.n_features_in_)
     if groups is not None and len(groups)!=n: raise ValueError(f"`groups` has {len(groups)} entries for {n} rows; pass one per row")
     if not isinstance(self.init, str) and np.shape(self.init)!=(n,self.n_components): raise ValueError(f"`init` has shape {np.shape(self.init)}; memberships need {(n,self.n_components)}")
-    rng = check_random_state(self.random_state)
+    _measured(table, weight)
+    rng,centre = check_random_state(self.random_state),column_moments(table, weight)[0]
     held = _held(groups, n, self.holdout, rng) if self.holdout else np.zeros(n, bool)
-    state,path,done,scores = self._search(table, weight, held, rng)
-    if held.any(): state,path,done = self._climb(state, table, weight, 0)
-    self._keep(state)
+    state,path,done,scores = self._search(table.shifted(-centre), weight, held, rng)
+    if held.any(): state,path,done = self._climb(state, table.shifted(-centre), weight, 0)
+    self._keep(state.shifted(centre))
+    if not done: _unfinished(self, path)
     self.history_,self.converged_,self.n_iter_,self.start_scores_ = np.array(path),done,max(1, len(path)),scores
-    self.lower_bound_,self.labels_ = float(self._value(self._state, table, weight)),self._joint(table).argmax(1)
+    joint = torch.as_tensor(self._joint(table))
+    self.labels_,value = joint.argmax(1).numpy(),(soft_assign(joint, self.entropy)[1]*weight).sum()/weight.sum()
+    self.lower_bound_ = objective(self._state, self._rules(), value.item())
     return self
 
 @patch
@@ -200,7 +215,7 @@ def _keep(self:FactorMixture, state):
         for k in ('location','axes','centres','spread'): setattr(self, k+'_', getattr(self._state, k).numpy().copy())
     self._n_features_out = self.n_factors*(self.n_components if self.loadings=='own' else 1)
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #70ba9739
+# %% ../../nbs/models/80_factor_mixture.ipynb #33c0ffb1
 @patch
 def _joint(self:FactorMixture, table):
     c = self._state.components()
@@ -224,11 +239,17 @@ def predict_proba(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->n
     return soft_assign(torch.as_tensor(self._joint(self._table(X, censored))))[0].numpy()
 
 @patch
+def prototypes(self:FactorMixture)->np.ndarray: # Unit of the data, shape (k, d)
+    "A typical row of each component, its mean."
+    check_is_fitted(self)
+    return self.means_.copy()
+
+@patch
 def predict(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # int, shape (n,)
     "Component of largest membership; 0 is the largest component."
     return self.predict_proba(X, censored).argmax(1)
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #417ae147
+# %% ../../nbs/models/80_factor_mixture.ipynb #7e581a09
 def _own_count(k, d, q, noise, tied):
     triangle = d*(d+1)//2
     if tied: return min(d*q-q*(q-1)//2+d, triangle)
@@ -247,7 +268,7 @@ def n_parameters(self:FactorMixture)->int:
     k,d,q,noise = self.n_components,self.n_features_in_,self.n_factors,self._rules().noise
     return k-1+(_shared_count(k, d, q, noise, self.latent) if self.loadings=='shared' else k*d+_own_count(k, d, q, noise, self.loadings=='tied'))
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #c0c7e3af
+# %% ../../nbs/models/80_factor_mixture.ipynb #d6839221
 def _half(self, X, censored):
     "−2 log-likelihood, rows with a measurement, memberships."
     table = self._table(X, censored)
@@ -270,7 +291,7 @@ def icl(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->float: # Lo
     "Integrated completed likelihood: BIC plus twice the entropy of the memberships."
     return self.bic(X, censored)+2*torch.special.entr(_half(self, X, censored)[2]).sum().item()
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #c6506f78
+# %% ../../nbs/models/80_factor_mixture.ipynb #2fa6dd56
 @patch
 def _factors(self:FactorMixture, X, censored=None):
     "What `transform` returns."
@@ -301,12 +322,12 @@ def sample(self:FactorMixture,
     X = self.means_[label]+np.einsum('nij,nj->ni', np.linalg.cholesky(self.covariances_)[label], rng.standard_normal((n_samples, self.n_features_in_)))
     return (np.round(X/self.step)*self.step if self.likelihood=='interval' else X),label
 
-# %% ../../nbs/models/80_factor_mixture.ipynb #7d704dfb
+# %% ../../nbs/models/80_factor_mixture.ipynb #1eba1da8
 @patch
 def state(self:FactorMixture)->dict: # Name → array; parameters as JSON text
-    "All that was learned; no pickle needed."
+    "All that was learned; no pickle needed. Memberships given as `init` are not kept."
     check_is_fitted(self)
-    params = {k:v for k,v in self.get_params().items() if k!='random_state' and not hasattr(v, '__len__') or isinstance(v, str)}
+    params = {k:v.item() if isinstance(v, np.generic) else v for k,v in self.get_params().items() if np.ndim(v)==0 and not isinstance(v, np.random.RandomState)}
     out = {f.name:getattr(self._state, f.name).numpy() for f in fields(self._state)}
     names = dict(feature_names=self.feature_names_in_.astype(str)) if hasattr(self, 'feature_names_in_') else {}
     return out | names | dict(params=np.array(json.dumps(params)), lower_bound=np.array(self.lower_bound_), history=self.history_, start_scores=self.start_scores_, converged=np.array(self.converged_))
