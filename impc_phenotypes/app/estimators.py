@@ -81,7 +81,7 @@ def mouse_features(
     matched:Matched, # n mice
 )->np.ndarray: # Shape (n, 6), dB or control SDs, NaN where missing if the model takes it
     "Offsets in the form a model wants."
-    if getattr(model, 'unit', 'sd')=='dB': x = np.where(matched.mask, matched.offset, np.nan)
+    if getattr(model, 'mouse_unit', 'sd')=='dB': x = np.where(matched.mask, matched.offset, np.nan)
     elif _holes(model): x = matched.offset/matched.scale
     else: return baseline_features(matched)
     return np.where(np.isfinite(x), x, np.nan) if _holes(model) else np.nan_to_num(x)

@@ -47,6 +47,7 @@ def _cohort(X, groups, censored, reference, technical_group):
 # %% ../../nbs/models/92_anchored.ipynb #ac086fc2
 class AnchoredMixture(ClusterMixin, BaseEstimator):
     "Phenotypes shared by lines, as shifts of what wild types do."
+    mouse_unit = 'dB'
     def __init__(self,
         n_components:int=None, # Phenotypes, normal included, at least 2; None = as many as the lines support
         min_lines:int=3, # Lines that make a phenotype

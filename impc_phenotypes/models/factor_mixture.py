@@ -21,6 +21,7 @@ from .factor_steps import Common, Rules, adam, begin, column_moments, deal, em, 
 # %% ../../nbs/models/80_factor_mixture.ipynb #860d2d95
 class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, DensityMixin, BaseEstimator):
     "Mixture of (common) factor analysers; takes missing and censored values."
+    mouse_unit = 'dB'
     def __init__(self,
         n_components:int=7, # Components, at least 1
         n_factors:int=1, # Factors, 0 to the number of columns
@@ -248,6 +249,20 @@ def prototypes(self:FactorMixture)->np.ndarray: # Unit of the data, shape (k, d)
 def predict(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # int, shape (n,)
     "Component of largest membership; 0 is the largest component."
     return self.predict_proba(X, censored).argmax(1)
+
+# %% ../../nbs/models/80_factor_mixture.ipynb #c0a7ab1f
+@patch
+def gaussians(self:FactorMixture)->tuple: # Weights (k,), means (k, d), covariances (k, d, d)
+    "The components as Gaussians, for distances between them."
+    check_is_fitted(self)
+    return self.weights_,self.means_,self.covariances_
+
+@patch
+def factor_loadings(self:FactorMixture)->np.ndarray: # Unit of the data a SD of the factor, shape (k, d, q)
+    "How each column changes with each factor of a component."
+    check_is_fitted(self)
+    return self.loadings_
+
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #7e581a09
 def _own_count(k, d, q, noise, tied):
