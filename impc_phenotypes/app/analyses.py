@@ -37,12 +37,25 @@ class Subject:
         return _matched(self.run, self.phenotypes, self.cohort)
     @cached_property
     def lines(self): return (self.phenotypes.info.get('line_model') or {}) # what the line model said of itself
+    @property
+    def of_mice(self): return self.run.metadata.get('kind')!='fit'
+    @cached_property
+    def fit(self): # of a registered model
+        from impc_phenotypes.app.fits import load_fit, mouse_fit
+        return mouse_fit(self.run, self.matched) if self.of_mice else load_fit(self.run, self.data)
+    @property
+    def model(self): return self.fit.model
+    @property
+    def source(self): return self.fit.source
+    @property
+    def memberships(self): return self.fit.memberships # 'train' and perhaps 'test', in the order of the model's components
     def __repr__(self): return f'Subject({self.run.name})'
 
 # %% ../../nbs/app/45_analyses.ipynb #1cac9fc2
 class Analysis:
     "Base of analyses; a plug-in may inherit from it or have the same methods."
-    columns = () # Columns that its table must have
+    columns = {} # Column of its table → float (any number), str or bool
+    needs = ('mice',) # Of the run: mice, labels, or abilities of a registered model; () = any run
     slow = False # Only run when named
     def why_not(self, s:Subject)->str: return '' # A reason, or ''
     def generate(self, s:Subject)->pd.DataFrame: raise NotImplementedError # The artefact
@@ -51,21 +64,21 @@ class Analysis:
 
 class Profiles(Analysis):
     "Mean offset of each phenotype, tone by tone."
-    columns = ('phenotype','name','n_mice',*OFFSETS)
+    columns = dict(phenotype=float, name=str, n_mice=float) | dict.fromkeys(OFFSETS, float)
     def generate(self, s): return s.phenotypes.profiles
     def plot(self, table, s): return s.phenotypes.plot_profiles()
     def metrics(self, t): return dict(phenotypes=len(t), largest_offset=float(np.nanmax(t[list(OFFSETS)].to_numpy(float))))
 
 class Sizes(Analysis):
     "Mice, lines, genes and controls of each phenotype."
-    columns = ('phenotype','name','n_mice','n_lines','share_of_controls')
+    columns = dict(phenotype=float, name=str, n_mice=float, n_lines=float, share_of_controls=float)
     def generate(self, s): return s.phenotypes.summary
     def plot(self, table, s): return s.phenotypes.plot_sizes()
     def metrics(self, t): return dict(smallest=int(t.n_mice.min()), not_normal=float(t.n_mice[1:].sum()/max(t.n_mice.sum(), 1)))
 
 class CertaintyOfMice(Analysis):
     "Mice by the probability of their phenotype."
-    columns = ('phenotype','above_95')
+    columns = dict(phenotype=float, above_95=float)
     def generate(self, s):
         a = s.phenotypes.assignments.groupby('phenotype').probability
         return pd.DataFrame(dict(mice=a.size(), mean=a.mean(), above_95=a.apply(lambda p: (p>.95).mean()), in_doubt=a.apply(lambda p: int((p<.8).sum())))).reset_index()
@@ -75,7 +88,7 @@ class CertaintyOfMice(Analysis):
 # %% ../../nbs/app/45_analyses.ipynb #af805a0b
 class Centres(Analysis):
     "Lines of each phenotype at each centre, beside their number under independence."
-    columns = ('phenotype','centre','observed','expected')
+    columns = dict(phenotype=float, centre=str, observed=float, expected=float)
     def why_not(self, s): return '' if len(s.phenotypes.lines) else 'no mouse belongs to a line'
     def generate(self, s):
         from impc_phenotypes.show.plots import centre_table
@@ -85,7 +98,7 @@ class Centres(Analysis):
 
 class Leakage(Analysis):
     "What a mouse's phenotype says about its laboratory, sex, strain, date and equipment."
-    columns = ('variable','ami_controls','ok')
+    columns = dict(variable=str, ami_controls=float, ok=bool)
     def generate(self, s):
         from impc_phenotypes.discover.discover import leak_table
         ph = s.phenotypes
@@ -97,7 +110,7 @@ class Leakage(Analysis):
 
 class Selection(Analysis):
     "The evidence for each number of phenotypes that the line model tried."
-    columns = ('n_phenotypes','bic','icl')
+    columns = dict(n_phenotypes=float, bic=float, icl=float)
     def why_not(self, s): return '' if len(s.lines.get('selection') or [])>1 else 'the line model did not choose among numbers of phenotypes'
     def generate(self, s): return pd.DataFrame(s.lines['selection'])
     def plot(self, table, s):
@@ -108,7 +121,7 @@ class Selection(Analysis):
 # %% ../../nbs/app/45_analyses.ipynb #3d528db9
 class History(Analysis):
     "Loss terms, error in dB and signs of collapse, epoch by epoch."
-    columns = ('stage','epoch','criterion')
+    columns = dict(stage=str, epoch=float, criterion=float)
     def why_not(self, s): return '' if len(s.phenotypes.history) else 'no epoch was trained'
     def generate(self, s): return s.phenotypes.history
     def plot(self, table, s): return s.phenotypes.plot_history()
@@ -116,7 +129,7 @@ class History(Analysis):
 
 class Map(Analysis):
     "The latent space in its first two principal components."
-    columns = ('phenotype','x','y')
+    columns = dict(phenotype=float, x=float, y=float)
     def why_not(self, s): return '' if s.phenotypes.embedding.size else 'the run has no embedding'
     def generate(self, s):
         from impc_phenotypes.show.latent import project
@@ -127,7 +140,7 @@ class Map(Analysis):
 
 class Comparison(Analysis):
     "Simple methods on the same mice beside the model."
-    columns = ('method','silhouette')
+    columns = dict(method=str, silhouette=float)
     def generate(self, s):
         from impc_phenotypes.discover.baselines import compare, run_baselines
         ph = s.phenotypes
@@ -137,7 +150,7 @@ class Comparison(Analysis):
 
 class StabilityOfFits(Analysis):
     "Would the phenotypes come back with other lines and other seeds?"
-    columns = ('phenotype','name','stable')
+    columns = dict(phenotype=float, name=str, stable=bool)
     slow = True
     def why_not(self, s):
         from impc_phenotypes.app.jobs import _no_stability
@@ -157,7 +170,7 @@ def _names(only, skip): # analyses to run, in the order of the registry
     loaded = {n:load_plugin('analyses', n) for n in known if n not in skip and (not only or n in only)}
     return {n:a for n,a in loaded.items() if isinstance(a, type) and (only or not getattr(a, 'slow', False))}
 
-def _model_digest(run): return hashlib.sha256((run.model/'model.json').read_bytes()).hexdigest()
+def _model_digest(run): return hashlib.sha256(next(p for p in (run.model/'model.json', run.model/'estimator.json', run/'assignments.csv') if p.is_file()).read_bytes()).hexdigest()
 
 def _done(run, name, digest):
     try: return json.loads((run/'analyses'/f'{name}.json').read_text(encoding='utf-8'))['model']==digest
@@ -174,14 +187,35 @@ class Analysed:
     seconds:float # It took
 
 # %% ../../nbs/app/45_analyses.ipynb #e01d748c
+def _unmet(s, needs):
+    "Why a run is nothing for an analysis, or ''."
+    from impc_phenotypes.models.contracts import lacking
+    for n in needs:
+        if n=='mice':
+            if not s.of_mice: return f"the run was made from {s.run.metadata['data']['source']} and holds no mice"
+            continue
+        if not (s.run.model/'estimator.json').is_file(): return 'the run keeps no registered model (`train model=NAME` makes one that does)'
+        if n=='labels':
+            if s.source.train.labels is None: return 'no classes are known'
+        elif lacking(s.model, [n]): return f"{s.run.metadata['model']} cannot do it (it lacks `{n}`)"
+    return ''
+
+def _typed(table, columns):
+    fits = {float:pd.api.types.is_numeric_dtype, bool:lambda v: pd.api.types.is_bool_dtype(v) or set(v.dropna().unique())<={True,False}, str:lambda v: v.dropna().map(lambda o: isinstance(o, str)).all()}
+    for c in columns:
+        if c not in table: raise ValueError(f"its table lacks {c}")
+        want = columns[c] if isinstance(columns, dict) else None
+        if want is not None and not fits[want](table[c]): raise ValueError(f"its column {c} must hold {dict({float:'numbers', bool:'yes or no', str:'words'})[want]}, got {table[c].dtype}")
+
+# %% ../../nbs/app/45_analyses.ipynb #a45cd001
 def _analyse(name, kind, subject, digest):
     from impc_phenotypes.show.static import save_figure
     start, folder, a = time.monotonic(), subject.run/'analyses', kind()
     took = lambda: round(time.monotonic()-start, 2)
     try:
-        if why := a.why_not(subject): return Analysed(name, 'not applicable', why, {}, [], took())
+        if why := _unmet(subject, getattr(a, 'needs', ('mice',))) or a.why_not(subject): return Analysed(name, 'not applicable', why, {}, [], took())
         table = a.generate(subject)
-        if missing := [c for c in a.columns if c not in table]: raise ValueError(f"its table lacks {', '.join(missing)}")
+        _typed(table, a.columns)
         numbers, figure = a.metrics(table), a.plot(table, subject)
     except InputError: raise
     except Exception as e: return Analysed(name, 'failed', f'{type(e).__name__}: {e}', {}, [], took())

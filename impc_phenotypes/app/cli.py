@@ -286,6 +286,12 @@ def _owner(run, output_dir, *files):
         if home: return _run(home)
     return _run(run or 'latest', output_dir)
 
+def _of_mice(run): # done, and made of mice
+    from impc_phenotypes.data.errors import InputError
+    if run.metadata.get('kind')=='fit': raise InputError(f"{run.name}: was made from {run.metadata['data']['source']} and holds no mice; `impc-phenotypes analyze {run.path}` reads it")
+    run.model # says so where it is not done
+    return run
+
 # %% ../../nbs/app/30_cli.ipynb #2f2b97e0
 def _tell_stability(run, cohort, bootstraps, refits):
     from impc_phenotypes.app.jobs import stability_run
@@ -332,8 +338,7 @@ def evaluate_command(
     data:DataFile=None, output_dir:Root=None,
 ):
     "Measure a run: calls of lines and genes, k-means and mixtures on the same mice, stable phenotypes."
-    run = _owner(run, output_dir, checkpoint)
-    run.model
+    run = _of_mice(_owner(run, output_dir, checkpoint))
     cohort = run.cohort(data)
     files = dict(gene_sets=gene_sets or (), mp=mp, obo=obo, annotations=annotations, references=references or (), orthologs=orthologs)
     if checkpoint is not None: biology = False
@@ -356,8 +361,7 @@ def visualize_command(
     data:DataFile=None, output_dir:Root=None,
 ):
     "Draw profiles, map, sizes, centres and training history."
-    run = _owner(run, output_dir, embeddings, results)
-    run.model
+    run = _of_mice(_owner(run, output_dir, embeddings, results))
     from impc_phenotypes.app.jobs import visualize_run
     cohort = run.cohort(data) if results else None
     for f in visualize_run(run, cohort=cohort, embeddings=embeddings, results=results, methods=('pca', *['umap']*umap, *['tsne']*tsne)): print(f)
@@ -365,7 +369,7 @@ def visualize_command(
 @app.command('report')
 def report_command(run:Run='latest', output_dir:Root=None):
     "Write the run as one HTML page."
-    run = _run(run, output_dir)
+    run = _of_mice(_run(run, output_dir))
     from impc_phenotypes.app.jobs import report_run
     print(report_run(run))
 
@@ -377,8 +381,7 @@ def explore_command(
     output_dir:Root=None,
 ):
     "Pick genes, page through phenotypes and lasso mice in a browser, until Ctrl-C."
-    run = _run(run, output_dir)
-    run.model
+    run = _of_mice(_run(run, output_dir))
     from impc_phenotypes.app.serve import serve_explorer
     if not (run/'biology.json').is_file(): say(f'no calls in this run; impc-phenotypes evaluate {run.path} makes them')
     say('reading the run; stop with Ctrl-C')
@@ -410,6 +413,7 @@ def predict_command(
 ):
     "Place new mice in the phenotypes of a run."
     from impc_phenotypes.app.runs import open_data
+    if (other := _fit_run(run, output_dir)) is not None: return print(_place_rows(other, data, out, force))
     model = _model(run, output_dir)
     rest = _prediction_file(out, data, force)
     cohort, _ = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value)
@@ -747,22 +751,51 @@ def clean_command(
     if yes: say(f'{clean(plan)} folders deleted')
     elif len(plan): say('nothing was deleted; add --yes to delete them')
 
+# %% ../../nbs/app/30_cli.ipynb #f1750001
+def _train_source(model, text, parameters, options, seed, name, root):
+    from impc_phenotypes.app.fits import train_fit
+    run, numbers = train_fit(model, text, parameters=parameters, options=options, seed=seed, experiment=name, root=root)
+    import pandas as pd
+    show_table(pd.DataFrame(list(numbers.items()), columns=['metric','value'], dtype=object), f"{model} on {text}: {run.metadata['result']['rows']:,} rows", digits=3, err=True)
+    say(f'next: impc-phenotypes analyze {run.path}')
+    return run.path
+
+def _fit_run(run, output_dir): # a run of other data than mice, or None
+    if (Path(run)/'model.json').is_file(): return None
+    found = _run(run, output_dir)
+    return found if found.metadata.get('kind')=='fit' else None
+
+def _place_rows(run, data, out, force):
+    from impc_phenotypes.data.errors import InputError
+    if out.exists() and not force: raise InputError(f"{out}: exists; give another name, or --force")
+    from impc_phenotypes.app.fits import place_rows
+    say(f'{len(place_rows(run, str(data), out)):,} rows placed')
+    return out.absolute()
+
+
 # %% ../../nbs/app/30_cli.ipynb #sixrun05
 def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_rows, dry_run):
+    from impc_phenotypes.app.fits import preset, source_words
     from impc_phenotypes.app.runs import _check_name
     from impc_phenotypes.app.train_models import build_model, model_words, train_model
     from impc_phenotypes.data.errors import InputError
     _refuse(refused, 'model=NAME')
     if data is not None and '=' in str(data) and not data.exists(): data, words = None, [str(data), *words]
-    model, file, parameters = model_words(words)
-    if file is not None and data is not None: raise InputError(f"data={file}: {data} is given too; name one file")
-    data = data or (file and Path(file))
-    if data is not None and not data.is_file(): raise InputError(f"{data}: no such file")
+    model, text, parameters = model_words(words)
+    if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
+    text = text or (data and str(data))
+    options = {k.removeprefix('data.'):parameters.pop(k) for k in [*parameters] if k.startswith('data.')}
+    source = source_words(text or '')
+    if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source (`impc-phenotypes plugins list data`)")
+    if source is None and options: raise InputError(f"data.{next(iter(options))}: is an option of a registered source; {text} is a table of mice")
     _check_name(name or 'run')
+    parameters = preset(model, source[0] if source else 'mice') | parameters
     estimator = build_model(model, parameters, 42 if seed is None else seed)
     if dry_run:
-        say(f'would train {estimator!r} on {data}, into {output_dir or "experiments"}/{name or "run"}/')
+        say(f'would train {estimator!r} on {text}' + (f' with {options}' if options else '') + f', into {output_dir or "experiments"}/{name or "run"}/')
         return ''
+    if source: return _train_source(model, text, parameters, options, 42 if seed is None else seed, name or 'run', output_dir or 'experiments')
+    data = text and Path(text)
     cohort, record = _read(data, columns, on_bad_rows)
     with _about(data): run, ph = train_model(model, cohort, record, parameters=parameters, seed=42 if seed is None else seed, experiment=name or 'run', root=output_dir or 'experiments')
     _tell_result(run, ph, cohort)

@@ -39,9 +39,17 @@ def _numbers(run): # what is known of a run
         except (OSError, ValueError, KeyError, TypeError): continue
     return out
 
-def _calls(run): # phenotype by mouse
-    try: return pd.read_csv(run/'assignments.csv', dtype=dict(specimen_id=str), usecols=['specimen_id','phenotype']).set_index('specimen_id').phenotype
+def _calls(run): # phenotype by mouse, or cluster by row
+    row,call = ('id','cluster') if run.metadata.get('kind')=='fit' else ('specimen_id','phenotype')
+    try: t = pd.read_csv(run/'assignments.csv', dtype={row:str}, usecols=lambda c: c in (row,call,'part'))
     except (OSError, ValueError): return None
+    return t.set_index(t[row] if 'part' not in t else t.part+' '+t[row])[call]
+
+def _settings(run): # what a run was told
+    m = run.metadata
+    if not m.get('model'): return dict(_values(run.config))
+    source = {k:v for k,v in (m.get('data') or {}).items() if k in ('source',) and v}
+    return dict(model=m['model'], seed=m.get('seed')) | source | {f'data.{k}':v for k,v in ((m.get('data') or {}).get('options') or {}).items()} | (m.get('parameters') or {})
 
 # %% ../../nbs/app/24_compare_runs.ipynb #6059c0d1
 def _agree(a, b):
@@ -59,9 +67,10 @@ def compare_runs(
     "What differs between runs, in settings and in results."
     names = [r.name for r in runs]
     if len(names)<2 or len(set(names))<len(names): raise InputError(f"name two different runs or more to compare, got {', '.join(names) or 'none'}")
-    configs = [dict(_values(r.config)) for r in runs]
-    differ = [k for k in configs[0] if len({repr(c[k]) for c in configs})>1]
-    settings = pd.DataFrame([[k, *(str(c[k]) for c in configs)] for k in differ], columns=['key', *names])
+    configs = [_settings(r) for r in runs]
+    keys = dict.fromkeys(k for c in configs for k in c)
+    differ = [k for k in keys if len({repr(c.get(k)) for c in configs})>1]
+    settings = pd.DataFrame([[k, *(str(c.get(k, '')) for c in configs)] for k in differ], columns=['key', *names])
     numbers = [_numbers(r) for r in runs]
     keys = [k for k in dict.fromkeys(k for n in numbers for k in n) if any(n.get(k) is not None for n in numbers)]
     metrics = pd.DataFrame([[k, *(n.get(k) for n in numbers)] for k in keys], columns=['metric', *names], dtype=object)

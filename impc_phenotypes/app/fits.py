@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['source_words', 'cache_folder', 'keep_source', 'kept_source', 'open_source', 'preset', 'memberships', 'fit_source',
-           'judged', 'assigned', 'typical', 'train_fit', 'Fit', 'load_fit', 'place_rows']
+           'judged', 'assigned', 'typical', 'train_fit', 'Fit', 'load_fit', 'mouse_fit', 'place_rows']
 
 # %% ../../nbs/app/27_fits.ipynb #b071d4a0
 import hashlib, inspect, json, os, time
@@ -16,14 +16,15 @@ import numpy as np, pandas as pd, yaml
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from .. import __version__
 from .config import RunConfig
-from .estimators import can_keep, load_estimator, save_estimator
+from .estimators import can_keep, load_estimator, mouse_features, mouse_words, save_estimator
 from .plugins import inspect_plugin, load_plugin, plugins
 from .runs import RunFolder, create_run, write_json
 from .train_models import build_model
+from ..data.controls import Matched
 from ..data.errors import InputError, RunError
 from ..data.records import atomic_path, write_table
-from ..data.schema import nearest
-from ..data.sources import Part, Source
+from ..data.schema import OFFSETS, nearest
+from ..data.sources import Audiograms, Part, Source
 from ..evaluation.trees import match_labels
 from ..models.contracts import capabilities
 from ..show.static import save_figure
@@ -254,6 +255,19 @@ def load_fit(
     if source.info.get('sha256', '')!=rec['sha256']: raise InputError(f"{data or rec['source']}: is not the data that {run.name} was made from (another checksum); say where that is, or train a new run")
     return Fit(run, model, source, {k:memberships(model, p) for k in ('train','test') if (p := getattr(source, k)) is not None and len(p)})
 
+def mouse_fit(
+    run:RunFolder, # Of mice, made by `train model=NAME`
+    matched:Matched, # Its mice beside their controls
+)->Fit: # All mice are its train part
+    "The same for a run of mice."
+    (model,_),line = load_estimator(run.model),np.array(matched.line_names+[''], object)[matched.line]
+    ids = matched.cohort.frame.specimen_id.astype(str).to_numpy(object)
+    part = Part(mouse_features(model, matched), None, np.where(line=='', 'wild type '+ids, line), matched.censored, ids)
+    source = Audiograms('hearing', list(OFFSETS), part, unit='dB' if getattr(model, 'mouse_unit', 'sd')=='dB' else 'control SD', info=dict(rows=len(matched)))
+    q = np.asarray(model.predict_proba(part.X, **mouse_words(model.predict_proba, matched)), float)
+    return Fit(run, model, source, dict(train=q))
+
+# %% ../../nbs/app/27_fits.ipynb #9169b4fd
 def place_rows(
     run:RunFolder, # Made by `train_fit`
     data:str, # New rows: a source ('mnist:FOLDER'), or a table file with the run's columns
