@@ -7,7 +7,6 @@ __all__ = ['read_counts', 'dispersions', 'prepare_cells', 'Cells', 'tasic', 'pbm
 
 # %% ../../nbs/data/86_cells.ipynb #54ebd263
 from dataclasses import dataclass
-from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy import sparse

@@ -148,7 +148,7 @@ def cifar10(
     grey:bool=True, # Luminance, 1,024 columns; False keeps red, green and blue, 3,072 columns
     min_variance:float=1e-3, # A pixel is kept if its train variance (pixels / 255) is larger, ≥ 0
     scale:bool=True, # Pixels from 0 to 1; False leaves 0–255
-    max_rows:int=None, # Draw at most so many of each part; all 50,000 take 410 MB in grey
+    max_rows:int=None, # Draw at most so many of each part; all 50,000 take 409 MB in grey
     random_state:int=0, # Seed of that draw
 )->Pictures: # The published train and test parts
     "32 × 32 photographs from CIFAR-10's binary version."

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np, pandas as pd, plotly.graph_objects as go, yaml
 from fastcore.basics import patch
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
-from .cohort import Cohort
 from .controls import Matched, match_controls
 from .errors import InputError, bad_rows
 from .look import audiogram, audiogram_axes, escaped, finish, panels, phenotype_style

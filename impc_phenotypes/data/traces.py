@@ -101,6 +101,11 @@ def _cut(raw, F, rows, text, window, step):
     label = None if 'label' not in text else np.asarray(text['label'], object)[rows][which][full]
     return Part(pieces[full], label, groups[which][full], None, names[full])
 
+def _said(normalise, baseline, percentile):
+    around = 'the whole trace' if baseline is None else f'{baseline} samples around'
+    return dict(z='z-score of each trace', dff=f'ΔF/F, baseline: percentile {percentile:g} of {around}').get(normalise, 'as stored')
+
+# %% ../../nbs/data/88_traces.ipynb #d121cce6
 def traces(
     path=None, # .csv, .csv.gz, .parquet, .npz, .npy, .h5 or .hdf5 file
     *,
@@ -128,13 +133,12 @@ def traces(
         size = F.shape[1] if window is None else window
         train,kept = (_cut(raw, F, r, text, size, step) if len(r) else None for r in (rows,held))
     except ValueError as e: raise InputError(f"{path}: {e}") from None
-    about = dict(z='z-score of each trace', dff=f"ΔF/F, baseline: percentile {percentile:g} of {'the whole trace' if baseline is None else f'{baseline} samples around'}").get(normalise, 'as stored')
-    steps = [about, f'pieces of {size:,} samples, one every {step or size:,}', f"held out {test} of the {'groups' if 'group' in place else 'traces'}, whole, seed {random_state}"]
+    steps = [_said(normalise, baseline, percentile), f'pieces of {size:,} samples, one every {step or size:,}', f"held out {test} of the {'groups' if 'group' in place else 'traces'}, whole, seed {random_state}"]
     info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps, versions=versions())
     names = [f't{i}' for i in range(size)] if rate is None else [f'{i/rate:g} s' for i in range(size)]
     return Traces(Path(raw.name).name.split('.')[0], names, train, kept, dict(z='SD', dff='ΔF/F').get(normalise, unit), info=info, rate=rate)
 
-# %% ../../nbs/data/88_traces.ipynb #d6756462
+# %% ../../nbs/data/88_traces.ipynb #aef03d3f
 @dataclass(frozen=True, eq=False, repr=False)
 class Traces(Source):
     "Pieces of signals, painted as lines over time."

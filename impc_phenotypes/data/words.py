@@ -9,7 +9,6 @@ __all__ = ['body', 'newsgroups', 'Words']
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 import numpy as np, plotly.graph_objects as go
 from fastcore.basics import patch
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
