@@ -47,7 +47,9 @@ def dress(self:Pictures, fig, x, cell, last): return fig.update_xaxes(visible=Fa
 
 # %% ../../nbs/data/82_images.ipynb #4a507ea6
 def _fewer(pixels, labels, most, random_state):
-    rows = hold_out(len(labels), most, labels=labels, random_state=random_state)[1] if most and most<len(labels) else slice(None)
+    if most is None or most>=len(labels): return pixels,labels
+    try: rows = hold_out(len(labels), most, labels=labels, random_state=random_state)[1]
+    except ValueError as e: raise InputError(f"`max_rows`: {e}") from None
     return pixels[rows],labels[rows]
 
 def _grey(pixels, shape): return np.tensordot(pixels.reshape(len(pixels), 3, -1), LUMA, ([1],[0])) if pixels.shape[1]==3*np.prod(shape) else pixels.astype(float)
@@ -169,7 +171,7 @@ def _mat(path):
     h5py = need_module('h5py', path)
     try:
         with h5py.File(path, 'r') as f: return {k:f[k][()].T for k in ('X','y') if k in f and isinstance(f[k], h5py.Dataset)}
-    except OSError as e: raise InputError(f"{path}: not a readable MATLAB 7.3 file ({e}); download it again") from None
+    except (OSError, RuntimeError, AttributeError) as e: raise InputError(f"{path}: not a readable MATLAB 7.3 file ({e}); download it again") from None
 
 def _house(path):
     m = _mat(path)

@@ -182,7 +182,7 @@ def hold_out(
 )->tuple: # Positions of train and of test rows, int
     "Split rows by one stated rule."
     rows = np.arange(n)
-    if isinstance(test, bool) or not isinstance(test, (int,float,np.number)) or test<0: raise ValueError(f"`test` must be a share between 0 and 1 or a number of rows, got {test!r}")
+    if isinstance(test, bool) or not isinstance(test, (int,float,np.number)) or test<0 or test>=1 and test!=int(test): raise ValueError(f"`test` must be a share between 0 and 1 or a number of rows, got {test!r}")
     if not test: return rows,rows[:0]
     size = float(test) if test<1 else int(test)
     try:
@@ -198,7 +198,9 @@ def need_path(
     "A path that must exist."
     if path is None: raise InputError(f"give the place of {what}, as in `NAME:PATH`")
     path = Path(path).expanduser()
-    if path.exists(): return path
+    try:
+        if path.exists(): return path
+    except OSError as e: raise InputError(f"{path}: no usable path ({e}); {what} is expected there") from None
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, beside)
     raise InputError(f"{path}: no such file or folder; {what} is expected there" + (f"; did you mean {path.parent/near}?" if near else ''))
@@ -218,7 +220,8 @@ def provenance(
 )->dict: # `file`, `sha256`, `steps`, `versions`
     "Where a source comes from; the hash of several files is that of the list of their hashes and names."
     paths = [Path(p) for p in ([paths] if isinstance(paths, (str,Path)) else paths)]
-    one = lambda p: hashlib.sha256(p.read_bytes()).hexdigest()
+    def one(p):
+        with p.open('rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
     sha = one(paths[0]) if len(paths)==1 else hashlib.sha256('\n'.join(f'{one(p)} {p.name}' for p in paths).encode()).hexdigest() if paths else ''
     return dict(file=str(paths[0]) if len(paths)==1 else str(paths[0].parent) if paths else '', sha256=sha, steps=list(steps), versions=versions())
 
@@ -278,7 +281,7 @@ def read_roles(
 def _arrays(path):
     try:
         with np.load(path, allow_pickle=False) as z: return {k:z[k] for k in z.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e: raise InputError(f"{path}: not a readable NPZ archive of plain arrays ({e}); save it with `np.savez(file, X=…)`, without Python objects") from None
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e: raise InputError(f"{path}: not a readable NPZ archive of plain arrays ({'it holds Python objects' if 'pickle' in str(e) else e}); save it with `np.savez(file, X=…)`, without Python objects") from None
 
 def _from_arrays(path, arrays, kind, main=None, flip=False):
     "Arrays as a table, and the names of its features; `flip` where the main array is (columns, rows)."
@@ -298,8 +301,11 @@ def _from_arrays(path, arrays, kind, main=None, flip=False):
 # %% ../../nbs/data/80_sources.ipynb #db82eb2b
 def _table(source):
     "What `read_matrix` takes, checked for torn rows, repeated names and emptiness."
-    if isinstance(source, pd.DataFrame) or not str(source).lower().endswith('.npz'): raw,names = _open(source),None
-    else: raw,names = _from_arrays(need_path(source, 'an NPZ archive'), _arrays(need_path(source, 'an NPZ archive')), 'npz')
+    path = None if isinstance(source, pd.DataFrame) else need_path(source, 'a table')
+    if path is not None and path.is_file() and not path.stat().st_size: raise InputError(f"{path}: the file is empty; a header and one row an observation are needed")
+    if path is not None and not path.name.lower().endswith(('.csv','.csv.gz','.parquet','.npz')): raise InputError(f"{path}: cannot be read as a table; give a .csv, .csv.gz, .parquet or .npz file")
+    if path is not None and path.name.lower().endswith('.npz'): raw,names = _from_arrays(path, _arrays(path), 'npz')
+    else: raw,names = _open(source),None
     if raw.ragged: raise InputError(f"{raw.name}: {len(raw.ragged):,} rows are cut or torn\n" + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']), remedy='Every row needs as many columns as the header; mend or remove these.'))
     twice = pd.Series(raw.columns)[pd.Series(raw.columns).duplicated()]
     if len(twice): raise InputError(f"{raw.name}: column '{twice.iloc[0]}' is there twice; rename or remove one")

@@ -67,12 +67,12 @@ def _h5(path, dataset, time):
             if len(wide)!=1: raise InputError(f"{path}: " + (f"no dataset `{dataset}` of two dimensions" if dataset else f"{len(wide)} datasets of two dimensions") + f"; name the traces with `dataset`; there are {', '.join(f'{k} {s}' for k,s in found.items()) or 'none'}")
             n = found[wide[0]][0 if time=='columns' else 1]
             arrays = {'X':f[wide[0]][()]} | {k.split('/')[-1]:f[k][()] for k,s in found.items() if s==(n,) and k.split('/')[-1].rstrip('s') in ('label','group','id')}
-    except OSError as e: raise InputError(f"{path}: not a readable HDF5 file ({e})") from None
+    except (OSError, RuntimeError) as e: raise InputError(f"{path}: not a readable HDF5 file ({e})") from None
     return {k:np.array([o.decode() if isinstance(o, bytes) else str(o) for o in a]) if a.dtype.kind in 'OS' and a.ndim==1 else a for k,a in arrays.items()}
 
 def _npy(path):
     try: return {'X':np.load(path, allow_pickle=False)}
-    except (ValueError, OSError, EOFError) as e: raise InputError(f"{path}: not a readable NPY array of numbers ({e})") from None
+    except (ValueError, OSError, EOFError) as e: raise InputError(f"{path}: not a readable NPY array of numbers ({'it holds Python objects' if 'pickle' in str(e) else e})") from None
 
 # %% ../../nbs/data/88_traces.ipynb #a6c07086
 def _signals(path, dataset, time, columns):

@@ -68,6 +68,7 @@ def newsgroups(
 )->Source: # The published parts; labels are groups
     "20 Newsgroups, by date, as a table of words."
     if weights not in ('counts','tfidf'): raise InputError(f"`weights` must be 'counts' or 'tfidf', got {weights!r}")
+    only = [only] if isinstance(only, str) else only
     (texts,labels,files),(texts2,labels2,files2) = (_texts(f, only) for f in _halves(path))
     words,X = _counted([[body(t) if strip else t for t in o] for o in (texts,texts2)], min_df, max_df, max_features, stop_words, token)
     if weights=='tfidf': X = [TfidfTransformer().fit(X[0]).transform(x) for x in X]
