@@ -6,7 +6,7 @@
 __all__ = ['read_counts', 'dispersions', 'prepare_cells', 'Cells', 'tasic', 'pbmc68k']
 
 # %% ../../nbs/data/86_cells.ipynb #54ebd263
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy import sparse
@@ -128,10 +128,11 @@ def prepare_cells(
     try: train,held = (rows[o] for o in hold_out(len(rows), test, labels=None if labels is None else labels[rows], random_state=random_state))
     except ValueError as e: raise InputError(f"{path}: {e}") from None
     Z,seen,best = _chosen(c.X, train, min_cells, n_genes, path)
-    parts = [Part(Z[r].toarray(), None if labels is None else labels[r], ids=c.cells[r]) if len(r) else None for r in (train,held)]
+    part = lambda r: Part(Z[r].toarray(), None if labels is None else labels[r], ids=c.cells[r])
+    fitted = part(train)
     steps = [f'{len(c.cells)-len(rows):,} of {len(c.cells):,} cells without counts left out', f"held out {test}, {'labels in proportion' if column else 'at random'}, seed {random_state}", f"labels: {column or 'none'}",
         f'{len(seen):,} of {len(c.genes):,} genes are expressed, in at least {min_cells} cells of the train part', 'scaled to 10,000 counts a cell, log(1 + x)', f'{len(best):,} genes of largest dispersion among genes of like mean, train part']
-    return Cells(name, c.genes[seen[best]].tolist(), *parts, unit='log(1 + CP10k)', info=provenance([path]+[annotation]*(annotation is not None), steps) | dict(file=str(path)), base=parts[0].X.mean(0))
+    return Cells(name, c.genes[seen[best]].tolist(), fitted, part(held) if len(held) else None, unit='log(1 + CP10k)', info=provenance([path]+[annotation]*(annotation is not None), steps) | dict(file=str(path)), base=fitted.X.mean(0))
 
 # %% ../../nbs/data/86_cells.ipynb #3f6fc325
 def _annotated(path, cells):
@@ -150,7 +151,7 @@ def _annotated(path, cells):
 @dataclass(frozen=True, eq=False, repr=False)
 class Cells(Words):
     "Cells, painted as the genes that stand out."
-    base:np.ndarray = None # Mean of the train part, log(1 + CP10k), shape (d,)
+    base:np.ndarray = field(default_factory=lambda: np.zeros(1)) # Mean of the train part, log(1 + CP10k), shape (d,)
     panel = dict(size=(190,150), columns=4, below=40, values=False, axis='log above the mean')
 
 @patch

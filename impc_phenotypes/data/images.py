@@ -7,7 +7,7 @@ __all__ = ['LUMA', 'CIFAR_CLASSES', 'Pictures', 'digits', 'read_idx', 'mnist', '
 
 # %% ../../nbs/data/82_images.ipynb #de67a677
 import gzip, struct, zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, plotly.graph_objects as go
 from fastcore.basics import patch
@@ -23,8 +23,8 @@ LUMA = np.array([.299,.587,.114]) # Weights of red, green, blue: ITU-R BT.601
 class Pictures(Source):
     "Pictures, one a row."
     shape:tuple = (8,8) # Height and width, pixels
-    rest:np.ndarray = None # Mean picture of the train part, shape (channels·h·w,), with the pixels that were left out
-    kept:np.ndarray = None # Positions in `rest` of the columns, shape (d,)
+    rest:np.ndarray = field(default_factory=lambda: np.zeros(0, int)) # Mean picture of the train part, shape (channels·h·w,), with the pixels that were left out
+    kept:np.ndarray = field(default_factory=lambda: np.zeros(0, int)) # Positions in `rest` of the columns, shape (d,)
     ink:bool = True # High is dark
     top:float = 1. # Value of a full pixel
     panel = dict(size=(104,104), columns=5, below=16, values=False)

@@ -35,10 +35,10 @@ def _words(v, n, what):
 class Part:
     "Rows of one half of a source."
     X:np.ndarray # Shape (n, d), float64, NaN where missing
-    labels:np.ndarray = None # Shape (n,), str, '' where unknown; only used to judge
-    groups:np.ndarray = None # Shape (n,), str; rows that belong together, such as the mice of a line
-    censored:np.ndarray = None # Shape (n, d), bool; the value is a lower limit
-    ids:np.ndarray = None # Shape (n,), str; names of the rows, no two alike
+    labels:np.ndarray|None = None # Shape (n,), str, '' where unknown; only used to judge
+    groups:np.ndarray|None = None # Shape (n,), str; rows that belong together, such as the mice of a line
+    censored:np.ndarray|None = None # Shape (n, d), bool; the value is a lower limit
+    ids:np.ndarray|None = None # Shape (n,), str; names of the rows, no two alike
 
     def __post_init__(self):
         put,x = lambda k,v: object.__setattr__(self, k, v),np.asarray(self.X, float)
@@ -58,7 +58,8 @@ def take(self:Part,
     rows, # bool mask or positions
 )->Part: # The chosen rows, in order
     "Some of the rows."
-    return Part(*(None if v is None else v[rows] for v in (self.X, self.labels, self.groups, self.censored, self.ids)))
+    some = lambda v: None if v is None else v[rows]
+    return Part(self.X[rows], some(self.labels), some(self.groups), some(self.censored), some(self.ids))
 
 # %% ../../nbs/data/80_sources.ipynb #1024f664
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,7 +68,7 @@ class Source:
     name:str # What titles call it
     columns:list # Names of the d columns
     train:Part # Models are fitted to this
-    test:Part = None # Models are judged on this; None where nothing was held out
+    test:Part|None = None # Models are judged on this; None where nothing was held out
     unit:str = '' # Of all values
     counts:bool = False # Values are counts, as a topic mixture needs
     info:dict = field(default_factory=dict) # file, sha256, steps, versions

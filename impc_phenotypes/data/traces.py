@@ -90,8 +90,8 @@ def _signals(path, dataset, time, columns):
     turned = _from_frame(pd.DataFrame(X, columns=[f't{i}' for i in range(X.shape[1])]).assign(id=place['features']), raw.name, **raw.source)
     return turned,_place(turned, {}, None)
 
-# %% ../../nbs/data/88_traces.ipynb #fd5aeed8
-def _cut(raw, F, rows, text, window, step):
+# %% ../../nbs/data/88_traces.ipynb #909dddb2
+def _cut(F, rows, text, window, step):
     "Pieces of some of the traces as a part."
     pieces,which,start = cut_traces(F[rows], window, step)
     ids = np.asarray(text.get('id', [f'trace {r}' for r in range(len(F))]))[rows].astype(str)
@@ -117,7 +117,7 @@ def traces(
     percentile:float=8, # Of the baseline, 0–100
     window:int=None, # Samples of a piece; None = whole traces
     step:int=None, # Samples from one piece to the next; None = `window`
-    rate:float=None, # Samples a second, > 0, for the time axis; None = in samples
+    rate:float|None=None, # Samples a second, > 0, for the time axis; None = in samples
     unit:str='', # Of the file's values, where `normalise` is None
     test=.2, # Share or number of traces (or groups) held out whole; 0 for none
     random_state:int=0, # Seed of the held-out traces
@@ -131,7 +131,7 @@ def traces(
     try:
         F = correct_traces(F, normalise, baseline=baseline, percentile=percentile, names=text.get('id', np.arange(len(F))))
         size = F.shape[1] if window is None else window
-        train,kept = (_cut(raw, F, r, text, size, step) if len(r) else None for r in (rows,held))
+        train,kept = _cut(F, rows, text, size, step),_cut(F, held, text, size, step) if len(held) else None
     except ValueError as e: raise InputError(f"{path}: {e}") from None
     steps = [_said(normalise, baseline, percentile), f'pieces of {size:,} samples, one every {step or size:,}', f"held out {test} of the {'groups' if 'group' in place else 'traces'}, whole, seed {random_state}"]
     info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps, versions=versions())
@@ -142,7 +142,7 @@ def traces(
 @dataclass(frozen=True, eq=False, repr=False)
 class Traces(Source):
     "Pieces of signals, painted as lines over time."
-    rate:float = None # Samples a second; None = unknown
+    rate:float|None = None # Samples a second; None = unknown
     panel = dict(size=(200,130), columns=3, below=44)
 
 @patch
