@@ -6,8 +6,7 @@
 __all__ = ['read_counts', 'dispersions', 'prepare_cells', 'Cells', 'tasic', 'pbmc68k']
 
 # %% ../../nbs/data/86_cells.ipynb #54ebd263
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy import sparse
@@ -25,6 +24,13 @@ class _Counts:
     genes:np.ndarray
     obs:pd.DataFrame # Of the cells; no columns where nothing is known
 
+def _sound(X, path):
+    "A sparse matrix whose pointers are in order; compiled code trusts them and would read beyond the arrays."
+    try:
+        if sparse.issparse(X): X.check_format(full_check=True)
+    except ValueError as e: raise InputError(f"{path}: the sparse matrix is damaged ({e}); download or write it again") from None
+    return X
+
 def _from_h5ad(path, layer):
     try: a = need_module('anndata', path).read_h5ad(path)
     except InputError: raise
@@ -33,7 +39,7 @@ def _from_h5ad(path, layer):
     layer = layer or ('counts' if 'counts' in a.layers else 'X')
     X = a.X if layer=='X' else a.layers[layer]
     if X is None: raise InputError(f"{path}: `X` is empty; name the layer that holds the counts with `layer`")
-    return _Counts(sparse.csr_matrix(X), a.obs_names.to_numpy(str), a.var_names.to_numpy(str), a.obs)
+    return _Counts(sparse.csr_matrix(_sound(X, path)), a.obs_names.to_numpy(str), a.var_names.to_numpy(str), a.obs)
 
 def _text(v): return np.array([o.decode() if isinstance(o, bytes) else str(o) for o in v], str)
 
@@ -45,9 +51,11 @@ def _from_10x(path):
             if g is None: raise InputError(f"{path}: no group with `data`, `indices`, `indptr`, `shape` and `barcodes`; a 10x matrix in HDF5 or an H5AD file is needed")
             genes,kinds = (g['features/name'][()],g['features/feature_type'][()] if 'feature_type' in g['features'] else None) if 'features' in g else (g['gene_names'][()],None)
             X = sparse.csr_matrix((g['data'][()], g['indices'][()].astype(np.int64), g['indptr'][()].astype(np.int64)), shape=tuple(int(o) for o in g['shape'][()][::-1]))
+            if X.dtype.kind not in 'iuf': raise InputError(f"{path}: `data` is {X.dtype}; numbers are needed")
             cells = _text(g['barcodes'][()])
-    except (OSError, KeyError, ValueError, TypeError) as e: raise e if isinstance(e, InputError) else InputError(f"{path}: not a readable 10x matrix ({type(e).__name__}: {e}); download it again") from None
-    if X.nnz and not 0<=X.indices.min()<=X.indices.max()<X.shape[1] or X.shape!=(len(cells),len(genes)): raise InputError(f"{path}: damaged: {len(cells):,} barcodes and {len(genes):,} genes do not fit the matrix of {X.shape[0]:,} × {X.shape[1]:,}; download it again")
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e: raise e if isinstance(e, InputError) else InputError(f"{path}: not a readable 10x matrix ({type(e).__name__}: {e}); download it again") from None
+    if X.shape!=(len(cells),len(genes)): raise InputError(f"{path}: damaged: {len(cells):,} barcodes and {len(genes):,} genes do not fit the matrix of {X.shape[0]:,} × {X.shape[1]:,}; download it again")
+    _sound(X, path)
     keep = slice(None) if kinds is None else np.flatnonzero(_text(kinds)=='Gene Expression')
     return _Counts(X[:,keep], cells, _text(genes)[keep], pd.DataFrame(index=cells))
 
@@ -67,7 +75,7 @@ def read_counts(
     nth = pd.Series(c.genes).groupby(c.genes).cumcount().to_numpy()
     return _Counts(c.X.astype(np.float64), c.cells, np.array([g if not k else f'{g} ({k+1})' for g,k in zip(c.genes, nth)]), c.obs)
 
-# %% ../../nbs/data/86_cells.ipynb #6d58a22a
+# %% ../../nbs/data/86_cells.ipynb #67b0cff3
 def dispersions(
     mean:np.ndarray, # Of each gene, scaled counts, above 0, shape (genes,)
     variance:np.ndarray, # Shape (genes,)
@@ -79,7 +87,7 @@ def dispersions(
     mad = off.abs().groupby(bins).transform('median').to_numpy()
     return np.divide(off.to_numpy(), mad, out=np.zeros(len(d)), where=mad>0)
 
-# %% ../../nbs/data/86_cells.ipynb #c4e8e9ce
+# %% ../../nbs/data/86_cells.ipynb #05fea1b9
 def _labels(c, path, wanted, usual):
     "Names of the cell types, and the column they stand in."
     if wanted is not None and wanted not in c.obs: raise InputError(f"{path}: no column `{wanted}` among what is known about the cells" + (f"; did you mean `{near}`?" if (near := nearest(wanted, c.obs.columns)) else f" ({', '.join(map(str, c.obs.columns[:12])) or 'nothing'})"))
@@ -97,7 +105,7 @@ def _chosen(X, train, min_cells, n_genes, path):
     best = np.sort(np.argsort(-dispersions(mean, var*len(train)/max(1, len(train)-1)), kind='stable')[:n_genes])
     return Z[:,best].log1p(),seen,best
 
-# %% ../../nbs/data/86_cells.ipynb #a863aeee
+# %% ../../nbs/data/86_cells.ipynb #a6f65443
 def prepare_cells(
     path, # .h5ad file, or a 10x matrix in HDF5
     *,
@@ -120,12 +128,13 @@ def prepare_cells(
     try: train,held = (rows[o] for o in hold_out(len(rows), test, labels=None if labels is None else labels[rows], random_state=random_state))
     except ValueError as e: raise InputError(f"{path}: {e}") from None
     Z,seen,best = _chosen(c.X, train, min_cells, n_genes, path)
-    parts = [Part(Z[r].toarray(), None if labels is None else labels[r], ids=c.cells[r]) if len(r) else None for r in (train,held)]
+    part = lambda r: Part(Z[r].toarray(), None if labels is None else labels[r], ids=c.cells[r])
+    fitted = part(train)
     steps = [f'{len(c.cells)-len(rows):,} of {len(c.cells):,} cells without counts left out', f"held out {test}, {'labels in proportion' if column else 'at random'}, seed {random_state}", f"labels: {column or 'none'}",
         f'{len(seen):,} of {len(c.genes):,} genes are expressed, in at least {min_cells} cells of the train part', 'scaled to 10,000 counts a cell, log(1 + x)', f'{len(best):,} genes of largest dispersion among genes of like mean, train part']
-    return Cells(name, c.genes[seen[best]].tolist(), *parts, unit='log(1 + CP10k)', info=provenance([path]+[annotation]*(annotation is not None), steps) | dict(file=str(path)), base=parts[0].X.mean(0))
+    return Cells(name, c.genes[seen[best]].tolist(), fitted, part(held) if len(held) else None, unit='log(1 + CP10k)', info=provenance([path]+[annotation]*(annotation is not None), steps) | dict(file=str(path)), base=fitted.X.mean(0))
 
-# %% ../../nbs/data/86_cells.ipynb #a21b445c
+# %% ../../nbs/data/86_cells.ipynb #3f6fc325
 def _annotated(path, cells):
     "Cell type of each barcode, from the authors' table."
     path = need_path(path, 'a table of barcodes and cell types')
@@ -138,17 +147,17 @@ def _annotated(path, cells):
     if new.isna().all(): raise InputError(f"{path}: none of its barcodes (such as '{t.barcodes.iloc[0] if len(t) else ''}') is in the matrix (such as '{cells[0]}'); both must be of one data set")
     return new.to_numpy(object)
 
-# %% ../../nbs/data/86_cells.ipynb #de3a0bf0
+# %% ../../nbs/data/86_cells.ipynb #e3c4e3be
 @dataclass(frozen=True, eq=False, repr=False)
 class Cells(Words):
     "Cells, painted as the genes that stand out."
-    base:np.ndarray = None # Mean of the train part, log(1 + CP10k), shape (d,)
+    base:np.ndarray = field(default_factory=lambda: np.zeros(1)) # Mean of the train part, log(1 + CP10k), shape (d,)
     panel = dict(size=(190,150), columns=4, below=40, values=False, axis='log above the mean')
 
 @patch
 def weight(self:Cells, x): return x-self.base
 
-# %% ../../nbs/data/86_cells.ipynb #de5a32a8
+# %% ../../nbs/data/86_cells.ipynb #beacef6c
 def tasic(
     path=None, # .h5ad file of the cells
     *,

@@ -7,7 +7,7 @@ __all__ = ['LUMA', 'CIFAR_CLASSES', 'Pictures', 'digits', 'read_idx', 'mnist', '
 
 # %% ../../nbs/data/82_images.ipynb #de67a677
 import gzip, struct, zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, plotly.graph_objects as go
 from fastcore.basics import patch
@@ -23,8 +23,8 @@ LUMA = np.array([.299,.587,.114]) # Weights of red, green, blue: ITU-R BT.601
 class Pictures(Source):
     "Pictures, one a row."
     shape:tuple = (8,8) # Height and width, pixels
-    rest:np.ndarray = None # Mean picture of the train part, shape (channels·h·w,), with the pixels that were left out
-    kept:np.ndarray = None # Positions in `rest` of the columns, shape (d,)
+    rest:np.ndarray = field(default_factory=lambda: np.zeros(0, int)) # Mean picture of the train part, shape (channels·h·w,), with the pixels that were left out
+    kept:np.ndarray = field(default_factory=lambda: np.zeros(0, int)) # Positions in `rest` of the columns, shape (d,)
     ink:bool = True # High is dark
     top:float = 1. # Value of a full pixel
     panel = dict(size=(104,104), columns=5, below=16, values=False)
@@ -47,7 +47,9 @@ def dress(self:Pictures, fig, x, cell, last): return fig.update_xaxes(visible=Fa
 
 # %% ../../nbs/data/82_images.ipynb #4a507ea6
 def _fewer(pixels, labels, most, random_state):
-    rows = hold_out(len(labels), most, labels=labels, random_state=random_state)[1] if most and most<len(labels) else slice(None)
+    if most is None or most>=len(labels): return pixels,labels
+    try: rows = hold_out(len(labels), most, labels=labels, random_state=random_state)[1]
+    except ValueError as e: raise InputError(f"`max_rows`: {e}") from None
     return pixels[rows],labels[rows]
 
 def _grey(pixels, shape): return np.tensordot(pixels.reshape(len(pixels), 3, -1), LUMA, ([1],[0])) if pixels.shape[1]==3*np.prod(shape) else pixels.astype(float)
@@ -148,7 +150,7 @@ def cifar10(
     grey:bool=True, # Luminance, 1,024 columns; False keeps red, green and blue, 3,072 columns
     min_variance:float=1e-3, # A pixel is kept if its train variance (pixels / 255) is larger, ≥ 0
     scale:bool=True, # Pixels from 0 to 1; False leaves 0–255
-    max_rows:int=None, # Draw at most so many of each part; all 50,000 take 410 MB in grey
+    max_rows:int=None, # Draw at most so many of each part; all 50,000 take 409 MB in grey
     random_state:int=0, # Seed of that draw
 )->Pictures: # The published train and test parts
     "32 × 32 photographs from CIFAR-10's binary version."
@@ -169,7 +171,7 @@ def _mat(path):
     h5py = need_module('h5py', path)
     try:
         with h5py.File(path, 'r') as f: return {k:f[k][()].T for k in ('X','y') if k in f and isinstance(f[k], h5py.Dataset)}
-    except OSError as e: raise InputError(f"{path}: not a readable MATLAB 7.3 file ({e}); download it again") from None
+    except (OSError, RuntimeError, AttributeError) as e: raise InputError(f"{path}: not a readable MATLAB 7.3 file ({e}); download it again") from None
 
 def _house(path):
     m = _mat(path)

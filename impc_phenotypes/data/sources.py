@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np, pandas as pd, plotly.graph_objects as go, yaml
 from fastcore.basics import patch
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
-from .cohort import Cohort
 from .controls import Matched, match_controls
 from .errors import InputError, bad_rows
 from .look import audiogram, audiogram_axes, escaped, finish, panels, phenotype_style
@@ -36,10 +35,10 @@ def _words(v, n, what):
 class Part:
     "Rows of one half of a source."
     X:np.ndarray # Shape (n, d), float64, NaN where missing
-    labels:np.ndarray = None # Shape (n,), str, '' where unknown; only used to judge
-    groups:np.ndarray = None # Shape (n,), str; rows that belong together, such as the mice of a line
-    censored:np.ndarray = None # Shape (n, d), bool; the value is a lower limit
-    ids:np.ndarray = None # Shape (n,), str; names of the rows, no two alike
+    labels:np.ndarray|None = None # Shape (n,), str, '' where unknown; only used to judge
+    groups:np.ndarray|None = None # Shape (n,), str; rows that belong together, such as the mice of a line
+    censored:np.ndarray|None = None # Shape (n, d), bool; the value is a lower limit
+    ids:np.ndarray|None = None # Shape (n,), str; names of the rows, no two alike
 
     def __post_init__(self):
         put,x = lambda k,v: object.__setattr__(self, k, v),np.asarray(self.X, float)
@@ -59,7 +58,8 @@ def take(self:Part,
     rows, # bool mask or positions
 )->Part: # The chosen rows, in order
     "Some of the rows."
-    return Part(*(None if v is None else v[rows] for v in (self.X, self.labels, self.groups, self.censored, self.ids)))
+    some = lambda v: None if v is None else v[rows]
+    return Part(self.X[rows], some(self.labels), some(self.groups), some(self.censored), some(self.ids))
 
 # %% ../../nbs/data/80_sources.ipynb #1024f664
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,7 +68,7 @@ class Source:
     name:str # What titles call it
     columns:list # Names of the d columns
     train:Part # Models are fitted to this
-    test:Part = None # Models are judged on this; None where nothing was held out
+    test:Part|None = None # Models are judged on this; None where nothing was held out
     unit:str = '' # Of all values
     counts:bool = False # Values are counts, as a topic mixture needs
     info:dict = field(default_factory=dict) # file, sha256, steps, versions
@@ -183,7 +183,7 @@ def hold_out(
 )->tuple: # Positions of train and of test rows, int
     "Split rows by one stated rule."
     rows = np.arange(n)
-    if isinstance(test, bool) or not isinstance(test, (int,float,np.number)) or test<0: raise ValueError(f"`test` must be a share between 0 and 1 or a number of rows, got {test!r}")
+    if isinstance(test, bool) or not isinstance(test, (int,float,np.number)) or test<0 or test>=1 and test!=int(test): raise ValueError(f"`test` must be a share between 0 and 1 or a number of rows, got {test!r}")
     if not test: return rows,rows[:0]
     size = float(test) if test<1 else int(test)
     try:
@@ -199,7 +199,9 @@ def need_path(
     "A path that must exist."
     if path is None: raise InputError(f"give the place of {what}, as in `NAME:PATH`")
     path = Path(path).expanduser()
-    if path.exists(): return path
+    try:
+        if path.exists(): return path
+    except OSError as e: raise InputError(f"{path}: no usable path ({e}); {what} is expected there") from None
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, beside)
     raise InputError(f"{path}: no such file or folder; {what} is expected there" + (f"; did you mean {path.parent/near}?" if near else ''))
@@ -219,7 +221,8 @@ def provenance(
 )->dict: # `file`, `sha256`, `steps`, `versions`
     "Where a source comes from; the hash of several files is that of the list of their hashes and names."
     paths = [Path(p) for p in ([paths] if isinstance(paths, (str,Path)) else paths)]
-    one = lambda p: hashlib.sha256(p.read_bytes()).hexdigest()
+    def one(p):
+        with p.open('rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
     sha = one(paths[0]) if len(paths)==1 else hashlib.sha256('\n'.join(f'{one(p)} {p.name}' for p in paths).encode()).hexdigest() if paths else ''
     return dict(file=str(paths[0]) if len(paths)==1 else str(paths[0].parent) if paths else '', sha256=sha, steps=list(steps), versions=versions())
 
@@ -279,7 +282,7 @@ def read_roles(
 def _arrays(path):
     try:
         with np.load(path, allow_pickle=False) as z: return {k:z[k] for k in z.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e: raise InputError(f"{path}: not a readable NPZ archive of plain arrays ({e}); save it with `np.savez(file, X=…)`, without Python objects") from None
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e: raise InputError(f"{path}: not a readable NPZ archive of plain arrays ({'it holds Python objects' if 'pickle' in str(e) else e}); save it with `np.savez(file, X=…)`, without Python objects") from None
 
 def _from_arrays(path, arrays, kind, main=None, flip=False):
     "Arrays as a table, and the names of its features; `flip` where the main array is (columns, rows)."
@@ -299,8 +302,11 @@ def _from_arrays(path, arrays, kind, main=None, flip=False):
 # %% ../../nbs/data/80_sources.ipynb #db82eb2b
 def _table(source):
     "What `read_matrix` takes, checked for torn rows, repeated names and emptiness."
-    if isinstance(source, pd.DataFrame) or not str(source).lower().endswith('.npz'): raw,names = _open(source),None
-    else: raw,names = _from_arrays(need_path(source, 'an NPZ archive'), _arrays(need_path(source, 'an NPZ archive')), 'npz')
+    path = None if isinstance(source, pd.DataFrame) else need_path(source, 'a table')
+    if path is not None and path.is_file() and not path.stat().st_size: raise InputError(f"{path}: the file is empty; a header and one row an observation are needed")
+    if path is not None and not path.name.lower().endswith(('.csv','.csv.gz','.parquet','.npz')): raise InputError(f"{path}: cannot be read as a table; give a .csv, .csv.gz, .parquet or .npz file")
+    if path is not None and path.name.lower().endswith('.npz'): raw,names = _from_arrays(path, _arrays(path), 'npz')
+    else: raw,names = _open(source),None
     if raw.ragged: raise InputError(f"{raw.name}: {len(raw.ragged):,} rows are cut or torn\n" + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']), remedy='Every row needs as many columns as the header; mend or remove these.'))
     twice = pd.Series(raw.columns)[pd.Series(raw.columns).duplicated()]
     if len(twice): raise InputError(f"{raw.name}: column '{twice.iloc[0]}' is there twice; rename or remove one")

@@ -67,12 +67,12 @@ def _h5(path, dataset, time):
             if len(wide)!=1: raise InputError(f"{path}: " + (f"no dataset `{dataset}` of two dimensions" if dataset else f"{len(wide)} datasets of two dimensions") + f"; name the traces with `dataset`; there are {', '.join(f'{k} {s}' for k,s in found.items()) or 'none'}")
             n = found[wide[0]][0 if time=='columns' else 1]
             arrays = {'X':f[wide[0]][()]} | {k.split('/')[-1]:f[k][()] for k,s in found.items() if s==(n,) and k.split('/')[-1].rstrip('s') in ('label','group','id')}
-    except OSError as e: raise InputError(f"{path}: not a readable HDF5 file ({e})") from None
+    except (OSError, RuntimeError) as e: raise InputError(f"{path}: not a readable HDF5 file ({e})") from None
     return {k:np.array([o.decode() if isinstance(o, bytes) else str(o) for o in a]) if a.dtype.kind in 'OS' and a.ndim==1 else a for k,a in arrays.items()}
 
 def _npy(path):
     try: return {'X':np.load(path, allow_pickle=False)}
-    except (ValueError, OSError, EOFError) as e: raise InputError(f"{path}: not a readable NPY array of numbers ({e})") from None
+    except (ValueError, OSError, EOFError) as e: raise InputError(f"{path}: not a readable NPY array of numbers ({'it holds Python objects' if 'pickle' in str(e) else e})") from None
 
 # %% ../../nbs/data/88_traces.ipynb #a6c07086
 def _signals(path, dataset, time, columns):
@@ -90,8 +90,8 @@ def _signals(path, dataset, time, columns):
     turned = _from_frame(pd.DataFrame(X, columns=[f't{i}' for i in range(X.shape[1])]).assign(id=place['features']), raw.name, **raw.source)
     return turned,_place(turned, {}, None)
 
-# %% ../../nbs/data/88_traces.ipynb #fd5aeed8
-def _cut(raw, F, rows, text, window, step):
+# %% ../../nbs/data/88_traces.ipynb #909dddb2
+def _cut(F, rows, text, window, step):
     "Pieces of some of the traces as a part."
     pieces,which,start = cut_traces(F[rows], window, step)
     ids = np.asarray(text.get('id', [f'trace {r}' for r in range(len(F))]))[rows].astype(str)
@@ -101,6 +101,11 @@ def _cut(raw, F, rows, text, window, step):
     label = None if 'label' not in text else np.asarray(text['label'], object)[rows][which][full]
     return Part(pieces[full], label, groups[which][full], None, names[full])
 
+def _said(normalise, baseline, percentile):
+    around = 'the whole trace' if baseline is None else f'{baseline} samples around'
+    return dict(z='z-score of each trace', dff=f'ΔF/F, baseline: percentile {percentile:g} of {around}').get(normalise, 'as stored')
+
+# %% ../../nbs/data/88_traces.ipynb #d121cce6
 def traces(
     path=None, # .csv, .csv.gz, .parquet, .npz, .npy, .h5 or .hdf5 file
     *,
@@ -112,7 +117,7 @@ def traces(
     percentile:float=8, # Of the baseline, 0–100
     window:int=None, # Samples of a piece; None = whole traces
     step:int=None, # Samples from one piece to the next; None = `window`
-    rate:float=None, # Samples a second, > 0, for the time axis; None = in samples
+    rate:float|None=None, # Samples a second, > 0, for the time axis; None = in samples
     unit:str='', # Of the file's values, where `normalise` is None
     test=.2, # Share or number of traces (or groups) held out whole; 0 for none
     random_state:int=0, # Seed of the held-out traces
@@ -126,19 +131,18 @@ def traces(
     try:
         F = correct_traces(F, normalise, baseline=baseline, percentile=percentile, names=text.get('id', np.arange(len(F))))
         size = F.shape[1] if window is None else window
-        train,kept = (_cut(raw, F, r, text, size, step) if len(r) else None for r in (rows,held))
+        train,kept = _cut(F, rows, text, size, step),_cut(F, held, text, size, step) if len(held) else None
     except ValueError as e: raise InputError(f"{path}: {e}") from None
-    about = dict(z='z-score of each trace', dff=f"ΔF/F, baseline: percentile {percentile:g} of {'the whole trace' if baseline is None else f'{baseline} samples around'}").get(normalise, 'as stored')
-    steps = [about, f'pieces of {size:,} samples, one every {step or size:,}', f"held out {test} of the {'groups' if 'group' in place else 'traces'}, whole, seed {random_state}"]
+    steps = [_said(normalise, baseline, percentile), f'pieces of {size:,} samples, one every {step or size:,}', f"held out {test} of the {'groups' if 'group' in place else 'traces'}, whole, seed {random_state}"]
     info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps, versions=versions())
     names = [f't{i}' for i in range(size)] if rate is None else [f'{i/rate:g} s' for i in range(size)]
     return Traces(Path(raw.name).name.split('.')[0], names, train, kept, dict(z='SD', dff='ΔF/F').get(normalise, unit), info=info, rate=rate)
 
-# %% ../../nbs/data/88_traces.ipynb #d6756462
+# %% ../../nbs/data/88_traces.ipynb #aef03d3f
 @dataclass(frozen=True, eq=False, repr=False)
 class Traces(Source):
     "Pieces of signals, painted as lines over time."
-    rate:float = None # Samples a second; None = unknown
+    rate:float|None = None # Samples a second; None = unknown
     panel = dict(size=(200,130), columns=3, below=44)
 
 @patch

@@ -9,7 +9,6 @@ __all__ = ['body', 'newsgroups', 'Words']
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 import numpy as np, plotly.graph_objects as go
 from fastcore.basics import patch
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
@@ -69,14 +68,15 @@ def newsgroups(
 )->Source: # The published parts; labels are groups
     "20 Newsgroups, by date, as a table of words."
     if weights not in ('counts','tfidf'): raise InputError(f"`weights` must be 'counts' or 'tfidf', got {weights!r}")
+    only = [only] if isinstance(only, str) else only
     (texts,labels,files),(texts2,labels2,files2) = (_texts(f, only) for f in _halves(path))
     words,X = _counted([[body(t) if strip else t for t in o] for o in (texts,texts2)], min_df, max_df, max_features, stop_words, token)
     if weights=='tfidf': X = [TfidfTransformer().fit(X[0]).transform(x) for x in X]
-    names = lambda fs: [f'{f.parent.name}/{f.name}' for f in fs]
-    parts = [Part(x.toarray(), l, ids=names(f)) for x,l,f in zip(X, (labels,labels2), (files,files2))]
+    names = lambda fs: np.array([f'{f.parent.name}/{f.name}' for f in fs])
+    train,held = parts = [Part(x.toarray(), np.array(l), ids=names(f)) for x,l,f in zip(X, (labels,labels2), (files,files2))]
     steps = ['headers, footers and quotations left out' if strip else 'whole messages', f'{len(words):,} words of the train part, in at least {min_df} texts and at most {max_df}, stop words: {stop_words}',
         'counts' if weights=='counts' else 'TF-IDF, smoothed, rows of length 1', f'{sum((p.X.sum(1)==0).sum() for p in parts):,} texts have none of the words and stay as rows of zeros']
-    return Words('newsgroups', words, *parts, unit='times' if weights=='counts' else 'TF-IDF', counts=weights=='counts', info=provenance(files+files2, steps) | dict(file=str(files[0].parents[2])))
+    return Words('newsgroups', words, train, held, unit='times' if weights=='counts' else 'TF-IDF', counts=weights=='counts', info=provenance(files+files2, steps) | dict(file=str(files[0].parents[2])))
 
 # %% ../../nbs/data/84_words.ipynb #5b8b4d58
 @dataclass(frozen=True, eq=False, repr=False)
