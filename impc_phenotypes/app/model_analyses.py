@@ -85,7 +85,7 @@ class PredictiveCheck(Analysis):
         dB = s.of_mice and s.source.unit=='dB'
         kw = dict(ceiling=s.matched.ceiling, origin=s.matched.center, step=STEP) if dB else dict(step=0)
         drawn = (v[:,use] for v in drawn_like(s.model, X, draws=self.draws, **kw))
-        return predictive_check(X[:,use], drawn, [s.source.columns[j] for j in use], **(dict(ceiling=s.matched.ceiling) if dB else {}))
+        return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use], **(dict(ceiling=s.matched.ceiling) if dB else {}))
     def plot(self, table, s): return plot_predictive_check(table, f'Predictive check, {s.run.metadata["model"]}', unit=s.source.unit or 'value')
     def metrics(self, t): return dict(statistics=len(t), share_below_05=float((t.p<.05).mean()))
 
@@ -101,7 +101,7 @@ class Agreement(Analysis):
             if truth is not None: out.append(pd.DataFrame(dict(part=k, cluster=q.argmax(1), label=truth)).query('label!=""').value_counts().rename('rows').reset_index())
         return pd.concat(out, ignore_index=True).sort_values(['part','cluster','label'], ignore_index=True)
     def plot(self, table, s):
-        last = table.part.unique()[-1]
+        last = 'test' if 'test' in set(table.part) else 'train'
         t = table[table.part==last].pivot_table(index='label', columns='cluster', values='rows', fill_value=0)
         name = match_labels(*self._rows(table, 'train'), 'majority')(t.columns.to_numpy())
         fig = go.Figure(go.Heatmap(z=t.to_numpy(), x=[f'{k} ({escaped(n)})' for k,n in zip(t.columns, name)], y=[escaped(v) for v in t.index], colorscale=BLUES, colorbar=dict(title='rows', thickness=12), hovertemplate='%{y} in %{x}: %{z}<extra></extra>'))
