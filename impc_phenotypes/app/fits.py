@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['source_words', 'cache_folder', 'keep_source', 'kept_source', 'open_source', 'preset', 'memberships', 'fit_source',
-           'judged', 'assigned', 'typical', 'train_fit', 'Fit', 'load_fit', 'mouse_fit', 'place_rows']
+           'judged', 'assigned', 'typical', 'source_record', 'train_fit', 'Fit', 'load_fit', 'mouse_fit', 'place_rows']
 
 # %% ../../nbs/app/27_fits.ipynb #b071d4a0
 import hashlib, inspect, json, os, time
@@ -198,7 +198,15 @@ def _pictures(source, table, folder, n=10):
     made['observations'] = source.paint_clusters(source.train.X[:n], [f'row {k}' for k in range(min(n, len(source.train)))])
     return [f for k,fig in made.items() for f in save_figure(fig, Path(folder)/k)]
 
-# %% ../../nbs/app/27_fits.ipynb #b842223e
+# %% ../../nbs/app/27_fits.ipynb #20cf7131
+def source_record(
+    text:str, # As given to `open_source`
+    options:dict, # Of the loader
+    source:Source, # Opened
+)->dict: # `source`, `options`, `path`, `sha256`, `steps`
+    "What a run remembers of its source."
+    return dict(source=text, options=options or {}, path=source.info.get('file', ''), sha256=source.info.get('sha256', ''), steps=source.info.get('steps', []))
+
 def train_fit(
     name:str, # Registered model
     text:str, # Source: 'digits', 'mnist:FOLDER' …
@@ -209,14 +217,14 @@ def train_fit(
     experiment:str='run', # A folder name
     root='experiments', # Folder of all experiments
     cache=None, # Of opened sources; see `open_source`
+    **facts, # Of `create_run`: `folder`, and entries of `metadata.json`
 )->tuple: # RunFolder; metrics
     "Fit a registered model to a registered source, and keep it as a run."
     source_name,given = source_words(text)[0] if source_words(text) else text,parameters or {}
     full = preset(name, source_name) | given
     build_model(name, full, seed)
     source = open_source(text, options, cache=cache)
-    record = dict(source=text, options=options or {}, path=source.info.get('file', ''), sha256=source.info.get('sha256', ''), steps=source.info.get('steps', []))
-    run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=record, kind='fit', model=name, parameters=full)
+    run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=source_record(text, options, source), kind='fit', model=name, parameters=full, **facts)
     with run.working():
         start = time.monotonic()
         model = fit_source(name, source, full, seed)

@@ -15,6 +15,7 @@ import numpy as np, pandas as pd
 from fastai.callback.core import Callback
 from .jobs import train_run
 from .runs import RunFolder, Stopped, create_run, stop_signals
+from .sweep_models import attempt_model, sweep_source
 from .sweep import OBJECTIVES, OF_LINES, STATES, Plan, SweepFolder, _distribution, _encoded, _optuna, _samples, open_study, sweep_status
 from ..data.cohort import Cohort
 from ..data.controls import match_controls
@@ -130,6 +131,7 @@ def _trial_run(sweep, trial, params):
 
 def _attempt(sweep, trial, cohort): # value, state, reason
     state, plan = _optuna().trial.TrialState, sweep.plan
+    if plan.model: return attempt_model(sweep, trial.number, _suggest(trial, plan.searches), cohort, state)
     run, begun = _trial_run(sweep, trial, _suggest(trial, plan.searches))
     try:
         watch = [TrialReport(trial, plan.objective)] if plan.prune and plan.objective not in OF_LINES else []
@@ -191,7 +193,8 @@ def sweep_cohort(
     sweep:SweepFolder,
     data=None, # Where the file is now; None = where it was
 )->Cohort:
-    "The sweep's mice, checked to be the same file."
+    "The sweep's mice (or rows), checked to be the same file."
+    if sweep.plan.model and (of := sweep.plan.model)['source']: return sweep_source(of, data, sweep.facts['data'].get('sha256', ''))
     return RunFolder.cohort(_Named(sweep), data)
 
 class _Named: # what `RunFolder.cohort` asks of a folder

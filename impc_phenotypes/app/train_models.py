@@ -88,6 +88,7 @@ def train_model(
     seed:int=42, # Same seed, same result
     experiment:str='run', # A folder name
     root='experiments', # Folder of all experiments
+    **facts, # Of `create_run`: `folder`, and entries of `metadata.json`
 )->tuple: # RunFolder, Phenotypes
     "Fit a registered model, and keep it as a run."
     model, p, start = build_model(name, parameters or {}, seed), inspect_plugin(name, 'models'), time.monotonic()
@@ -98,7 +99,7 @@ def train_model(
     info = _described(name, p, model, seed, cohort, matched, q, leak)
     info['notes'] += leakage_notes(leak, names)
     ph = Phenotypes.from_membership(matched, q, names, line_membership=lines, embedding=latent, config=dict(preset=name, parameters=parameters or {}), info=info)
-    run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=data, model=name, parameters=parameters or {})
+    run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=data, model=name, parameters=parameters or {}, **facts)
     with run.working():
         run.write_result(ph, cohort)
         if order is not None and can_keep(model): save_estimator(model, run/'model', name, order=order, names=names, reference=matched.reference.to_dict(), parameters=parameters or {})
