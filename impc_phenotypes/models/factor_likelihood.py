@@ -10,7 +10,6 @@ __all__ = ['CHUNK', 'AWAY', 'Components', 'Table', 'Pattern', 'truncated', 'entr
 from copy import copy
 from dataclasses import dataclass, replace
 import numpy as np, torch
-from fastcore.basics import patch
 from torch import Tensor
 
 # %% ../../nbs/models/72_factor_likelihood.ipynb #a47dc43c
@@ -187,14 +186,14 @@ def tilted(
 )->tuple: # Log density (r,); expected row (r, d); covariance of the row (r, d, d)
     "One component's view of rows with limits, factors integrated out."
     top,q = table.censored[rows].any(),load.shape[1]
-    at = (_top if top else _near)(table, rows, mean, load, psi)
-    for again in range(1+bool(top and q>1)):
-        if again: at = _moved(z, joint-total[:,None])
-        z = at[0][:,None]+nodes[0]@at[1].mT
+    def around(middle, root):
+        z = middle[:,None]+nodes[0]@root.mT
         logp,e,v = entries(table, rows, mean+z@load.T, psi)
-        scale = at[1].diagonal(dim1=1, dim2=2).log().sum(1)-q/2*np.log(2*np.pi)
+        scale = root.diagonal(dim1=1, dim2=2).log().sum(1)-q/2*np.log(2*np.pi)
         joint = logp.sum(-1)-.5*z.square().sum(-1)+nodes[1]+scale[:,None]
-        total = torch.logsumexp(joint, 1)
+        return z,e,v,joint,torch.logsumexp(joint, 1)
+    z,e,v,joint,total = around(*(_top if top else _near)(table, rows, mean, load, psi))
+    if top and q>1: z,e,v,joint,total = around(*_moved(z, joint-total[:,None]))
     with torch.no_grad():
         r = torch.exp(joint-total[:,None])[...,None]
         x = (r*e).sum(1)
