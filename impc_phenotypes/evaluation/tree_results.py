@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHARES', 'SHAPES', 'RADIUS', 'ARC', 'BentCohort', 'bent_cohort', 'oracle', 'merging_scores']
 
-# %% ../../nbs/evaluation/32_tree_results.ipynb #4d075f6e
+# %% ../../nbs/evaluation/32_tree_results.ipynb #b831f711
 from dataclasses import dataclass
 import numpy as np, pandas as pd
 from scipy.special import logsumexp
@@ -14,7 +14,7 @@ from ..data.plant import PLANTED_SHAPES
 from .trees import RULES, component_tree
 from ..models.factor_mixture import FactorMixture
 
-# %% ../../nbs/evaluation/32_tree_results.ipynb #0fde1b78
+# %% ../../nbs/evaluation/32_tree_results.ipynb #dec22689
 SHARES = np.r_[.28, np.full(6, .12)]
 SHAPES = np.array([np.zeros(6), *PLANTED_SHAPES.values()]) # dB, normal first
 RADIUS,ARC = 14.,4*np.pi/3 # dB, radians
@@ -42,7 +42,7 @@ def bent_cohort(
     X = SHAPES[truth]+_on_arc(start[truth]+rng.uniform(0, ARC, n))+rng.normal(0, noise, (n,6))
     return BentCohort(X, truth, start, noise)
 
-# %% ../../nbs/evaluation/32_tree_results.ipynb #28836a0c
+# %% ../../nbs/evaluation/32_tree_results.ipynb #44e38112
 def oracle(
     cohort:BentCohort, # From `bent_cohort`
     steps:int=120, # Points on an arc
@@ -53,7 +53,7 @@ def oracle(
     joint = logsumexp(-far.reshape(-1, 7, steps)/(2*cohort.noise**2), axis=2)+np.log(SHARES)
     return np.exp(joint-logsumexp(joint, axis=1, keepdims=True))
 
-# %% ../../nbs/evaluation/32_tree_results.ipynb #4846d1e5
+# %% ../../nbs/evaluation/32_tree_results.ipynb #a7c8c9d9
 def _fit(X, k, starts, seed): return FactorMixture(k, n_init=starts, random_state=seed, tol=1e-4, max_iter=300).fit(X)
 
 def merging_scores(

@@ -15,7 +15,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from scipy.special import entr
-from ..data.look import GREY, below, escaped, finish, phenotype_style
+from ..data.look import GREY, escaped, finish, phenotype_style
 
 # %% ../../nbs/evaluation/30_trees.ipynb #0620f430
 def _gaussians(means, covariances):
