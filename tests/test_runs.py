@@ -164,12 +164,13 @@ def test_a_table_is_fitted_placed_and_read_again(plants, impc, work):
 
 def test_labels_of_the_test_part_change_no_fit_and_no_name(plants, impc, work):
     "Metrics of the train part and all clusters stay when the test part's labels are shuffled; its accuracy falls."
-    held = plants.part=='test'
-    lied = plants.copy()
-    lied.loc[held, 'kind'] = np.roll(plants.kind[held], held.sum()//3)
-    lied.to_csv(work/'lied.csv', index=False)
+    honest = plants.assign(part=np.where(np.arange(150)%5<2, 'train', 'test')) # more rows to mislead than to learn from
+    held = honest.part=='test'
+    lied = honest.copy()
+    lied.loc[held, 'kind'] = np.roll(honest.kind[held], held.sum()//3)
     found = []
-    for f in ('plants.csv', 'lied.csv'):
+    for f,t in {'honest.csv':honest, 'lied.csv':lied}.items():
+        t.to_csv(work/f, index=False)
         code, out, err = impc(*[w.replace('plants.csv', f) if isinstance(w, str) else w for w in PLANTS], 'labels')
         assert code==0, err
         run = RunFolder(out.splitlines()[-1])
@@ -216,3 +217,15 @@ def test_a_kept_model_places_mice_where_the_run_did(impc, work):
     both = p.index.intersection(a.index)
     assert len(both)>300
     np.testing.assert_allclose(p.loc[both].filter(like='membership'), a.loc[both].filter(like='membership'), atol=1e-9)
+
+def test_a_factor_mixture_sees_holes_and_ceilings(work):
+    from impc_phenotypes.app.estimators import mouse_features, mouse_words
+    from impc_phenotypes.app.train_models import build_model
+    from impc_phenotypes.data.controls import match_controls
+    from impc_phenotypes.data.records import read_records
+    m = match_controls(read_records(work/'abr.csv'))
+    model = build_model('factor_mixture', {}, 0)
+    x,words = mouse_features(model, m),mouse_words(model.fit, m)
+    assert (np.isnan(x)==~m.mask).all() and np.isnan(x).any() and words['censored'].any()
+    np.testing.assert_array_equal(words['censored'], m.censored)
+    np.testing.assert_array_equal(mouse_words(model.predict_proba, m, [3,1])['censored'], m.censored[[3,1]])
