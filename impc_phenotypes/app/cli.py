@@ -311,10 +311,11 @@ def _of_mice(run): # done, and made of mice
     return run
 
 # %% ../../nbs/app/30_cli.ipynb #2f2b97e0
-def _tell_stability(run, cohort, bootstraps, refits):
+def _tell_stability(run, cohort, bootstraps, refits, workers):
     from impc_phenotypes.app.jobs import stability_run
     from impc_phenotypes.evaluation.stability import UNSTABLE_BELOW, stability_notes
-    st,why,files = stability_run(run, cohort, bootstraps=bootstraps, refits=refits, tell=say)
+    from impc_phenotypes.app.sweep_workers import spread_over
+    with spread_over(workers or '1') as n: st,why,files = stability_run(run, cohort, bootstraps=bootstraps, refits=refits, n_jobs=n, tell=say)
     if st is None: return say(f'stability was not assessed: {why}')
     say(*[f'wrote {f}' for f in files])
     t = st.summary.assign(stable=st.summary.stable.map({True:'yes', False:'UNSTABLE'})).rename(columns=dict(jaccard_seeds='other seeds', jaccard='other lines', null='by chance'))
@@ -345,6 +346,7 @@ def evaluate_command(
     save_predictions:Annotated[bool, Opt('Write its memberships to predictions.csv', '--save-predictions')]=False,
     bootstraps:Annotated[int, Opt('Stability: fits of lines drawn anew', min=0, show_default=True)]=5,
     refits:Annotated[int, Opt('Stability: fits from other seeds; with 0 of both it is left out', min=0, show_default=True)]=2,
+    workers:Annotated[Optional[str], Opt('Stability: processes, or dask://host:8786, or dask://local:2 (default: 1)')]=None,
     biology:Annotated[bool, Opt('Call lines and genes', '--biology/--no-biology', show_default=True)]=True,
     fdr:Annotated[Optional[float], Opt('Share of false calls to accept (default: .05)', min=.001, max=.5)]=None,
     gene_sets:Annotated[Optional[list[Path]], Opt('Gene sets to test for enrichment, .gmt; again for more')]=None,
@@ -357,6 +359,8 @@ def evaluate_command(
 ):
     "Measure a run: calls of lines and genes, k-means and mixtures on the same mice, stable phenotypes."
     run = _of_mice(_owner(run, output_dir, checkpoint))
+    from impc_phenotypes.app.sweep_workers import check_workers
+    check_workers(workers or '1')
     cohort = run.cohort(data)
     files = dict(gene_sets=gene_sets or (), mp=mp, obo=obo, annotations=annotations, references=references or (), orthologs=orthologs)
     if checkpoint is not None: biology = False
@@ -366,7 +370,7 @@ def evaluate_command(
     table, files = evaluate_run(run, cohort, checkpoint=checkpoint, save_embeddings=save_embeddings, save_predictions=save_predictions)
     say(*[f'wrote {f}' for f in files])
     show_metrics(table, f'{run.name}: the model, then its baselines')
-    if bootstraps+refits and checkpoint is None: _tell_stability(run, cohort, bootstraps, refits)
+    if bootstraps+refits and checkpoint is None: _tell_stability(run, cohort, bootstraps, refits, workers)
 
 # %% ../../nbs/app/30_cli.ipynb #573bd152
 @app.command('visualize')
