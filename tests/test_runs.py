@@ -117,11 +117,102 @@ def test_any_registered_model_trains(impc, work):
         code, _, err = impc(command[0], 'mixture', *command[1:])
         assert code==0, err
     code, _, err = impc('predict', 'mixture', 'abr.csv', '--out', 'new.csv')
-    assert code==2 and 'no model that places new mice' in err and not (work/'new.csv').exists()
+    assert code==2 and 'no registered model that places new rows' in err and not (work/'new.csv').exists()
 
 @pytest.mark.parametrize('words,said', [(['model=tied_mixtur', 'data=abr.csv'], 'did you mean `tied_mixture`'), (['model=k_means', 'data=none.csv'], 'none.csv'), (['model=k_means', 'data=abr.csv', 'n_inits=3'], 'did you mean `n_init`'),
-    (['model=k_means'], 'no data file'), (['model=contrastive_vae_dec', 'data=abr.csv'], '--preset'), (['model=k_means', 'data=abr.csv', '--preset', 'classic'], '--preset'), (['abr.csv', 'model=k_means', 'data=abr.csv'], 'one file')])
+    (['model=k_means'], 'no data file'), (['model=contrastive_vae_dec', 'data=abr.csv'], '--preset'), (['model=k_means', 'data=abr.csv', '--preset', 'classic'], '--preset'), (['abr.csv', 'model=k_means', 'data=abr.csv'], 'name one'),
+    (['model=k_means', 'data=digts'], 'plugins list data'), (['model=k_means', 'data=digits', 'data.max_row=9'], 'did you mean `data.max_rows`'), (['model=k_means', 'data=table:none.csv'], 'none.csv'), (['model=line_mixture', 'data=digits'], 'fitted to mice'),
+    (['model=k_means', 'data=digits', '--columns', 'map.yaml'], '--columns'), (['model=factor_mixture', 'data=digits', 'n_factor=2'], 'did you mean `n_factors`'), (['model=k_means', 'data=abr.csv', 'data.max_rows=9'], 'data.max_rows')])
 def test_a_wrong_model_is_named(words, said, impc, work):
     code, _, err = impc('train', *words, '--output-dir', 'wrong')
     assert code==2 and said in err, err
     assert not (work/'wrong').exists()
+
+@pytest.fixture(scope='module')
+def plants(work): # three kinds, one cell empty; four of five rows are fitted
+    from sklearn.datasets import load_iris
+    X,y = load_iris(return_X_y=True)
+    t = pd.DataFrame(X, columns=['sepal','width','petal','breadth']).assign(kind=np.array(['setosa','versicolor','virginica'])[y], name=[f'plant {i}' for i in range(150)], part=np.where(np.arange(150)%5, 'train', 'test'))
+    t.loc[7, 'sepal'] = np.nan
+    t.to_csv(work/'plants.csv', index=False)
+    return t
+
+PLANTS = ['train', 'model=factor_mixture', 'data=table:plants.csv', 'data.labels=kind', 'data.ids=name', 'data.test=part', 'n_components=3', '--seed', 5, '--experiment-name']
+
+def test_a_table_is_fitted_placed_and_read_again(plants, impc, work):
+    runs = []
+    for name in ('plants', 'again'):
+        code, out, err = impc(*PLANTS, name)
+        assert code==0, err
+        runs.append(RunFolder(out.splitlines()[-1]))
+    run,other = runs
+    assert {'config.yaml','metadata.json','metrics.json','assignments.csv','prototypes.csv','figures/clusters.png','figures/observations.png','model/estimator.json','model/estimator.npz'} <= {p.relative_to(run.path).as_posix() for p in run.path.rglob('*')}
+    for f in ('assignments.csv','prototypes.csv'): assert (run/f).read_bytes()==(other/f).read_bytes()
+    meta,a = run.metadata,pd.read_csv(run/'assignments.csv').set_index('id')
+    assert (meta['kind'], meta['status'], meta['seed'], meta['data']['source'])==('fit', 'done', 5, 'table:plants.csv') and len(meta['data']['sha256'])==64
+    assert (a.part==plants.set_index('name').part[a.index]).all() and np.allclose(a.filter(like='membership').sum(1), 1)
+    code, _, err = impc('predict', 'plants', 'plants.csv', '--out', 'placed.csv')
+    assert code==0, err
+    p = pd.read_csv(work/'placed.csv').set_index('id')
+    assert (p.part=='new').all() and (p.cluster==a.cluster[p.index]).all()
+    np.testing.assert_allclose(p.filter(like='membership'), a.loc[p.index].filter(like='membership'), atol=1e-9)
+    code, out, err = impc('analyze', 'plants')
+    assert code==0 and 'profiles: not applicable' in err and 'agreement: done' in err, err
+    code, out, err = impc('runs', 'compare', 'plants', 'again')
+    assert code==0 and '1.000' in out and 'plants' in impc('runs', 'list')[1], err
+    assert impc('evaluate', 'plants')[0]==2
+
+def test_labels_of_the_test_part_change_no_fit_and_no_name(plants, impc, work):
+    "Metrics of the train part and all clusters stay when the test part's labels are shuffled; its accuracy falls."
+    held = plants.part=='test'
+    lied = plants.copy()
+    lied.loc[held, 'kind'] = np.roll(plants.kind[held], held.sum()//3)
+    lied.to_csv(work/'lied.csv', index=False)
+    found = []
+    for f in ('plants.csv', 'lied.csv'):
+        code, out, err = impc(*[w.replace('plants.csv', f) if isinstance(w, str) else w for w in PLANTS], 'labels')
+        assert code==0, err
+        run = RunFolder(out.splitlines()[-1])
+        found.append(((run/'assignments.csv').read_bytes(), json.loads((run/'metrics.json').read_text())['methods'][0]))
+    (a,true),(b,lie) = found
+    assert a==b and all(lie[k]==v for k,v in true.items() if not k.endswith('_test') and k!='seconds') and lie['log_likelihood_test']==true['log_likelihood_test']
+    assert true['accuracy_hungarian_test']>.8 and lie['accuracy_hungarian_test']<.2 and lie['accuracy_majority_test']<.2 and lie['nmi_test']==pytest.approx(true['nmi_test'])
+
+def test_placing_rows_spares_what_is_there(plants, impc, work):
+    code, out, err = impc(*PLANTS, 'spare')
+    run = RunFolder(out.splitlines()[-1])
+    before = (work/'plants.csv').read_bytes(), (run/'assignments.csv').read_bytes()
+    for data,to,said in (('plants.csv','plants.csv','the data itself'), ('table:plants.csv','plants.csv','the data itself'), ('plants.csv',run/'assignments.csv','belongs to a run'), ('none.csv','q.csv','none.csv'), ('plants.csv','q.txt','.csv'), ('digits','q.csv','lacks 4 columns')):
+        code, _, err = impc('predict', 'spare', data, '--out', to, '--force')
+        assert code==2 and said in err, (data, to, err)
+    assert before==((work/'plants.csv').read_bytes(), (run/'assignments.csv').read_bytes()) and not (work/'q.csv').exists()
+
+def test_rows_of_other_splits_are_not_matched(impc):
+    runs = []
+    for s in (0, 1, 1):
+        code, out, err = impc('train', 'model=k_means', 'data=digits', f'data.random_state={s}', 'data.max_rows=300', 'n_init=1', '--experiment-name', 'digits')
+        assert code==0, err
+        runs.append(out.splitlines()[-1])
+    assert 'only between runs of one source' in impc('runs', 'compare', *runs[:2])[2]
+    assert '1.000' in impc('runs', 'compare', *runs[1:])[1].split('agreement')[-1]
+
+def test_a_dry_run_of_a_model_prints_its_settings(impc, work):
+    code, out, err = impc('train', 'model=factor_mixture', 'data=mnist:nowhere', 'k=4', '--dry-run', '--output-dir', 'dry')
+    assert code==0 and not (work/'dry').exists(), err
+    row = lambda name: next(l for l in out.splitlines() if f' {name} ' in l)
+    assert '4' in row('n_components') and 'command line' in row('n_components') and 'preset' in row('noise_floor') and 'default' in row('max_iter') and 'seed' in row('random_state')
+
+def test_a_kept_model_places_mice_where_the_run_did(impc, work):
+    code, out, err = impc('train', 'model=factor_mixture', 'data=abr.csv', 'k=3', '--experiment-name', 'factors')
+    assert code==0, err
+    a = pd.read_csv(RunFolder(out.splitlines()[-1])/'assignments.csv').set_index('specimen_id')
+    mice = pd.read_csv(work/'abr.csv').sample(frac=1, random_state=0) # the order of a file means nothing
+    mice.loc[mice.index[:3], 'phenotyping_center'] = 'Elsewhere'
+    mice.to_csv(work/'shuffled.csv', index=False)
+    code, _, err = impc('predict', 'factors', 'shuffled.csv', '--out', 'mice.csv')
+    assert code==0, err
+    p,gone = pd.read_csv(work/'mice.csv').set_index('specimen_id'),pd.read_csv(work/'mice_excluded.csv')
+    assert len(p)+len(gone)==len(mice) and gone.reason.str.contains('Elsewhere').sum()==3
+    both = p.index.intersection(a.index)
+    assert len(both)>300
+    np.testing.assert_allclose(p.loc[both].filter(like='membership'), a.loc[both].filter(like='membership'), atol=1e-9)

@@ -812,6 +812,7 @@ def _train_source(model, text, parameters, options, seed, name, root):
     run, numbers = train_fit(model, text, parameters=parameters, options=options, seed=seed, experiment=name, root=root)
     import pandas as pd
     show_table(pd.DataFrame(list(numbers.items()), columns=['metric','value'], dtype=object), f"{model} on {text}: {run.metadata['result']['rows']:,} rows", digits=3, err=True)
+    if not (run/'model'/'estimator.json').is_file(): say(f'{model} has no `state` and `from_state`: the tables are kept, the model is not, so that `predict` and analyses of the model do not apply')
     say(f'next: impc-phenotypes analyze {run.path}')
     return run.path
 
@@ -822,7 +823,8 @@ def _fit_run(run, output_dir): # a run of other data than mice, or None
 
 def _place_rows(run, data, out, force):
     from impc_phenotypes.data.errors import InputError
-    if out.exists() and not force: raise InputError(f"{out}: exists; give another name, or --force")
+    if out.exists() and any(out.samefile(p) for p in (Path(str(data)), Path(str(data).partition(':')[2] or '.')) if p.exists()): raise InputError(f"{out}: is the data itself; choose another file")
+    _prediction_file(out, data, force)
     from impc_phenotypes.app.fits import place_rows
     say(f'{len(place_rows(run, str(data), out)):,} rows placed')
     return out.absolute()
@@ -830,7 +832,7 @@ def _place_rows(run, data, out, force):
 
 # %% ../../nbs/app/30_cli.ipynb #sixrun05
 def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_rows, dry_run):
-    from impc_phenotypes.app.fits import preset, source_words
+    from impc_phenotypes.app.fits import model_of_rows, preset, settings, source_words
     from impc_phenotypes.app.runs import _check_name
     from impc_phenotypes.app.train_models import build_model, model_words, train_model
     from impc_phenotypes.data.errors import InputError
@@ -843,11 +845,13 @@ def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_r
     source = source_words(text or '')
     if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source (`impc-phenotypes plugins list data`)")
     if source is None and options: raise InputError(f"data.{next(iter(options))}: is an option of a registered source; {text} is a table of mice")
+    if source: _refuse({'--columns':columns, '--on-bad-rows':on_bad_rows}, f'data={text}; they are of tables of mice')
     _check_name(name or 'run')
-    parameters = preset(model, source[0] if source else 'mice') | parameters
-    estimator = build_model(model, parameters, 42 if seed is None else seed)
+    given, parameters = parameters, preset(model, source[0] if source else 'mice') | parameters
+    (model_of_rows if source else build_model)(model, parameters, 42 if seed is None else seed)
     if dry_run:
-        say(f'would train {estimator!r} on {text}' + (f' with {options}' if options else '') + f', into {output_dir or "experiments"}/{name or "run"}/')
+        show_table(settings(model, source[0] if source else 'mice', given, 42 if seed is None else seed))
+        say(f'would train {model} on {text}' + (f' with {options}' if options else '') + f', into {output_dir or "experiments"}/{name or "run"}/')
         return ''
     if source: return _train_source(model, text, parameters, options, 42 if seed is None else seed, name or 'run', output_dir or 'experiments')
     data = text and Path(text)

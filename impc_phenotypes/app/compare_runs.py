@@ -52,6 +52,10 @@ def _settings(run): # what a run was told
     return dict(model=m['model'], seed=m.get('seed')) | source | {f'data.{k}':v for k,v in ((m.get('data') or {}).get('options') or {}).items()} | (m.get('parameters') or {})
 
 # %% ../../nbs/app/24_compare_runs.ipynb #6059c0d1
+def _same_rows(a, b): # rows without names of their own are known by their place
+    told = [(str(d.get('source')).partition(':')[0], d.get('options'), d.get('sha256')) for d in (r.metadata.get('data') or {} for r in (a, b)) ]
+    return 'fit' not in (a.metadata.get('kind'), b.metadata.get('kind')) or told[0]==told[1]
+
 def _agree(a, b):
     both = a.index.intersection(b.index)
     return dict(mice=len(both), ari=float(adjusted_rand_score(a[both], b[both])) if len(both) else np.nan)
@@ -59,6 +63,7 @@ def _agree(a, b):
 def _hard(runs): # sentences
     known = {r.name:(r.metadata.get('data') or {}).get('sha256') for r in runs}
     if len(set(known.values()))>1: yield 'the runs were made from different files, so that their metrics are of different mice'
+    if any(not _same_rows(a, b) for a,b in combinations(runs, 2)): yield 'rows are matched only between runs of one source with the same `data.` options'
     if unfinished := [r.name for r in runs if r.status!='done']: yield f"not done: {', '.join(unfinished)}"
 
 def compare_runs(
@@ -75,7 +80,7 @@ def compare_runs(
     keys = [k for k in dict.fromkeys(k for n in numbers for k in n) if any(n.get(k) is not None for n in numbers)]
     metrics = pd.DataFrame([[k, *(n.get(k) for n in numbers)] for k in keys], columns=['metric', *names], dtype=object)
     calls = [_calls(r) for r in runs]
-    agreement = pd.DataFrame([dict(a=names[i], b=names[j]) | _agree(calls[i], calls[j]) for i,j in combinations(range(len(runs)), 2) if calls[i] is not None and calls[j] is not None], columns=['a','b','mice','ari'])
+    agreement = pd.DataFrame([dict(a=names[i], b=names[j]) | _agree(calls[i], calls[j]) for i,j in combinations(range(len(runs)), 2) if calls[i] is not None and calls[j] is not None and _same_rows(runs[i], runs[j])], columns=['a','b','mice','ari'])
     return RunComparison(settings, metrics, agreement, tuple(_hard(runs)))
 
 # %% ../../nbs/app/24_compare_runs.ipynb #36da824d

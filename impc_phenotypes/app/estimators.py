@@ -52,7 +52,7 @@ def read_facts(
     "What `estimator.json` says."
     path = Path(folder)/'estimator.json'
     try: said = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError: raise InputError(f"{folder}: keeps no registered model (`estimator.json` is missing); train it again with `train model=NAME`") from None
+    except FileNotFoundError: raise InputError(f"{folder}: keeps no registered model that places new rows (`estimator.json` is missing): its kind may have no `state` and `from_state`; train one that has, e.g. `model=factor_mixture` or `model=k_means`") from None
     except (OSError, ValueError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
     if not isinstance(said, dict) or said.get('format')!=FORMAT: raise InputError(f"{path}: has format {said.get('format') if isinstance(said, dict) else said!r}, this version reads {FORMAT}; open it with the version that wrote it")
     return said
