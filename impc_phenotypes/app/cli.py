@@ -258,9 +258,11 @@ def train_command(
     model:Annotated[Optional[str], Opt('Adapt the model of this run to a small export instead of fitting one')]=None,
     resume:Annotated[Optional[str], Opt('Go on with this run')]=None,
     start:Annotated[Optional[str], Opt('With --resume: latest, fresh, or an epoch kept by training.checkpoints.keep (default: latest)', '--from')]=None,
+    repeats:Annotated[int, Opt('Runs that differ in nothing but the seed, which counts up', min=1, show_default=True)]=1,
     dry_run:Annotated[bool, Opt('Say what would be done; no data and no model is loaded', '--dry-run')]=False,
 ):
     "Find the hearing phenotypes of a cohort. The last line of output is the run's folder."
+    if repeats>1: return _repeat(repeats, **{k:v for k,v in locals().items() if k!='repeats'})
     overrides = list(overrides or [])
     if any(w.startswith('model=') for w in (str(data), *overrides)): return print(_train_named(data, overrides, {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--device':device, '--model':model, '--resume':resume, '--from':start}, seed, experiment_name, output_dir, columns, on_bad_rows, dry_run))
     fixed = {'--preset':preset, '--config':config, '--model-config':model_config, '--n-phenotypes':n_phenotypes, '--seed':seed}
@@ -276,6 +278,22 @@ def train_command(
     else: run, cohort, changed = _begin(_config(preset, config, model_config, n_phenotypes, seed, device, output_dir, overrides), data, experiment_name, columns, on_bad_rows)
     if cohort is not None: _fit(run, cohort, changed, resume is not None)
     print(run.path)
+
+# %% ../../nbs/app/30_cli.ipynb #f1750003
+def _repeat(n, **given):
+    from impc_phenotypes.app.runs import list_runs
+    _refuse({'--resume':given['resume'], '--from':given['start'], '--model':given['model'], '--dry-run':given['dry_run'] or None}, '--repeats')
+    root, name = given['output_dir'] or Path('experiments'), given['experiment_name'] or 'run'
+    before = set(list_runs(root).run)
+    for i in range(n):
+        say(f'repeat {i+1} of {n}')
+        train_command(**given | dict(seed=(42 if given['seed'] is None else given['seed'])+i))
+    _tell_repeats([_run(r, root) for r in list_runs(root).run if r not in before and r.split('/')[0]==name])
+
+def _tell_repeats(runs):
+    from impc_phenotypes.app.repeats import averaged, same_but_seed
+    if max(map(len, same_but_seed(runs)), default=0)>1: show_table(averaged(runs), 'over runs that differ in nothing but the seed', digits=3, err=True)
+
 
 # %% ../../nbs/app/30_cli.ipynb #418c4a7f
 def _owner(run, output_dir, *files):
@@ -293,10 +311,11 @@ def _of_mice(run): # done, and made of mice
     return run
 
 # %% ../../nbs/app/30_cli.ipynb #2f2b97e0
-def _tell_stability(run, cohort, bootstraps, refits):
+def _tell_stability(run, cohort, bootstraps, refits, workers):
     from impc_phenotypes.app.jobs import stability_run
     from impc_phenotypes.evaluation.stability import UNSTABLE_BELOW, stability_notes
-    st,why,files = stability_run(run, cohort, bootstraps=bootstraps, refits=refits, tell=say)
+    from impc_phenotypes.app.sweep_workers import spread_over
+    with spread_over(workers or '1') as n: st,why,files = stability_run(run, cohort, bootstraps=bootstraps, refits=refits, n_jobs=n, tell=say)
     if st is None: return say(f'stability was not assessed: {why}')
     say(*[f'wrote {f}' for f in files])
     t = st.summary.assign(stable=st.summary.stable.map({True:'yes', False:'UNSTABLE'})).rename(columns=dict(jaccard_seeds='other seeds', jaccard='other lines', null='by chance'))
@@ -327,6 +346,7 @@ def evaluate_command(
     save_predictions:Annotated[bool, Opt('Write its memberships to predictions.csv', '--save-predictions')]=False,
     bootstraps:Annotated[int, Opt('Stability: fits of lines drawn anew', min=0, show_default=True)]=5,
     refits:Annotated[int, Opt('Stability: fits from other seeds; with 0 of both it is left out', min=0, show_default=True)]=2,
+    workers:Annotated[Optional[str], Opt('Stability: processes, or dask://host:8786, or dask://local:2 (default: 1)')]=None,
     biology:Annotated[bool, Opt('Call lines and genes', '--biology/--no-biology', show_default=True)]=True,
     fdr:Annotated[Optional[float], Opt('Share of false calls to accept (default: .05)', min=.001, max=.5)]=None,
     gene_sets:Annotated[Optional[list[Path]], Opt('Gene sets to test for enrichment, .gmt; again for more')]=None,
@@ -339,6 +359,8 @@ def evaluate_command(
 ):
     "Measure a run: calls of lines and genes, k-means and mixtures on the same mice, stable phenotypes."
     run = _of_mice(_owner(run, output_dir, checkpoint))
+    from impc_phenotypes.app.sweep_workers import check_workers
+    check_workers(workers or '1')
     cohort = run.cohort(data)
     files = dict(gene_sets=gene_sets or (), mp=mp, obo=obo, annotations=annotations, references=references or (), orthologs=orthologs)
     if checkpoint is not None: biology = False
@@ -348,7 +370,7 @@ def evaluate_command(
     table, files = evaluate_run(run, cohort, checkpoint=checkpoint, save_embeddings=save_embeddings, save_predictions=save_predictions)
     say(*[f'wrote {f}' for f in files])
     show_metrics(table, f'{run.name}: the model, then its baselines')
-    if bootstraps+refits and checkpoint is None: _tell_stability(run, cohort, bootstraps, refits)
+    if bootstraps+refits and checkpoint is None: _tell_stability(run, cohort, bootstraps, refits, workers)
 
 # %% ../../nbs/app/30_cli.ipynb #573bd152
 @app.command('visualize')
@@ -622,11 +644,11 @@ def _plan(words, given, preset, config, model_config):
 @sweep_app.command('run')
 def sweep_run_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export', show_default=False)]=None,
-    settings:Annotated[Optional[list[str]], typer.Argument(help='Swept keys, e.g. k=4,8,12 latent.dim=2..6 optimiser.lr=1e-4..1e-2:log, and fixed ones', metavar='key=values', show_default=False)]=None,
+    settings:Annotated[Optional[list[str]], typer.Argument(help='Swept keys, e.g. k=4,8,12 latent.dim=2..6 optimiser.lr=1e-4..1e-2:log, and fixed ones; or model=NAME (data=SOURCE) and its parameters', metavar='key=values', show_default=False)]=None,
     file:Annotated[Optional[Path], Opt('Sweep file, YAML')]=None,
     trials:Annotated[Optional[int], Opt('Number of trials (default: the grid, or 20)', min=1)]=None,
     workers:Workers=None,
-    objective:Annotated[Optional[str], Opt('held_out, bic, valid_rmse or valid_criterion (default: auto)')]=None,
+    objective:Annotated[Optional[str], Opt('held_out, bic, valid_rmse or valid_criterion; with model=NAME held_out_rows, bic or icl (default: auto)')]=None,
     sampler:Annotated[Optional[str], Opt('grid, random or tpe (default: auto)')]=None,
     prune:Annotated[Optional[bool], Opt('End hopeless trials early', '--prune/--no-prune')]=None,
     seed:Annotated[Optional[int], Opt('Of draws and of the lines held out (default: 42)', min=0)]=None,
@@ -641,6 +663,9 @@ def sweep_run_command(
     "Try settings. The last line of output is the sweep's folder."
     data, words = _sweep_data(data, settings or [])
     given = dict(file=file, trials=trials, workers=workers, objective=objective, sampler=sampler, prune=prune, seed=seed, name=experiment_name)
+    if any(w.startswith('model=') for w in words):
+        _refuse({'--file':file, '--prune':prune, '--preset':preset, '--config':config, '--model-config':model_config}, 'model=NAME')
+        return _sweep_named(data, words, given, columns, on_bad_rows, output_dir, dry_run)
     plan, name, workers, there = _plan(words, given, preset, config, model_config)
     from impc_phenotypes.app.sweep import plan_table
     say(repr(plan)); say_notes(plan.notes)
@@ -648,12 +673,38 @@ def sweep_run_command(
     cohort, record = _read(data or there, columns, on_bad_rows)
     _launch(plan, cohort, record, name, output_dir, workers)
 
+# %% ../../nbs/app/30_cli.ipynb #f1750002
+def _sweep_named(data, words, given, columns, on_bad_rows, output_dir, dry_run):
+    from impc_phenotypes.app.fits import open_source, preset, source_record, source_words
+    from impc_phenotypes.app.sweep import plan_table
+    from impc_phenotypes.app.sweep_models import model_search, plan_models
+    from impc_phenotypes.app.train_models import model_words
+    from impc_phenotypes.data.errors import InputError
+    if bad := [w for w in words if not w.partition('=')[1]]: raise InputError(f"command line: `{bad[0]}` is no `key=value`, `key=a,b,c` or `key=low..high`")
+    pairs = dict(w.split('=', 1) for w in words)
+    model, text = pairs.pop('model'), pairs.pop('data', None)
+    if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
+    text = text or (data and str(data))
+    if text is None: raise InputError('no data given; give a table of mice, or data=SOURCE')
+    source = source_words(text)
+    if source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source (`impc-phenotypes plugins list data`)")
+    options = model_words(['model=x', *(f'{k}={pairs.pop(k)}' for k in [*pairs] if k.startswith('data.'))])[2]
+    options = {k.removeprefix('data.'):v for k,v in options.items()}
+    keep = {k:given[k] for k in ('trials','sampler','objective','seed') if given[k] is not None}
+    plan = plan_models(model, [model_search(model, k, v) for k,v in pairs.items()], source=text if source else None, options=options, start=preset(model, source[0] if source else 'mice'), **keep)
+    say(repr(plan))
+    if dry_run: return show_table(plan_table(plan))
+    if source: rows, record = None, source_record(text, options, open_source(text, options))
+    else: rows, record = _read(Path(text), columns, on_bad_rows)
+    _launch(plan, rows, record, given['name'] or 'run', output_dir, str(given['workers'] or '1'))
+
+
 # %% ../../nbs/app/30_cli.ipynb #sixswe04
 def _launch(plan, cohort, record, name, output_dir, workers):
     from impc_phenotypes.app.sweep import create_sweep
     from impc_phenotypes.app.sweep_workers import check_workers, try_plan
     check_workers(workers)
-    with _about(record['path']): note = try_plan(plan, cohort)
+    with _about(record['path']): note = '' if plan.model else try_plan(plan, cohort)
     say_notes([note] if note else [])
     sweep = create_sweep(plan, record, name=name, root=output_dir or plan.config.training.paths.experiments)
     say(f'{sweep.path}')
@@ -671,7 +722,7 @@ def _go_on(sweep, workers, data=None):
     status = sweep_status(sweep)
     say(repr(status))
     if not status.best: raise RunError(f'{sweep.name}: no trial was finished; the reasons stand above')
-    say(f'next: impc-phenotypes evaluate {sweep.run(status.best["trial"]).path}')
+    say(f'next: impc-phenotypes {"analyze" if sweep.plan.model and sweep.plan.model["source"] else "evaluate"} {sweep.run(status.best["trial"]).path}')
     print(sweep.path)
 
 # %% ../../nbs/app/30_cli.ipynb #sixswe06
@@ -724,15 +775,19 @@ def _dry_run(data, resume, start, model, name, output_dir, overrides, device, gi
 # %% ../../nbs/app/30_cli.ipynb #sixrun03
 @runs_app.command('compare')
 def compare_command(
-    runs:Annotated[list[str], typer.Argument(help='Two runs or more', show_default=False)],
+    runs:Annotated[list[str], typer.Argument(help='Two runs or more, or one experiment: all of its runs', show_default=False)],
     output_dir:Root=None,
 ):
     "Settings that differ, metrics, and agreement about the mice."
     from impc_phenotypes.app.compare_runs import compare_runs
-    c = compare_runs([_run(r, output_dir) for r in runs])
+    from impc_phenotypes.app.runs import list_runs
+    if len(runs)==1: runs = [r for r in list_runs(output_dir or 'experiments').run if r.split('/')[0]==runs[0]] or runs
+    found = [_run(r, output_dir) for r in runs]
+    c = compare_runs(found)
     show_table(c.settings, 'settings that differ')
     show_table(c.metrics, 'metrics')
-    if len(c.agreement): show_table(c.agreement, 'agreement on the mice in both: adjusted Rand index')
+    if len(c.agreement): show_table(c.agreement, 'agreement on the mice (or rows) in both: adjusted Rand index')
+    _tell_repeats(found)
     say_notes(c.notes)
 
 @runs_app.command('clean')

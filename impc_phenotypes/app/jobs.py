@@ -161,6 +161,7 @@ def stability_run(
     *,
     bootstraps:int=5, # Fits of lines drawn anew
     refits:int=2, # Fits from other seeds
+    n_jobs:int=1, # Processes; −1 with a cluster of `spread_over`
     tell:Callable=None, # Called with a sentence before the fits begin
 )->tuple: # `Stability` or None; the reason for None; files that were written
     "Fit a run's lines again, and write the verdict into the run."
@@ -168,7 +169,7 @@ def stability_run(
     matched = _matched(run, ph, cohort)
     if why := _no_stability(run, ph, matched): return None,why,[]
     if tell: tell(f'fitting the lines {bootstraps+refits} times more, to see what stays')
-    st = ph.assess_stability(seeds=refits, bootstraps=bootstraps, matched=matched)
+    st = ph.assess_stability(seeds=refits, bootstraps=bootstraps, matched=matched, n_jobs=n_jobs)
     with run.lock():
         files = [write_table(t, run/f'{name}.csv') for name,t in dict(stability=st.summary, stability_agreement=st.ari).items()]
         ph = with_stability(ph, st)

@@ -303,5 +303,5 @@ def _row(run):
     try: m = run.metadata
     except InputError: return dict(run=run.name, status='unreadable')
     result = m.get('result') or {}
-    return dict(run=run.name, status=run.status, model=m.get('model') or m.get('preset'), seed=m.get('seed'), data=Path((m.get('data') or {}).get('path', '')).name,
+    return dict(run=run.name, status=run.status, model=m.get('model') or m.get('preset'), seed=m.get('seed'), data=(m.get('data') or {}).get('source') or Path((m.get('data') or {}).get('path', '')).name,
         mice=result.get('mice', result.get('rows')), phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total'))

@@ -104,6 +104,7 @@ def model_value(
     model.fit(fit.X, **_words(model.fit, fit))
     return float(np.mean(model.score_samples(rest.X, **_words(model.score_samples, rest))))
 
+# %% ../../nbs/app/44_sweep_models.ipynb #a1f31caf
 def attempt_model(
     sweep, # `SweepFolder`
     number:int, # Of the trial
@@ -126,7 +127,7 @@ def attempt_model(
     except (FloatingPointError, np.linalg.LinAlgError) as e: return None,state.PRUNED,f'diverged: {e}'
     except (ValueError, MemoryError) as e: return None,state.FAIL,str(e) or 'out of memory'
 
-# %% ../../nbs/app/44_sweep_models.ipynb #1d9f7c76
+# %% ../../nbs/app/44_sweep_models.ipynb #084df013
 def sweep_source(
     of:dict, # `Plan.model`
     data=None, # Where the source is now

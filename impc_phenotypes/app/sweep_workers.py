@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WAIT', 'blind', 'run_value', 'try_plan', 'TrialReport', 'run_trial', 'sweep_cohort', 'work', 'dask_trial',
-           'check_workers', 'run_sweep']
+           'check_workers', 'run_sweep', 'spread_over']
 
 # %% ../../nbs/app/42_sweep_workers.ipynb #41683468
 import contextlib, os, re, shutil, signal, socket, subprocess, sys, threading, time, warnings
@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastai.callback.core import Callback
+from joblib import parallel_config
 from .jobs import train_run
 from .runs import RunFolder, Stopped, create_run, stop_signals
 from .sweep_models import attempt_model, sweep_source
@@ -349,3 +350,20 @@ def run_sweep(
             while run_trial(sweep, cohort) is not None: news()
         news()
     return sweep
+
+# %% ../../nbs/app/42_sweep_workers.ipynb #f1750011
+@contextlib.contextmanager
+def spread_over(
+    workers, # '1', '4', 'dask://host:8786' or 'dask://local:2'
+): # Yields `n_jobs` for what runs inside
+    "Processes or a cluster for fits on joblib."
+    w = check_workers(workers)
+    if not w.startswith('dask://'):
+        yield int(w)
+        return
+    client = _client(w)
+    try:
+        with parallel_config(backend='dask', client=client, wait_for_workers_timeout=60): yield -1
+    finally:
+        if client.cluster is not None: client.cluster.close()
+        client.close()
