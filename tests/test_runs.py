@@ -188,6 +188,13 @@ def test_placing_rows_spares_what_is_there(plants, impc, work):
         assert code==2 and said in err, (data, to, err)
     assert before==((work/'plants.csv').read_bytes(), (run/'assignments.csv').read_bytes()) and not (work/'q.csv').exists()
 
+def test_a_column_of_labels_that_is_empty_is_none(plants, impc, work):
+    plants.assign(kind='').to_csv(work/'unnamed.csv', index=False)
+    code, _, err = impc('train', 'model=k_means', 'data=table:unnamed.csv', 'data.labels=kind', 'data.ids=name', 'data.test=part', 'n_components=3', '--experiment-name', 'unnamed')
+    assert code==0 and 'accuracy' not in err, err
+    code, _, err = impc('analyze', 'unnamed')
+    assert code==0 and 'agreement: not applicable, no classes are known' in err, err
+
 def test_rows_of_other_splits_are_not_matched(impc):
     runs = []
     for s in (0, 1, 1):
