@@ -1,6 +1,5 @@
 "Runs and their tools: dry runs, going back, comparing, clearing, analyses and plug-ins, through the command."
 import json, subprocess, sys
-from pathlib import Path
 import numpy as np, pandas as pd
 import pytest
 from impc_phenotypes.app.runs import RunFolder, kept_epochs

@@ -10,7 +10,6 @@ __all__ = ['Subject', 'Analysis', 'Profiles', 'Sizes', 'CertaintyOfMice', 'Centr
 import hashlib, json, time
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 import numpy as np, pandas as pd
 from .plugins import load_plugin, plugins
 from .runs import RunFolder, write_json

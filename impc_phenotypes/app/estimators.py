@@ -42,7 +42,7 @@ def save_estimator(
     if bad := [k for k,v in arrays.items() if v.dtype.hasobject]: raise InputError(f"model={name}: its state `{bad[0]}` holds objects; a file of objects runs code when it is opened, so return plain arrays")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder/'estimator.npz') as new:
-        with open(new, 'wb') as f: np.savez_compressed(f, **arrays)
+        with open(new, 'wb') as f: np.savez_compressed(f, **arrays) # type: ignore[arg-type]
     write_json(dict(format=FORMAT, model=name, object=f'{type(model).__module__}:{type(model).__qualname__}', sha256=file_digest(folder/'estimator.npz'), versions=versions(), facts=facts), folder/'estimator.json')
 
 # %% ../../nbs/app/23_estimators.ipynb #7bcf2082

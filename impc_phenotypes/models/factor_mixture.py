@@ -126,7 +126,8 @@ def _start(self:FactorMixture, kind, table, complete, weight, rng):
 @patch
 def _climb(self:FactorMixture, state, table, weight, seed):
     "State, objective by step, converged."
-    rules,kw = self._rules(),dict(entropy=self.entropy, nodes=self.nodes)
+    rules = self._rules()
+    kw:dict = dict(entropy=self.entropy, nodes=self.nodes)
     if table.step and not table.censored.any(): state,*_ = em(state, Table(table.values), weight, rules, max_iter=self.max_iter, tol=self.tol, entropy=self.entropy)
     for _ in range(self.cycles):
         for part in ('mixture','linear'): state,*_ = em(state, table, weight, rules, parts=(part,), max_iter=self.cycle_iter, tol=self.tol, **kw)
