@@ -50,8 +50,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     ):
         self.n_components,self.n_factors,self.loadings,self.noise,self.latent,self.likelihood = n_components,n_factors,loadings,noise,latent,likelihood
         self.step,self.noise_floor,self.nodes,self.random_state = step,noise_floor,nodes,random_state
-        self.solver,self.init,self.n_init,self.max_iter,self.tol = solver,init,n_init,max_iter,tol
-        self.adam_steps,self.learning_rate,self.batch_size,self.holdout = adam_steps,learning_rate,batch_size,holdout
+        self.solver,self.init,self.n_init,self.max_iter,self.tol,self.adam_steps,self.learning_rate,self.batch_size,self.holdout = solver,init,n_init,max_iter,tol,adam_steps,learning_rate,batch_size,holdout
         self.l1,self.l2,self.precision,self.entropy,self.cycles,self.cycle_iter = l1,l2,precision,entropy,cycles,cycle_iter
 
     def transform(self, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # (n, k·q) with own loadings, else (n, q)
