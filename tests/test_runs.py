@@ -216,3 +216,10 @@ def test_a_kept_model_places_mice_where_the_run_did(impc, work):
     both = p.index.intersection(a.index)
     assert len(both)>300
     np.testing.assert_allclose(p.loc[both].filter(like='membership'), a.loc[both].filter(like='membership'), atol=1e-9)
+
+def test_repeats_count_their_seeds_up_and_are_averaged(impc):
+    code, out, err = impc('train', 'model=tied_mixture', 'data=abr.csv', 'k=4', '--seed', 5, '--experiment-name', 'thrice', '--repeats', 3)
+    assert code==0 and [RunFolder(p).metadata['seed'] for p in out.splitlines()]==[5,6,7] and ' sd ' in err, err
+    code, out, err = impc('train', 'abr.csv', '--experiment-name', 'twice', *FAST, 'seed=9', '--repeats', 2)
+    assert code==0 and [RunFolder(p).metadata['seed'] for p in out.splitlines()]==[9,10] and ' sd ' in err, err
+    assert impc('train', '--resume', 'thrice', '--repeats', 2)[0]==2

@@ -285,9 +285,12 @@ def _repeat(n, **given):
     _refuse({'--resume':given['resume'], '--from':given['start'], '--model':given['model'], '--dry-run':given['dry_run'] or None}, '--repeats')
     root, name = given['output_dir'] or Path('experiments'), given['experiment_name'] or 'run'
     before = set(list_runs(root).run)
+    words = list(given['overrides'] or [])
+    named = any(w.startswith('model=') for w in (str(given['data']), *words)) # its `seed=` would be a parameter of the model
+    first = given['seed'] if given['seed'] is not None else 42 if named else _config(given['preset'], given['config'], given['model_config'], overrides=[w for w in words if w.startswith('seed=')]).seed
     for i in range(n):
-        say(f'repeat {i+1} of {n}')
-        train_command(**given | dict(seed=(42 if given['seed'] is None else given['seed'])+i))
+        say(f'repeat {i+1} of {n}, seed {first+i}')
+        train_command(**given | dict(seed=first+i, overrides=[w for w in words if named or not w.startswith('seed=')]))
     _tell_repeats([_run(r, root) for r in list_runs(root).run if r not in before and r.split('/')[0]==name])
 
 def _tell_repeats(runs):
