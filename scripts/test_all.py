@@ -34,6 +34,8 @@ def main(workers, only):
         steps = {
             'tree':[BIN/'python', 'scripts/check_tree.py'],
             'readme':[BIN/'python', 'scripts/make_readme.py', '--check'],
+            'lint':[BIN/'ruff', 'check', '--no-cache', '--quiet'],
+            'types':[BIN/'mypy', '--cache-dir', str(Path(d)/'mypy'), '--no-error-summary'],
             'notebooks':[BIN/'nbdev_test', '--n_workers', str(workers), '--timing'],
             'pytest':[BIN/'python', '-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', f'--junitxml={xml}', 'tests'],
         }
@@ -51,6 +53,6 @@ def main(workers, only):
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--workers', type=int, default=2)
-    p.add_argument('--only', nargs='*', choices=['tree', 'readme', 'notebooks', 'pytest'])
+    p.add_argument('--only', nargs='*', choices=['tree', 'readme', 'lint', 'types', 'notebooks', 'pytest'])
     a = p.parse_args()
     sys.exit(main(a.workers, a.only))

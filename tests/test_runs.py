@@ -1,6 +1,5 @@
 "Runs and their tools: dry runs, going back, comparing, clearing, analyses and plug-ins, through the command."
 import json, subprocess, sys
-from pathlib import Path
 import numpy as np, pandas as pd
 import pytest
 from impc_phenotypes.app.runs import RunFolder, kept_epochs
@@ -164,12 +163,13 @@ def test_a_table_is_fitted_placed_and_read_again(plants, impc, work):
 
 def test_labels_of_the_test_part_change_no_fit_and_no_name(plants, impc, work):
     "Metrics of the train part and all clusters stay when the test part's labels are shuffled; its accuracy falls."
-    held = plants.part=='test'
-    lied = plants.copy()
-    lied.loc[held, 'kind'] = np.roll(plants.kind[held], held.sum()//3)
-    lied.to_csv(work/'lied.csv', index=False)
+    honest = plants.assign(part=np.where(np.arange(150)%5<2, 'train', 'test')) # more rows to mislead than to learn from
+    held = honest.part=='test'
+    lied = honest.copy()
+    lied.loc[held, 'kind'] = np.roll(honest.kind[held], held.sum()//3)
     found = []
-    for f in ('plants.csv', 'lied.csv'):
+    for f,t in {'honest.csv':honest, 'lied.csv':lied}.items():
+        t.to_csv(work/f, index=False)
         code, out, err = impc(*[w.replace('plants.csv', f) if isinstance(w, str) else w for w in PLANTS], 'labels')
         assert code==0, err
         run = RunFolder(out.splitlines()[-1])
@@ -186,6 +186,13 @@ def test_placing_rows_spares_what_is_there(plants, impc, work):
         code, _, err = impc('predict', 'spare', data, '--out', to, '--force')
         assert code==2 and said in err, (data, to, err)
     assert before==((work/'plants.csv').read_bytes(), (run/'assignments.csv').read_bytes()) and not (work/'q.csv').exists()
+
+def test_a_column_of_labels_that_is_empty_is_none(plants, impc, work):
+    plants.assign(kind='').to_csv(work/'unnamed.csv', index=False)
+    code, _, err = impc('train', 'model=k_means', 'data=table:unnamed.csv', 'data.labels=kind', 'data.ids=name', 'data.test=part', 'n_components=3', '--experiment-name', 'unnamed')
+    assert code==0 and 'accuracy' not in err, err
+    code, _, err = impc('analyze', 'unnamed')
+    assert code==0 and 'agreement: not applicable, no classes are known' in err, err
 
 def test_rows_of_other_splits_are_not_matched(impc):
     runs = []
@@ -237,3 +244,15 @@ def test_the_log_level_governs_messages_and_leaves_results(impc):
     code, _, err = impc('runs', 'list', '--log-level', 'loud')
     assert code==2 and 'debug, info, warning, error' in err
     assert '800 mice' in said(), 'the level of one command must not stay'
+
+def test_a_factor_mixture_sees_holes_and_ceilings(work):
+    from impc_phenotypes.app.estimators import mouse_features, mouse_words
+    from impc_phenotypes.app.train_models import build_model
+    from impc_phenotypes.data.controls import match_controls
+    from impc_phenotypes.data.records import read_records
+    m = match_controls(read_records(work/'abr.csv'))
+    model = build_model('factor_mixture', {}, 0)
+    x,words = mouse_features(model, m),mouse_words(model.fit, m)
+    assert (np.isnan(x)==~m.mask).all() and np.isnan(x).any() and words['censored'].any()
+    np.testing.assert_array_equal(words['censored'], m.censored)
+    np.testing.assert_array_equal(mouse_words(model.predict_proba, m, [3,1])['censored'], m.censored[[3,1]])

@@ -8,7 +8,7 @@ from impc_phenotypes.data.records import write_table
 from impc_phenotypes.data.simulate import simulate_cohort, to_impc
 
 pytest.importorskip('optuna', reason="sweeps need the extra `tune`")
-from impc_phenotypes.app.sweep import SweepFolder, create_sweep, find_sweep, open_study, plan_sweep, read_search, sweep_status, trial_table
+from impc_phenotypes.app.sweep import SweepFolder, create_sweep, open_study, plan_sweep, read_search, sweep_status, trial_table
 from impc_phenotypes.app.sweep_workers import run_sweep
 
 ENV = {k:v for k,v in os.environ.items() if k!='CI'} | dict(OMP_NUM_THREADS='1', COLUMNS='200')

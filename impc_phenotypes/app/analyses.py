@@ -10,7 +10,6 @@ __all__ = ['Subject', 'Analysis', 'Profiles', 'Sizes', 'CertaintyOfMice', 'Centr
 import hashlib, json, time
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 import numpy as np, pandas as pd
 from .plugins import load_plugin, plugins
 from .runs import RunFolder, write_json
@@ -194,9 +193,9 @@ def _unmet(s, needs):
         if n=='mice':
             if not s.of_mice: return f"the run was made from {s.run.metadata['data']['source']} and holds no mice"
             continue
-        if not (s.run.model/'estimator.json').is_file(): return 'the run keeps no registered model (`train model=NAME` makes one that does)'
+        if not (s.run.model/'estimator.json').is_file(): return 'the run keeps no registered model (`train model=NAME` makes one that does, where the model has `state` and `from_state`)'
         if n=='labels':
-            if s.source.train.labels is None: return 'no classes are known'
+            if s.source.train.labels is None or not (s.source.train.labels!='').any(): return 'no classes are known'
         elif lacking(s.model, [n]): return f"{s.run.metadata['model']} cannot do it (it lacks `{n}`)"
     return ''
 

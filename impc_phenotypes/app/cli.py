@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn, Optional
 import typer
 
 # %% ../../nbs/app/30_cli.ipynb #c9131f72
@@ -211,7 +211,7 @@ def _fit(run, cohort, config=None, resume=False):
         raise
     except Stopped as e:
         say(f'stopped by {e}; go on with: impc-phenotypes train --resume {run.path}')
-        raise typer.Exit(1)
+        raise typer.Exit(1) from None
     except RunError as e:
         say(_next_step(run, str(e)))
         raise
@@ -612,7 +612,7 @@ def _benchmark(folder, kinds, **options):
         with stop_signals(), redirect_stdout(sys.stderr): b, files = write_benchmark(folder, kinds, progress=True, **options)
     except Stopped as e:
         say(f'stopped by {e}; what is done is in {folder}, and the same command goes on')
-        raise typer.Exit(1)
+        raise typer.Exit(1) from None
     for title,table in b._tables().items(): show_table(table.reset_index(), title)
     say_notes(b.notes())
     say(*[f'wrote {f}' for f in files])
@@ -746,7 +746,7 @@ def _go_on(sweep, workers, data=None):
     try: run_sweep(sweep, workers, data=data, tell=say)
     except Stopped as e:
         say(f'stopped by {e}; go on with: impc-phenotypes sweep resume {sweep.path}')
-        raise typer.Exit(1)
+        raise typer.Exit(1) from None
     status = sweep_status(sweep)
     say(repr(status))
     if not status.best: raise RunError(f'{sweep.name}: no trial was finished; the reasons stand above')
@@ -921,7 +921,7 @@ def _explain(error): # message and exit code
 
 def main(
     argv:list=None, # Arguments; those of the process by default
-)->int: # Never returns: ends the process with the exit code
+)->NoReturn: # Ends the process with the exit code
     "The command `impc-phenotypes`."
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = '--debug' in argv

@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 from ..data.errors import InputError
-from ..data.schema import nearest
 from ..models.config import ModelConfig
 from ..training.config import TrainingConfig
 
@@ -121,7 +120,7 @@ def parse_overrides(
     for o in overrides:
         key, eq, value = o.partition('=')
         if not eq or not key.strip(): raise InputError(f"{origin}: `{o}` is no `key=value` override")
-        try: value = OmegaConf.to_container(OmegaConf.from_dotlist([f'v={value}']))['v']
+        try: value = OmegaConf.to_container(OmegaConf.from_dotlist([f'v={value}']))['v'] # type: ignore[index]
         except (YAMLError, OmegaConfBaseException): raise InputError(f"{origin}: the value of `{o}` is no YAML") from None
         pairs |= dict(_pairs({key.strip():value}, '', origin))
     return pairs

@@ -42,7 +42,7 @@ def save_estimator(
     if bad := [k for k,v in arrays.items() if v.dtype.hasobject]: raise InputError(f"model={name}: its state `{bad[0]}` holds objects; a file of objects runs code when it is opened, so return plain arrays")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder/'estimator.npz') as new:
-        with open(new, 'wb') as f: np.savez_compressed(f, **arrays)
+        with open(new, 'wb') as f: np.savez_compressed(f, **arrays) # type: ignore[arg-type]
     write_json(dict(format=FORMAT, model=name, object=f'{type(model).__module__}:{type(model).__qualname__}', sha256=file_digest(folder/'estimator.npz'), versions=versions(), facts=facts), folder/'estimator.json')
 
 # %% ../../nbs/app/23_estimators.ipynb #7bcf2082
@@ -55,6 +55,7 @@ def read_facts(
     except FileNotFoundError: raise InputError(f"{folder}: keeps no registered model that places new rows (`estimator.json` is missing): its kind may have no `state` and `from_state`; train one that has, e.g. `model=factor_mixture` or `model=k_means`") from None
     except (OSError, ValueError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
     if not isinstance(said, dict) or said.get('format')!=FORMAT: raise InputError(f"{path}: has format {said.get('format') if isinstance(said, dict) else said!r}, this version reads {FORMAT}; open it with the version that wrote it")
+    if lost := [k for k in ('model','sha256','facts') if k not in said]: raise InputError(f"{path}: says nothing of `{lost[0]}`; copy the file from its run again")
     return said
 
 def load_estimator(
@@ -69,7 +70,8 @@ def load_estimator(
     except (OSError, ValueError, EOFError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
     cls = load_plugin('models', said['model'])
     if not issubclass(cls, Keeps): raise InputError(f"{folder}: its model `{said['model']}` can no longer be read from a file; install the version that wrote it ({said.get('versions', {}).get('impc_phenotypes', 'unknown')})")
-    return cls.from_state(arrays),said['facts']
+    try: return cls.from_state(arrays),said['facts']
+    except (KeyError, TypeError, ValueError, AttributeError) as e: raise InputError(f"{path}: is no state of `{said['model']}` ({type(e).__name__}: {e}); install the version that wrote it ({said.get('versions', {}).get('impc_phenotypes', 'unknown')})") from None
 
 # %% ../../nbs/app/23_estimators.ipynb #39fbfafc
 def _holes(model):

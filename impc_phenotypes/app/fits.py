@@ -33,7 +33,7 @@ from ..show.static import save_figure
 # %% ../../nbs/app/27_fits.ipynb #69bcfa2c
 def source_words(
     text:str, # 'digits', 'mnist:FOLDER', or a file
-)->tuple: # Name and path (or None) of a registered source; None where it is a file, or one of mice
+)->tuple|None: # Name and path (or None) of a registered source; None where it is a file, or one of mice
     "Which source a word means."
     name,_,path = str(text).partition(':')
     if Path(text).is_file() or name not in plugins('data').name.tolist() or name in ('impc','simulated'): return None
@@ -48,7 +48,7 @@ def _options(loader, name, given):
 # %% ../../nbs/app/27_fits.ipynb #077d1c62
 WORTH = 1. # Seconds of reading that make a copy worth its place on the disk
 
-def cache_folder()->Path: # $IMPC_PHENOTYPES_CACHE, else $XDG_CACHE_HOME/impc_phenotypes, else ~/.cache/impc_phenotypes; None where the first says `off`
+def cache_folder()->Path|None: # $IMPC_PHENOTYPES_CACHE, else $XDG_CACHE_HOME/impc_phenotypes, else ~/.cache/impc_phenotypes; None where the first says `off`
     "Where opened sources are kept."
     if os.environ.get('IMPC_PHENOTYPES_CACHE')=='off': return None
     home = os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache'
@@ -73,7 +73,7 @@ def keep_source(
         elif isinstance(v, np.ndarray): arrays[f.name] = v
         else: plain[f.name] = v
     with atomic_path(file) as new:
-        with open(new, 'wb') as o: np.savez(o, plain=np.array(json.dumps(plain)), **arrays)
+        with open(new, 'wb') as o: np.savez(o, plain=np.array(json.dumps(plain)), **arrays) # type: ignore[arg-type]
 
 # %% ../../nbs/app/27_fits.ipynb #ae427579
 def _try_to_keep(source, file): # a full disk, or a source of another package with fields of its own kind, costs time and no result
@@ -84,7 +84,7 @@ def _kinds(cls=Source): return {cls.__name__:cls} | {k:v for c in cls.__subclass
 
 def kept_source(
     file, # From `keep_source`
-)->Source: # None where the file is of no use
+)->Source|None: # None where the file is of no use
     "The way back."
     try:
         with np.load(file, allow_pickle=False) as z: a = dict(z)
@@ -255,11 +255,12 @@ def train_fit(
     **facts, # Of `create_run`: `folder`, and entries of `metadata.json`
 )->tuple: # RunFolder; metrics
     "Fit a registered model to a registered source, and keep it as a run."
-    source_name,given = source_words(text)[0] if source_words(text) else text,parameters or {}
+    known,given = source_words(text),parameters or {}
+    source_name = known[0] if known else text
     full = preset(name, source_name) | given
     model_of_rows(name, full, seed)
     source = open_source(text, options, cache=cache)
-    run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=source_record(text, options, source), kind='fit', model=name, parameters=full, **facts)
+    run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=source_record(text, options or {}, source), kind='fit', model=name, parameters=full, **facts)
     with run.working():
         start = time.monotonic()
         model = fit_source(name, source, full, seed)
@@ -323,13 +324,13 @@ def place_rows(
     known = source_words(data)
     table,then,told = known is None or known[0]=='table',source_words(run.metadata['data']['source']),run.metadata['data']['options']
     ids = ids or (told.get('ids') if table and then and then[0]=='table' else None)
-    options = dict(columns=dict(features=facts['columns']), test=0) | ({} if ids is None else dict(ids=ids)) if table else told if then and known[0]==then[0] else {}
+    options = dict(columns=dict(features=facts['columns']), test=0) | ({} if ids is None else dict(ids=ids)) if table else told if then and known and known[0]==then[0] else {}
     source = open_source(data if known else f'table:{data}', options, cache=False)
     gone = [c for c in facts['columns'] if c not in source.columns]
     if gone: raise InputError(f"{data}: lacks {len(gone)} columns that {run.name} was fitted to, e.g. `{gone[0]}`; open it with the same options")
     at = [source.columns.index(c) for c in facts['columns']]
     parts = {k:Part(p.X[:,at], None, p.groups, None if p.censored is None else p.censored[:,at], p.ids) for k in ('train','test') if (p := getattr(source, k)) is not None and len(p)}
-    placed = assigned(Source(source.name, facts['columns'], *parts.values()), {k:memberships(model, p) for k,p in parts.items()})
+    placed = assigned(Source(source.name, facts['columns'], parts['train'], parts.get('test')), {k:memberships(model, p) for k,p in parts.items()})
     if table: placed['part'] = 'new'
     write_table(placed, out)
     return placed

@@ -30,10 +30,10 @@ from ..discover.baselines import compare, run_baselines
 from ..discover.discover import discover, leak_table, doubt_notes
 from ..metrics.leakage import leakage_notes
 from ..discover.phenotypes import Phenotypes, Prediction, line_place, network_place, place
-from ..evaluation.benchmark import Benchmark, plot_benchmark, plot_reliability, run_benchmark
+from ..evaluation.benchmark import plot_benchmark, plot_reliability, run_benchmark
 from ..evaluation.stability import with_stability
 from ..metrics.selection import plot_selection
-from ..show import plots
+from ..show import plots # noqa: F401 (adds the plots of a result)
 from ..show.biology_report import biology_sections
 from ..show.methods_text import methods_text, write_cards
 from ..show.report import metrics_frame, write_report

@@ -10,7 +10,7 @@ __all__ = ['MAY_CHANGE', 'write_json', 'RunFolder', 'file_digest', 'open_data', 
 import contextlib, dataclasses, hashlib, json, os, platform, re, shutil, signal, socket, sys, tempfile, threading, time
 from datetime import datetime
 from pathlib import Path
-import numpy as np, pandas as pd
+import pandas as pd
 from fastcore.basics import patch
 from .. import versions
 from .config import RunConfig, load_config, to_yaml
@@ -217,7 +217,7 @@ def resume_run(
     config:RunConfig, # Its own, perhaps changed in `MAY_CHANGE`
     data=None, # Where the data is now
     start:str='latest', # 'latest', 'fresh' or a kept epoch
-)->Cohort: # None when the run is done already
+)->Cohort|None: # None when the run is done already
     "Check that a run can go on, and read its mice."
     if (run.status!='done' or start!='latest') and run.metadata.get('adapted_from'): raise InputError(f"{run.name} adapts {run.metadata['adapted_from']}, which takes seconds: give that command again")
     old = dict(_values(run.config))
@@ -229,6 +229,7 @@ def resume_run(
         rewind(run, start)
         return cohort
     if changed: raise InputError(f"{run.name} is done; `{changed[0]}` would change nothing. Start a new run")
+    return None
 
 @patch(as_prop=True)
 def model(self:RunFolder)->Path:

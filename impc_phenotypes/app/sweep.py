@@ -9,7 +9,7 @@ __all__ = ['SHORT', 'OBJECTIVES', 'OF_LINES', 'OF_NETWORK', 'STARTUP', 'SAMPLERS
            'sweep_status', 'plot_sweep']
 
 # %% ../../nbs/app/40_sweep.ipynb #2199985a
-import contextlib, itertools, json, math, os, re, shutil, sys, tempfile, time
+import contextlib, itertools, json, math, os, re, shutil, sys, tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ from .. import versions
 from .runs import RunFolder, _check_name, _plain, write_json
 from ..data.errors import InputError, RunError
 from ..data.look import below, finish
-from ..data.schema import TONES, nearest
+from ..data.schema import nearest
 
 # %% ../../nbs/app/40_sweep.ipynb #bf982a11
 try: import fcntl

@@ -9,15 +9,14 @@ __all__ = ['OF_MODELS', 'model_search', 'plan_models', 'fitted_rows', 'model_val
 import math, re, shutil
 import numpy as np
 from .config import RunConfig
-from .estimators import mouse_features, mouse_words
-from .fits import memberships, open_source, train_fit
+from .estimators import mouse_features
+from .fits import open_source, train_fit
 from .plugins import inspect_plugin, load_plugin
 from .sweep import Plan, Search, _parts, _RANGE, _trials, _yaml, planned
 from .train_models import build_model, train_model
-from ..data.cohort import Cohort
 from ..data.controls import match_controls
 from ..data.errors import InputError, RunError
-from ..data.schema import OFFSETS, nearest
+from ..data.schema import nearest
 from ..data.sources import Part, Source, hold_out
 from ..models.contracts import capabilities
 

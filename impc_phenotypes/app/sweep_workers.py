@@ -10,18 +10,18 @@ __all__ = ['WAIT', 'blind', 'run_value', 'try_plan', 'TrialReport', 'run_trial',
 import contextlib, os, re, shutil, signal, socket, subprocess, sys, threading, time, warnings
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 import numpy as np, pandas as pd
 from fastai.callback.core import Callback
 from joblib import parallel_config
 from .jobs import train_run
 from .runs import RunFolder, Stopped, create_run, stop_signals
 from .sweep_models import attempt_model, sweep_source
-from .sweep import OBJECTIVES, OF_LINES, STATES, Plan, SweepFolder, _distribution, _encoded, _optuna, _samples, open_study, sweep_status
+from .sweep import OBJECTIVES, OF_LINES, STATES, Plan, SweepFolder, _encoded, _optuna, _samples, open_study
 from ..data.cohort import Cohort
 from ..data.controls import match_controls
 from ..data.errors import InputError, RunError
 from ..data.schema import TONES
+from ..data.sources import Source
 from ..discover.discover import train
 from ..discover.phenotypes import Phenotypes
 from ..metrics.selection import _folds, _one_fit, _part
@@ -148,9 +148,9 @@ def _attempt(sweep, trial, cohort): # value, state, reason
 
 def run_trial(
     sweep:SweepFolder,
-    cohort:Cohort, # Its mice, from `sweep_cohort`
+    cohort:Cohort|Source, # Its mice or rows, from `sweep_cohort`
     number:int=None, # Which; None = the next that waits
-)->int: # Its number; None when none waits
+)->int|None: # Its number; None when none waits
     "Take a trial, run it, write down what it is worth."
     trial = _claim(sweep, number)
     if trial is None: return None
@@ -193,7 +193,7 @@ def _mend(sweep): # what a kill leaves: a line cut short, a folder half made, tr
 def sweep_cohort(
     sweep:SweepFolder,
     data=None, # Where the file is now; None = where it was
-)->Cohort:
+)->Cohort|Source:
     "The sweep's mice (or rows), checked to be the same file."
     if sweep.plan.model and (of := sweep.plan.model)['source']: return sweep_source(of, data, sweep.facts['data'].get('sha256', ''))
     return RunFolder.cohort(_Named(sweep), data)

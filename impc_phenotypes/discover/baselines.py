@@ -121,7 +121,7 @@ class GateMixture(_Baseline):
         far = X[~self._inside(X)]
         k = min(self.n_phenotypes-1, len(far)//2)
         self.model_ = _tied(k, self.n_init, self.random_state).fit(far) if k else None
-        self.order_ = np.argsort(-self.model_.weights_, kind='stable') if k else np.zeros(0, int)
+        self.order_ = np.zeros(0, int) if self.model_ is None else np.argsort(-self.model_.weights_, kind='stable')
         self.labels_ = self._proba(X).argmax(1)
         return self
 

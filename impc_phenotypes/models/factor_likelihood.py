@@ -143,7 +143,7 @@ def gauss_hermite(
     "Nodes and weights of a standard normal in `q` dimensions, times exp(|node|²/2)."
     x,w = np.polynomial.hermite_e.hermegauss(n)
     grid = np.stack(np.meshgrid(*[x]*q, indexing='ij'), -1).reshape(-1, q) if q else np.zeros((1,0))
-    logw = sum(np.meshgrid(*[np.log(w)+x*x/2]*q, indexing='ij')).ravel() if q else np.zeros(1)
+    logw = np.sum(np.meshgrid(*[np.log(w)+x*x/2]*q, indexing='ij'), 0).ravel() if q else np.zeros(1)
     return torch.as_tensor(grid),torch.as_tensor(logw)
 
 @torch.no_grad()

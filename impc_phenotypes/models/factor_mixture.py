@@ -50,8 +50,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     ):
         self.n_components,self.n_factors,self.loadings,self.noise,self.latent,self.likelihood = n_components,n_factors,loadings,noise,latent,likelihood
         self.step,self.noise_floor,self.nodes,self.random_state = step,noise_floor,nodes,random_state
-        self.solver,self.init,self.n_init,self.max_iter,self.tol = solver,init,n_init,max_iter,tol
-        self.adam_steps,self.learning_rate,self.batch_size,self.holdout = adam_steps,learning_rate,batch_size,holdout
+        self.solver,self.init,self.n_init,self.max_iter,self.tol,self.adam_steps,self.learning_rate,self.batch_size,self.holdout = solver,init,n_init,max_iter,tol,adam_steps,learning_rate,batch_size,holdout
         self.l1,self.l2,self.precision,self.entropy,self.cycles,self.cycle_iter = l1,l2,precision,entropy,cycles,cycle_iter
 
     def transform(self, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # (n, k·q) with own loadings, else (n, q)
@@ -126,7 +125,8 @@ def _start(self:FactorMixture, kind, table, complete, weight, rng):
 @patch
 def _climb(self:FactorMixture, state, table, weight, seed):
     "State, objective by step, converged."
-    rules,kw = self._rules(),dict(entropy=self.entropy, nodes=self.nodes)
+    rules = self._rules()
+    kw:dict = dict(entropy=self.entropy, nodes=self.nodes)
     if table.step and not table.censored.any(): state,*_ = em(state, Table(table.values), weight, rules, max_iter=self.max_iter, tol=self.tol, entropy=self.entropy)
     for _ in range(self.cycles):
         for part in ('mixture','linear'): state,*_ = em(state, table, weight, rules, parts=(part,), max_iter=self.cycle_iter, tol=self.tol, **kw)

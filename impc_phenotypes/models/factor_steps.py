@@ -373,8 +373,7 @@ def to_free(
 )->dict: # Name → unconstrained tensor
     "Parameters without limits, on a common scale."
     out = dict(weights=state.weights.clamp_min(1e-12).log(), noise=_noise_to_free(state.noise, sd, rules))
-    load = state.loadings[:1] if isinstance(state, Components) and rules.one_load else getattr(state, 'loadings', None)
-    if isinstance(state, Components): return out | dict(means=state.means/sd, loadings=load/sd[:,None])
+    if isinstance(state, Components): return out | dict(means=state.means/sd, loadings=(state.loadings[:1] if rules.one_load else state.loadings)/sd[:,None])
     low = rules.floor/state.axes.square().sum(0)
     spread = (state.spread.diagonal(dim1=1, dim2=2)-low).clamp_min(1e-9).log() if rules.latent=='diag' else _lift_cov(state.spread, low)
     return out | dict(location=state.location/sd, axes=state.axes/sd[:,None], centres=state.centres, spread=spread)

@@ -59,7 +59,7 @@ def symptoms(
     k:int, # Number of phenotypes
 )->dict: # Symptom → value; empty when healthy
     "What is wrong with this epoch."
-    low = dict(active_units=config.min_active_units)
+    low:dict = dict(active_units=config.min_active_units)
     if row['stage']=='joint' and k>1: low |= dict(n_used=config.min_effective, certainty=config.min_certainty, smallest_share=config.min_share)
     scale = dict(certainty=lambda c: (c-1/k)/(1-1/k))
     found = {n:scale.get(n, float)(row[n]) for n in low if n in row}
