@@ -224,6 +224,27 @@ def test_a_kept_model_places_mice_where_the_run_did(impc, work):
     assert len(both)>300
     np.testing.assert_allclose(p.loc[both].filter(like='membership'), a.loc[both].filter(like='membership'), atol=1e-9)
 
+def test_repeats_count_their_seeds_up_and_are_averaged(impc):
+    code, out, err = impc('train', 'model=tied_mixture', 'data=abr.csv', 'k=4', '--seed', 5, '--experiment-name', 'thrice', '--repeats', 3)
+    assert code==0 and [RunFolder(p).metadata['seed'] for p in out.splitlines()]==[5,6,7] and ' sd ' in err, err
+    code, out, err = impc('train', 'abr.csv', '--experiment-name', 'twice', *FAST, 'seed=9', '--repeats', 2)
+    assert code==0 and [RunFolder(p).metadata['seed'] for p in out.splitlines()]==[9,10] and ' sd ' in err, err
+    assert impc('train', '--resume', 'thrice', '--repeats', 2)[0]==2
+
+def test_the_log_level_governs_messages_and_leaves_results(impc):
+    def said(*words):
+        code, out, err = impc('train', 'abr.csv', *FAST, '--experiment-name', 'levels', *words)
+        assert code==0 and RunFolder(out.splitlines()[-1]).status=='done', err
+        return err
+    usual, quiet, every = said(), said('-q'), said('--log-level=debug')
+    assert '800 mice' in usual and 'epoch' not in usual and not quiet
+    assert every.count('joint epoch')==3 and 'pretrain epoch 1: train' in every and '800 mice' in every
+    code, out, err = impc('train', 'none.csv', '-q')
+    assert code==2 and err.startswith('error: ') and 'none.csv' in err
+    code, _, err = impc('runs', 'list', '--log-level', 'loud')
+    assert code==2 and 'debug, info, warning, error' in err
+    assert '800 mice' in said(), 'the level of one command must not stay'
+
 def test_a_factor_mixture_sees_holes_and_ceilings(work):
     from impc_phenotypes.app.estimators import mouse_features, mouse_words
     from impc_phenotypes.app.train_models import build_model

@@ -6,7 +6,7 @@
 __all__ = ['gene_purity', 'clustering_state', 'watch_rows', 'Monitor', 'wants_progress', 'ProgressLine', 'TensorBoardHistory']
 
 # %% ../../nbs/training/15_monitor.ipynb #16a40803
-import os, sys, time
+import logging, os, sys, time
 import numpy as np, psutil, torch
 from fastai.callback.core import Callback
 from fastcore.basics import patch
@@ -116,6 +116,7 @@ def after_epoch(self:Monitor):
     if look and self.stage=='joint': row |= clustering_state(q, self.dls.tensors.longs[self.watch,-2])
     row |= dict(criterion=self.criterion(row), beta=self.loss_func.beta, warm=self.loss_func.warm, lr=self.opt.hypers[-1]['lr'])
     self.rows.append(row | dict(seconds=time.perf_counter()-self.since, memory_mb=psutil.Process().memory_info().rss/1e6))
+    logging.getLogger(__name__).debug('%s epoch %d: train %.4g, held-out %.4g, %.2f s', self.stage, len(self.rows), row['train_total'], row['criterion'], self.rows[-1]['seconds'])
 
 # %% ../../nbs/training/15_monitor.ipynb #72fc53e9
 def wants_progress(
