@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
+from .contracts import written_params
 
 # %% ../../nbs/models/86_centroids.ipynb #cfa82375
 class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -105,8 +106,7 @@ class PCAKMeans(KMeansClusters):
 def state(self:KMeansClusters)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)
-    params = {k:v for k,v in self.get_params().items() if v is None or isinstance(v, (bool,int,float,str))}
-    out = dict(params=np.array(json.dumps(params)), centres=self.centres_, fill=self.imputer_.statistics_, inertia=np.array(self.inertia_))
+    out = dict(params=written_params(self), centres=self.centres_, fill=self.imputer_.statistics_, inertia=np.array(self.inertia_))
     return out | (dict(pca_mean=self.pca_.mean_, pca_axes=self.pca_.components_, pca_variance=self.pca_.explained_variance_) if hasattr(self, 'pca_') else {})
 
 @patch(cls_method=True)

@@ -16,6 +16,7 @@ from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from ..data.look import BLUES, escaped, finish
+from .contracts import written_params
 
 # %% ../../nbs/models/90_topics.ipynb #13bd235a
 class TopicMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -183,8 +184,7 @@ def n_parameters(self:TopicMixture)->int:
 def state(self:TopicMixture)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)
-    params = {k:v for k,v in self.get_params().items() if v is None or isinstance(v, (bool,int,float,str))}
-    return dict(params=np.array(json.dumps(params)), pseudo_counts=self.pseudo_counts_)
+    return dict(params=written_params(self), pseudo_counts=self.pseudo_counts_)
 
 @patch(cls_method=True)
 def from_state(cls:TopicMixture,
