@@ -36,6 +36,7 @@ class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     ): # `self`
         "Find the centres."
         X = validate_data(self, X, reset=True, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2)
+        if self.n_components<1: raise ValueError(f"`n_components` is {self.n_components}; it must be at least 1")
         if self.n_components>len(X): raise ValueError(f"`n_components` is {self.n_components} but there are n_samples = {len(X)} rows; ask for fewer clusters")
         self.imputer_ = SimpleImputer(keep_empty_features=True).fit(X)
         Z = self._learn(self.imputer_.transform(X))
@@ -87,7 +88,7 @@ class PCAKMeans(KMeansClusters):
     "k-means on the first principal components."
     def __init__(self,
         n_components:int=7, # Clusters, at least 1
-        n_axes:int=2, # Principal components
+        n_axes:int=2, # Principal components, at least 1; all there are if there are fewer
         whiten:bool=False, # Give each the same weight
         n_init:int=10, # Starts
         random_state=None, # Seed
