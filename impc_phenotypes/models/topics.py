@@ -169,6 +169,7 @@ def perplexity(self:TopicMixture,
     "exp(− bound per draw)."
     return float(np.exp(-self.bound(X).sum()/max(np.nansum(X), 1)))
 
+# %% ../../nbs/models/90_topics.ipynb #9c43c85d
 @patch
 def sample(self:TopicMixture,
     n_samples:int=1, # Rows
