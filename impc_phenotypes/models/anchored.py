@@ -17,6 +17,7 @@ from ..data.cohort import Cohort
 from ..data.controls import ControlReference, match_controls
 from ..data.schema import OFFSETS, OWN_CEILINGS, STEP, THRESHOLDS
 from .config import LineModelConfig
+from .contracts import written_params
 from .line_mixture import LineMixture
 
 # %% ../../nbs/models/92_anchored.ipynb #b35c38b1
@@ -40,8 +41,8 @@ def _cohort(X, groups, censored, reference, technical_group):
     line = np.full(n, None, object) if groups is None else none(groups)
     wild = np.zeros(n, bool) if reference is None else reference
     lab = np.full(n, 'one', object) if technical_group is None else np.asarray(technical_group).astype(str).astype(object)
-    cens = np.zeros(X.shape, bool) if censored is None else censored
-    frame = pd.DataFrame(dict(specimen_id=np.arange(n).astype(str), phenotyping_center=lab, gene_symbol=np.where(wild, None, line), allele_symbol=np.where(wild, None, line), biological_sample_group=np.where(wild, 'control', 'experimental')))
+    cens = np.zeros(X.shape, bool) if censored is None else np.asarray(censored)&~np.isnan(X)
+    frame = pd.DataFrame(dict(specimen_id=np.arange(n).astype(str), phenotyping_center='one', pipeline_name=lab, gene_symbol=np.where(wild, None, line), allele_symbol=np.where(wild, None, line), biological_sample_group=np.where(wild, 'control', 'experimental')))
     return Cohort(frame.assign(**dict(zip(THRESHOLDS, (X+BASE).T)), **dict(zip(OWN_CEILINGS, _ceilings(X, cens, lab).T))))
 
 # %% ../../nbs/models/92_anchored.ipynb #ac086fc2
@@ -64,6 +65,11 @@ class AnchoredMixture(ClusterMixin, BaseEstimator):
             if v is not None and np.shape(v)!=want: raise ValueError(f"`{k}` has shape {np.shape(v)}; it must have {want}")
             if v is not None and k in ('censored','reference') and np.asarray(v).dtype!=bool: raise ValueError(f"`{k}` must be bool, got {np.asarray(v).dtype}")
         return X,_cohort(X, **{k:given.get(k) for k in ('groups','censored','reference','technical_group')})
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 # %% ../../nbs/models/92_anchored.ipynb #5c8936b9
 @patch
@@ -94,16 +100,23 @@ def _settings(self:AnchoredMixture): return dict(min_lines=self.min_lines, n_sta
 @patch
 def _place(self:AnchoredMixture, m, n):
     "Memberships of all rows; those that cannot be placed get the shares of the phenotypes."
-    q = np.tile(self.model_.shares_, (n,1))
-    q[m.cohort.frame.specimen_id.astype(int)] = self.model_.predict(m)[0]
+    lm = self.model_
+    shares = np.r_[lm.shares_*(1-lm.unplaced_), lm.unplaced_] if lm.unplaced_ else lm.shares_
+    q = np.tile(shares, (n,1))
+    if len(m): q[m.cohort.frame.specimen_id.astype(int)] = lm.predict(m)[0]
     return q/q.sum(1, keepdims=True)
 
 # %% ../../nbs/models/92_anchored.ipynb #b7cf0af3
+def _word(group): return f"'{group.removeprefix('one | ').removesuffix(' |  | ')}'" # as it was given
+
 @patch
 def _matched(self:AnchoredMixture, X, given):
     check_is_fitted(self)
     X,cohort = self._input(X, **given)
-    return X,match_controls(cohort, reference=self.reference_)
+    m,known = match_controls(cohort, reference=self.reference_),self.reference_.groups
+    lone = [g for g in m.seen.index if g not in known and m.reference.groups[g]['kind']=='none']
+    if lone: raise ValueError(f"`technical_group` {_word(lone[0])} was not there at the fit, which had {', '.join(map(_word, list(known)[:3]))}{' …' if len(known)>3 else ''}; name one of these, or mark at least 20 of its wild types in `reference`")
+    return X,m
 
 @patch
 def predict_proba(self:AnchoredMixture,
@@ -112,7 +125,7 @@ def predict_proba(self:AnchoredMixture,
 )->np.ndarray: # Shape (n, k), rows sum to 1; column 0 is normal
     "Membership in each phenotype."
     X,m = self._matched(X, given)
-    return self._place(m, len(X)) if len(m) else np.tile(self.model_.shares_, (len(X),1))
+    return self._place(m, len(X))
 
 @patch
 def predict(self:AnchoredMixture, X:np.ndarray, **given)->np.ndarray: # int, shape (n,)
@@ -160,7 +173,7 @@ def icl(self:AnchoredMixture, X:np.ndarray, **given)->float: # Lower is better
 def state(self:AnchoredMixture)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)
-    return dict(params=np.array(json.dumps(self.get_params())), reference=np.array(json.dumps(self.reference_.to_dict()))) | {f'line.{k}':v for k,v in self.model_.state().items()}
+    return dict(params=written_params(self), reference=np.array(json.dumps(self.reference_.to_dict()))) | {f'line.{k}':v for k,v in self.model_.state().items()}
 
 @patch(cls_method=True)
 def from_state(cls:AnchoredMixture,

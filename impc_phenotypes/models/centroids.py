@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
+from .contracts import written_params
 
 # %% ../../nbs/models/86_centroids.ipynb #cfa82375
 class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -35,6 +36,7 @@ class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     ): # `self`
         "Find the centres."
         X = validate_data(self, X, reset=True, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2)
+        if self.n_components<1: raise ValueError(f"`n_components` is {self.n_components}; it must be at least 1")
         if self.n_components>len(X): raise ValueError(f"`n_components` is {self.n_components} but there are n_samples = {len(X)} rows; ask for fewer clusters")
         self.imputer_ = SimpleImputer(keep_empty_features=True).fit(X)
         Z = self._learn(self.imputer_.transform(X))
@@ -86,7 +88,7 @@ class PCAKMeans(KMeansClusters):
     "k-means on the first principal components."
     def __init__(self,
         n_components:int=7, # Clusters, at least 1
-        n_axes:int=2, # Principal components
+        n_axes:int=2, # Principal components, at least 1; all there are if there are fewer
         whiten:bool=False, # Give each the same weight
         n_init:int=10, # Starts
         random_state=None, # Seed
@@ -105,8 +107,7 @@ class PCAKMeans(KMeansClusters):
 def state(self:KMeansClusters)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)
-    params = {k:v for k,v in self.get_params().items() if v is None or isinstance(v, (bool,int,float,str))}
-    out = dict(params=np.array(json.dumps(params)), centres=self.centres_, fill=self.imputer_.statistics_, inertia=np.array(self.inertia_))
+    out = dict(params=written_params(self), centres=self.centres_, fill=self.imputer_.statistics_, inertia=np.array(self.inertia_))
     return out | (dict(pca_mean=self.pca_.mean_, pca_axes=self.pca_.components_, pca_variance=self.pca_.explained_variance_) if hasattr(self, 'pca_') else {})
 
 @patch(cls_method=True)

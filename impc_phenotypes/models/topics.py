@@ -10,20 +10,21 @@ import json
 import numpy as np, pandas as pd
 import plotly.graph_objects as go
 from fastcore.basics import patch
-from scipy.special import psi
+from scipy.special import gammaln, psi
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from ..data.look import BLUES, escaped, finish
+from .contracts import written_params
 
 # %% ../../nbs/models/90_topics.ipynb #13bd235a
 class TopicMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     "Latent Dirichlet allocation on counts."
     def __init__(self,
         n_components:int=10, # Topics, at least 1
-        topic_prior:float=None, # Concentration of a row's blend, above 0; None = 1 / topics
-        word_prior:float=None, # Concentration of a topic's columns, above 0; None = 1 / topics
+        topic_prior:float=None, # Concentration of a row's blend, above 0, at most 1; None = 1 / topics
+        word_prior:float=None, # Concentration of a topic's columns, above 0, at most 1; None = 1 / topics
         max_iter:int=20, # Passes over the table
         tol:float=.1, # Change of perplexity that ends the fit, looked at every `check_every` passes
         check_every:int=5, # Passes between looks
@@ -42,6 +43,8 @@ class TopicMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
     ): # `self`
         "Find the topics."
         X = self._counts(X, reset=True)
+        for k,v in dict(topic_prior=self.topic_prior, word_prior=self.word_prior).items():
+            if v is not None and not 0<v<=1: raise ValueError(f"`{k}` is {v}; it must be above 0 and at most 1, or None")
         many = X if sample_weight is None else np.repeat(X, _repeats(sample_weight, len(X)), axis=0)
         lda = LatentDirichletAllocation(self.n_components, doc_topic_prior=self.topic_prior, topic_word_prior=self.word_prior, max_iter=self.max_iter, learning_method='batch', evaluate_every=self.check_every, perp_tol=self.tol, random_state=self.random_state).fit(many)
         order = np.argsort(-lda.transform(many).T@many.sum(1), kind='stable')
@@ -139,23 +142,34 @@ def plot_topics(
 
 # %% ../../nbs/models/90_topics.ipynb #f7abd0b0
 @patch
+def bound(self:TopicMixture,
+    X:np.ndarray, # Counts, shape (n, d)
+)->np.ndarray: # Nats, shape (n,)
+    "Lower bound on the log-likelihood of each row's draws, in order."
+    check_is_fitted(self)
+    X,a,k = self._counts(X),self.lda_.doc_topic_prior_,len(self.pseudo_counts_)
+    blend = self.lda_.transform(X)*(k*a+X.sum(1, keepdims=True)) # pseudo-counts of the topics
+    log_t,log_w = _expected_log(blend),_expected_log(self.pseudo_counts_)
+    top = log_w.max(0)
+    draws = (X*(np.log(np.exp(log_t)@np.exp(log_w-top))+top)).sum(1)
+    return draws+((a-blend)*log_t+gammaln(blend)).sum(1)-gammaln(blend.sum(1))+gammaln(k*a)-k*gammaln(a)
+
+@patch
 def score(self:TopicMixture,
     X:np.ndarray, # Counts, shape (n, d)
     y=None, # Ignored
 )->float: # Nats a row
-    "Lower bound on the log-likelihood."
-    check_is_fitted(self)
-    X = self._counts(X)
-    return float(self.lda_.score(X)/len(X))
+    "Mean lower bound on the log-likelihood."
+    return float(self.bound(X).mean())
 
 @patch
 def perplexity(self:TopicMixture,
     X:np.ndarray, # Counts, shape (n, d)
 )->float: # Words, at least 1; lower is better
     "exp(− bound per draw)."
-    X = self._counts(X)
-    return float(np.exp(-self.score(X)*len(X)/max(X.sum(), 1)))
+    return float(np.exp(-self.bound(X).sum()/max(np.nansum(X), 1)))
 
+# %% ../../nbs/models/90_topics.ipynb #9c43c85d
 @patch
 def sample(self:TopicMixture,
     n_samples:int=1, # Rows
@@ -183,8 +197,7 @@ def n_parameters(self:TopicMixture)->int:
 def state(self:TopicMixture)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)
-    params = {k:v for k,v in self.get_params().items() if v is None or isinstance(v, (bool,int,float,str))}
-    return dict(params=np.array(json.dumps(params)), pseudo_counts=self.pseudo_counts_)
+    return dict(params=written_params(self), pseudo_counts=self.pseudo_counts_)
 
 @patch(cls_method=True)
 def from_state(cls:TopicMixture,
