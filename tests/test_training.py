@@ -185,3 +185,15 @@ def test_memory_stays_flat_and_a_hoarder_would_be_noticed():
     assert tensors<=5 and graphs==0 and mb<10
     tensors,graphs,_ = growth(learner(change=lax).add_cb(Hoard()))
     assert tensors>=20 and graphs>=20
+
+def test_history_for_weights_and_biases_stays_offline(tmp_path):
+    pytest.importorskip('wandb', reason="Weights & Biases needs the extra `track`")
+    run = tmp_path/'demo'/'one'
+    run.mkdir(parents=True)
+    training = dict(stages=dict(pretrain_epochs=1, joint_epochs=2, kl_warmup=0, loss_warmup=0), tracking=dict(wandb=True))
+    learn = phenotype_learner(audiogram_dls(match_controls(simulate_cohort(800, seed=1)), batch_size=128), dict(clustering=dict(n_phenotypes=3)), training, folder=run, progress=False, device='cpu')
+    learn.fit_curriculum()
+    kept = list(run.rglob('*.wandb'))
+    assert len(kept)==1 and 'offline-run' in str(kept[0]) and b'valid/thresholds' in kept[0].read_bytes() and b'joint_epochs' in kept[0].read_bytes()
+    assert not list(run.rglob('wandb-metadata.json')) and not list(run.rglob('requirements.txt'))
+    assert len(learn.rows)==3 and (run/'history.csv').is_file()

@@ -27,7 +27,7 @@ from ..models.contrastive_vae_dec import ContrastiveVAEDEC
 from .checkpoints import Checkpoint, HistoryFile, load_checkpoint, pack, save_checkpoint, unpack
 from .config import training_config
 from .guards import CollapseGuard, EarlyStopping, Keeper, NonFinite, copy_weights
-from .monitor import Monitor, ProgressLine, TensorBoardHistory, wants_progress
+from .monitor import Monitor, ProgressLine, TensorBoardHistory, WandbHistory, wants_progress
 from .stages import EpochSeed, KLWarmup, LossWarmup, StageMark, TargetRefresh, ViewCallback, stage_seed
 
 # %% ../../nbs/training/30_learner.ipynb #f12e18ef
@@ -92,10 +92,12 @@ def _callbacks(mc, tc, seed, precision):
     if precision!='fp32': cbs.append(MixedPrecision(amp_mode=precision))
     return cbs
 
-def _files(tc, folder):
+def _files(mc, tc, seed, folder):
     "What writes."
     cbs = [HistoryFile(folder/'history.csv'), Checkpoint(tc.checkpoints.every, tc.checkpoints.keep)] if folder else []
-    return cbs + ([TensorBoardHistory(folder/'tensorboard')] if folder and tc.tracking.tensorboard else [])
+    if folder and tc.tracking.tensorboard: cbs.append(TensorBoardHistory(folder/'tensorboard'))
+    if folder and tc.tracking.wandb: cbs.append(WandbHistory(folder, dict(model=asdict(mc), training=asdict(tc), seed=seed)))
+    return cbs
 
 def _settle(dls, device):
     "One copy of the cohort, on the device, for both parts."
@@ -125,7 +127,7 @@ def phenotype_learner(
         model = ContrastiveVAEDEC(mc, n_cov=dls.tensors.n_cov, cat_sizes=dls.tensors.cat_sizes).to(dev)
     if dev.type=='cuda': torch.backends.cudnn.benchmark = tc.cudnn_benchmark
     adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=dev.type!='mps')
-    cbs = _callbacks(mc, tc, seed, precision)+_files(tc, folder)+([ProgressLine()] if wants_progress(progress) else [])
+    cbs = _callbacks(mc, tc, seed, precision)+_files(mc, tc, seed, folder)+([ProgressLine()] if wants_progress(progress) else [])
     learn = PhenotypeLearner(dls, model, loss_func=MultiObjectiveLoss(mc), opt_func=adam, lr=tc.optimiser.lr, wd=tc.optimiser.weight_decay, default_cbs=False, cbs=cbs)
     learn.model_config,learn.training_config,learn.run_seed,learn.precision,learn.folder = mc,tc,seed,precision,folder
     learn.rows,learn.extra_state = [],{}
