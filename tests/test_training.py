@@ -35,7 +35,7 @@ def same(a, b):
     x,y = a.model.state_dict(),b.model.state_dict()
     assert list(x)==list(y)
     for k in x: assert torch.equal(x[k], y[k]), k
-    pd.testing.assert_frame_equal(*(o.history.drop(columns=['seconds','memory_mb']) for o in (a,b)), check_exact=True)
+    pd.testing.assert_frame_equal(*(o.history.drop(columns=['seconds','watch_seconds','memory_mb']) for o in (a,b)), check_exact=True)
 
 class Kill(Callback):
     "Die in the middle of an epoch."
@@ -90,7 +90,7 @@ def test_every_term_counts_and_falls(whole):
         for t in terms: assert (h[f'train_{t}'].dropna().abs()>0).all(), t
         for t in ('thresholds','metadata','components'):
             if t in terms: assert h[f'train_{t}'].iloc[-1]<h[f'train_{t}'].iloc[0], t
-        for c in ('n_effective','certainty','smallest_share','gene_purity','active_units','criterion','lr','seconds','memory_mb','rmse_6kHz','rmse_click'): assert c in h
+        for c in ('n_effective','certainty','smallest_share','gene_purity','active_units','criterion','lr','seconds','watch_seconds','memory_mb','rmse_6kHz','rmse_click'): assert c in h
 
 def test_views_are_contrasted_when_asked_for(whole):
     assert 'train_contrastive' not in whole['anchored'].history

@@ -109,6 +109,7 @@ def criterion(self:Monitor, row:dict)->float: # In units of the objective; NaN w
 @patch
 def after_epoch(self:Monitor):
     "Finish the row."
+    trained = time.perf_counter()
     look = self.level=='full' and (len(self.rows)+1)%self.every==0
     if look: mu,q = cohort_memberships(self.model, self.dls.tensors, self.watch)
     row = dict(stage=self.stage, epoch=len(self.rows)+1) | self.terms()
@@ -117,7 +118,7 @@ def after_epoch(self:Monitor):
     if look: row |= dict(active_units=active_units(mu))
     if look and self.stage=='joint': row |= clustering_state(q, self.dls.tensors.longs[self.watch,-2])
     row |= dict(criterion=self.criterion(row), beta=self.loss_func.beta, warm=self.loss_func.warm, lr=self.opt.hypers[-1]['lr'])
-    self.rows.append(row | dict(seconds=time.perf_counter()-self.since, memory_mb=psutil.Process().memory_info().rss/1e6))
+    self.rows.append(row | dict(seconds=trained-self.since, watch_seconds=time.perf_counter()-trained, memory_mb=psutil.Process().memory_info().rss/1e6))
     logging.getLogger(__name__).debug('%s epoch %d: train %.4g, held-out %.4g, %.2f s', self.stage, len(self.rows), row['train_total'], row['criterion'], self.rows[-1]['seconds'])
 
 # %% ../../nbs/training/15_monitor.ipynb #72fc53e9
