@@ -24,7 +24,7 @@ from ..data.cohort import Cohort
 from ..data.controls import match_controls
 from ..data.errors import InputError, RunError
 from ..data.loaders import Preparation, audiogram_tensors
-from ..data.look import PALETTE, escaped, finish
+from ..data.look import PALETTE, below, escaped, finish
 from ..data.records import atomic_path, write_table
 from ..data.simulate import simulate_cohort, to_impc
 from ..discover.baselines import compare, run_baselines
@@ -63,7 +63,7 @@ def plot_epoch(
     for k,name in enumerate(ph.names):
         fig.add_scatter(x=at[end==k,0], y=at[end==k,1], mode='markers', name=escaped(name), marker=dict(color=PALETTE[k%len(PALETTE)], size=4, opacity=.7))
     fig.update_xaxes(title_text='first main axis').update_yaxes(title_text='second main axis')
-    return finish(fig, f'Epoch {epoch}', f'latent means of {len(rows):,} mice, coloured by their phenotype in the end', 620, 420)
+    return below(finish(fig, f'Epoch {epoch}', f'latent means of {len(rows):,} mice, coloured by their phenotype in the end', 620, 420))
 
 def draw_epochs(
     run:RunFolder, # With epochs kept, perhaps
