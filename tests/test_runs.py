@@ -261,3 +261,9 @@ def test_a_factor_mixture_sees_holes_and_ceilings(work):
     assert (np.isnan(x)==~m.mask).all() and np.isnan(x).any() and words['censored'].any()
     np.testing.assert_array_equal(words['censored'], m.censored)
     np.testing.assert_array_equal(mouse_words(model.predict_proba, m, [3,1])['censored'], m.censored[[3,1]])
+
+@pytest.mark.parametrize('data', ['digits', 'abr.csv'])
+def test_a_fit_that_is_told_to_stop_says_so(data, impc, work):
+    code = f"import os, signal; from impc_phenotypes.app.cli import main; from sklearn.cluster import KMeans\nKMeans.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM)\nmain(['train','model=k_means','data={data}','--experiment-name','told'])"
+    done = subprocess.run([sys.executable, '-c', code], cwd=work, capture_output=True, text=True, timeout=100)
+    assert done.returncode==1 and 'stopped by SIGTERM' in done.stderr and 'Traceback' not in done.stderr, done.stderr
