@@ -48,6 +48,11 @@ def test_a_run_goes_back_to_an_epoch_and_ends_where_it_ended(impc):
     run = train(impc, 'back', 'checkpoints.keep=2')
     first = (run/'assignments.csv').read_bytes(), np.load(run/'embeddings'/'latent_embeddings.npz')['latent']
     assert kept_epochs(run)==[2,4,6]
+    assert all({p.name for p in (run/f'epoch_{n:04d}').iterdir()}=={'checkpoint.pt','latent.npz','latent.png','metrics.json'} for n in (2,4,6))
+    assert 'membership' not in np.load(run/'epoch_0002'/'latent.npz') and json.loads((run/'epoch_0006'/'metrics.json').read_text())['epoch']==6
+    d = run.metadata['durations']
+    assert d['train']+d['analyses']<=d['total'], 'what is looked at does not count as training'
+    assert impc('evaluate', '--checkpoint', run/'epoch_0006'/'checkpoint.pt')[0]==0
     for start,epochs in (('4', 6), ('2', 6), ('fresh', 6), ('latest', 6)):
         code, _, err = impc('train', '--resume', 'back', '--from', start)
         assert code==0, err
@@ -256,3 +261,9 @@ def test_a_factor_mixture_sees_holes_and_ceilings(work):
     assert (np.isnan(x)==~m.mask).all() and np.isnan(x).any() and words['censored'].any()
     np.testing.assert_array_equal(words['censored'], m.censored)
     np.testing.assert_array_equal(mouse_words(model.predict_proba, m, [3,1])['censored'], m.censored[[3,1]])
+
+@pytest.mark.parametrize('data', ['digits', 'abr.csv'])
+def test_a_fit_that_is_told_to_stop_says_so(data, impc, work):
+    code = f"import os, signal; from impc_phenotypes.app.cli import main; from sklearn.cluster import KMeans\nKMeans.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM)\nmain(['train','model=k_means','data={data}','--experiment-name','told'])"
+    done = subprocess.run([sys.executable, '-c', code], cwd=work, capture_output=True, text=True, timeout=100)
+    assert done.returncode==1 and 'stopped by SIGTERM' in done.stderr and 'Traceback' not in done.stderr, done.stderr

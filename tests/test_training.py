@@ -35,7 +35,7 @@ def same(a, b):
     x,y = a.model.state_dict(),b.model.state_dict()
     assert list(x)==list(y)
     for k in x: assert torch.equal(x[k], y[k]), k
-    pd.testing.assert_frame_equal(*(o.history.drop(columns=['seconds','memory_mb']) for o in (a,b)), check_exact=True)
+    pd.testing.assert_frame_equal(*(o.history.drop(columns=['seconds','watch_seconds','memory_mb']) for o in (a,b)), check_exact=True)
 
 class Kill(Callback):
     "Die in the middle of an epoch."
@@ -90,7 +90,7 @@ def test_every_term_counts_and_falls(whole):
         for t in terms: assert (h[f'train_{t}'].dropna().abs()>0).all(), t
         for t in ('thresholds','metadata','components'):
             if t in terms: assert h[f'train_{t}'].iloc[-1]<h[f'train_{t}'].iloc[0], t
-        for c in ('n_effective','certainty','smallest_share','gene_purity','active_units','criterion','lr','seconds','memory_mb','rmse_6kHz','rmse_click'): assert c in h
+        for c in ('n_effective','certainty','smallest_share','gene_purity','active_units','criterion','lr','seconds','watch_seconds','memory_mb','rmse_6kHz','rmse_click'): assert c in h
 
 def test_views_are_contrasted_when_asked_for(whole):
     assert 'train_contrastive' not in whole['anchored'].history
@@ -185,3 +185,15 @@ def test_memory_stays_flat_and_a_hoarder_would_be_noticed():
     assert tensors<=5 and graphs==0 and mb<10
     tensors,graphs,_ = growth(learner(change=lax).add_cb(Hoard()))
     assert tensors>=20 and graphs>=20
+
+def test_history_for_weights_and_biases_stays_offline(tmp_path):
+    pytest.importorskip('wandb', reason="Weights & Biases needs the extra `track`")
+    run = tmp_path/'demo'/'one'
+    run.mkdir(parents=True)
+    training = dict(stages=dict(pretrain_epochs=1, joint_epochs=2, kl_warmup=0, loss_warmup=0), tracking=dict(wandb=True))
+    learn = phenotype_learner(audiogram_dls(match_controls(simulate_cohort(800, seed=1)), batch_size=128), dict(clustering=dict(n_phenotypes=3)), training, folder=run, progress=False, device='cpu')
+    learn.fit_curriculum()
+    kept = list(run.rglob('*.wandb'))
+    assert len(kept)==1 and 'offline-run' in str(kept[0]) and b'valid/thresholds' in kept[0].read_bytes() and b'joint_epochs' in kept[0].read_bytes()
+    assert not list(run.rglob('wandb-metadata.json')) and not list(run.rglob('requirements.txt'))
+    assert len(learn.rows)==3 and (run/'history.csv').is_file()

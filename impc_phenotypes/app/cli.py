@@ -834,10 +834,20 @@ def clean_command(
     if yes: say(f'{clean(plan)} folders deleted')
     elif len(plan): say('nothing was deleted; add --yes to delete them')
 
+# %% ../../nbs/app/30_cli.ipynb #da9e1f2e
+@contextmanager
+def _stoppable(): # a fit of seconds or minutes that keeps nothing on its way
+    from impc_phenotypes.app.runs import Stopped, stop_signals
+    try:
+        with stop_signals(): yield
+    except Stopped as e:
+        say(f'stopped by {e}; nothing of the fit is kept, give the command again')
+        raise typer.Exit(1) from None
+
 # %% ../../nbs/app/30_cli.ipynb #f1750001
 def _train_source(model, text, parameters, options, seed, name, root):
     from impc_phenotypes.app.fits import train_fit
-    run, numbers = train_fit(model, text, parameters=parameters, options=options, seed=seed, experiment=name, root=root)
+    with _stoppable(): run, numbers = train_fit(model, text, parameters=parameters, options=options, seed=seed, experiment=name, root=root)
     import pandas as pd
     show_table(pd.DataFrame(list(numbers.items()), columns=['metric','value'], dtype=object), f"{model} on {text}: {run.metadata['result']['rows']:,} rows", digits=3, err=True)
     if not (run/'model'/'estimator.json').is_file(): say(f'{model} has no `state` and `from_state`: the tables are kept, the model is not, so that `predict` and analyses of the model do not apply')
@@ -884,7 +894,7 @@ def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_r
     if source: return _train_source(model, text, parameters, options, 42 if seed is None else seed, name or 'run', output_dir or 'experiments')
     data = text and Path(text)
     cohort, record = _read(data, columns, on_bad_rows)
-    with _about(data): run, ph = train_model(model, cohort, record, parameters=parameters, seed=42 if seed is None else seed, experiment=name or 'run', root=output_dir or 'experiments')
+    with _stoppable(), _about(data): run, ph = train_model(model, cohort, record, parameters=parameters, seed=42 if seed is None else seed, experiment=name or 'run', root=output_dir or 'experiments')
     _tell_result(run, ph, cohort)
     return run.path
 

@@ -85,6 +85,7 @@ def compare_runs(
 
 # %% ../../nbs/app/24_compare_runs.ipynb #36da824d
 CLEARED = ('created','failed','killed') # statuses that are cleared unless others are named
+_OF_EPOCHS = 'epoch_*/checkpoint.pt'
 _KNOWN = ('created','failed','killed','interrupted','pruned','done','unreadable')
 
 def _size(path): return sum(p.stat().st_size for p in path.rglob('*') if p.is_file())
@@ -107,7 +108,8 @@ def clean_plan(
         except InputError: is_ = 'unreadable'
         folder = run/'checkpoints' if checkpoints else run.path
         if is_ not in (('done',) if checkpoints else status) or not folder.is_dir() or _age(run, now)<older_than: continue
-        rows.append(dict(run=run.name, status=is_, days=round(_age(run, now), 1), megabytes=round(_size(folder)/1e6, 2), what='checkpoints' if checkpoints else 'run', path=str(folder)))
+        size = _size(folder) + sum(p.stat().st_size for p in run.path.glob(_OF_EPOCHS) if checkpoints)
+        rows.append(dict(run=run.name, status=is_, days=round(_age(run, now), 1), megabytes=round(size/1e6, 2), what='checkpoints' if checkpoints else 'run', path=str(folder)))
     return pd.DataFrame(rows, columns=['run','status','days','megabytes','what','path'])
 
 def clean(
@@ -118,7 +120,9 @@ def clean(
     for p,what in zip(map(Path, plan.path), plan.what):
         run = RunFolder(p.parent if what=='checkpoints' else p)
         try:
-            with run.lock(): shutil.rmtree(p)
+            with run.lock():
+                for f in run.path.glob(_OF_EPOCHS) if what=='checkpoints' else (): f.unlink()
+                shutil.rmtree(p)
         except InputError: continue
         except OSError as e: raise RunError(f"{p}: could not be removed ({e.strerror or e}); {n} folders are gone") from None
         n += 1

@@ -242,7 +242,7 @@ def kept_epochs(
     run:RunFolder,
 )->list: # Epochs, counted over both stages
     "Epochs a run can go back to."
-    return sorted(int(p.stem.split('_')[1]) for p in (run/'checkpoints').glob('epoch_*.pt'))
+    return sorted(int(p.parent.name.split('_')[1]) for p in run.path.glob('epoch_*/checkpoint.pt'))
 
 def rewind(
     run:RunFolder, # Nobody works on it
@@ -254,14 +254,14 @@ def rewind(
     n = int(start) if str(start).isdecimal() else None
     if start!='fresh' and n not in kept: raise InputError(f"{run.name}: no checkpoint of epoch `{start}` was kept; choose latest, fresh" + (f" or {', '.join(map(str, kept))}" if kept else '. `training.checkpoints.keep=10` keeps one every ten epochs'))
     from impc_phenotypes.training.checkpoints import load_checkpoint
-    stage = 'pretrain' if start=='fresh' else load_checkpoint(folder/f'epoch_{n:04d}.pt')['stage']
+    stage = 'pretrain' if start=='fresh' else load_checkpoint(run/f'epoch_{n:04d}'/'checkpoint.pt')['stage']
     with run.lock():
         run.update(status='interrupted')
         if start!='fresh':
-            with atomic_path(folder/stage/'last.pt') as new: shutil.copyfile(folder/f'epoch_{n:04d}.pt', new)
+            with atomic_path(folder/stage/'last.pt') as new: shutil.copyfile(run/f'epoch_{n:04d}'/'checkpoint.pt', new)
         if stage=='pretrain': shutil.rmtree(folder/'joint', ignore_errors=True)
         for e in kept:
-            if start=='fresh' or e>n: (folder/f'epoch_{e:04d}.pt').unlink()
+            if start=='fresh' or e>n: shutil.rmtree(run/f'epoch_{e:04d}')
         if start=='fresh':
             shutil.rmtree(folder, ignore_errors=True)
             (run/'history.csv').unlink(missing_ok=True)

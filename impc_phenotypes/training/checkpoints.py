@@ -76,7 +76,7 @@ def history_csv(
 )->bytes: # UTF-8
     "Rows of several stages as one table."
     names = list(dict.fromkeys(k for r in rows for k in r))
-    tail = [n for n in ('criterion','beta','warm','lr','seconds','memory_mb') if n in names]
+    tail = [n for n in ('criterion','beta','warm','lr','seconds','watch_seconds','memory_mb') if n in names]
     names = [n for n in names if n not in tail]+tail
     text = io.StringIO()
     w = csv.DictWriter(text, names, lineterminator='\n')

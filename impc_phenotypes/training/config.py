@@ -94,6 +94,7 @@ class TrackingConfig:
     every:int = 1 # Epochs between looks at latent space and memberships, ≥ 1; losses are written every epoch
     level:str = 'full' # `losses`, or `full`: latent space and memberships too, on which the guard against collapse relies
     tensorboard:bool = False # Write the history for TensorBoard too (needs the extra `track`)
+    wandb:bool = False # Write it for Weights & Biases too, offline (needs the extra `track`)
 
     def __post_init__(self):
         _positive('tracking', self, 'monitor_mice', 'every')

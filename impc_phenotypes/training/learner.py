@@ -6,7 +6,7 @@
 __all__ = ['pick_device', 'pick_precision', 'PhenotypeLearner', 'own_chance', 'phenotype_learner']
 
 # %% ../../nbs/training/30_learner.ipynb #d80690b0
-import json, warnings, zlib
+import io, json, math, time, warnings, zlib
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
@@ -24,11 +24,11 @@ from ..data.errors import InputError, RunError
 from ..losses.combined import MultiObjectiveLoss
 from ..models.config import model_config
 from ..models.contrastive_vae_dec import ContrastiveVAEDEC
-from .checkpoints import Checkpoint, HistoryFile, load_checkpoint, pack, save_checkpoint, unpack
+from .checkpoints import Checkpoint, HistoryFile, load_checkpoint, pack, save_checkpoint, unpack, write_atomic
 from .config import training_config
 from .guards import CollapseGuard, EarlyStopping, Keeper, NonFinite, copy_weights
-from .monitor import Monitor, ProgressLine, TensorBoardHistory, wants_progress
-from .stages import EpochSeed, KLWarmup, LossWarmup, StageMark, TargetRefresh, ViewCallback, stage_seed
+from .monitor import Monitor, ProgressLine, TensorBoardHistory, WandbHistory, wants_progress
+from .stages import EpochSeed, KLWarmup, LossWarmup, StageMark, TargetRefresh, ViewCallback, cohort_memberships, stage_seed
 
 # %% ../../nbs/training/30_learner.ipynb #f12e18ef
 def pick_device(
@@ -92,10 +92,12 @@ def _callbacks(mc, tc, seed, precision):
     if precision!='fp32': cbs.append(MixedPrecision(amp_mode=precision))
     return cbs
 
-def _files(tc, folder):
+def _files(mc, tc, seed, folder):
     "What writes."
     cbs = [HistoryFile(folder/'history.csv'), Checkpoint(tc.checkpoints.every, tc.checkpoints.keep)] if folder else []
-    return cbs + ([TensorBoardHistory(folder/'tensorboard')] if folder and tc.tracking.tensorboard else [])
+    if folder and tc.tracking.tensorboard: cbs.append(TensorBoardHistory(folder/'tensorboard'))
+    if folder and tc.tracking.wandb: cbs.append(WandbHistory(folder, dict(model=asdict(mc), training=asdict(tc), seed=seed)))
+    return cbs
 
 def _settle(dls, device):
     "One copy of the cohort, on the device, for both parts."
@@ -125,7 +127,7 @@ def phenotype_learner(
         model = ContrastiveVAEDEC(mc, n_cov=dls.tensors.n_cov, cat_sizes=dls.tensors.cat_sizes).to(dev)
     if dev.type=='cuda': torch.backends.cudnn.benchmark = tc.cudnn_benchmark
     adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=dev.type!='mps')
-    cbs = _callbacks(mc, tc, seed, precision)+_files(tc, folder)+([ProgressLine()] if wants_progress(progress) else [])
+    cbs = _callbacks(mc, tc, seed, precision)+_files(mc, tc, seed, folder)+([ProgressLine()] if wants_progress(progress) else [])
     learn = PhenotypeLearner(dls, model, loss_func=MultiObjectiveLoss(mc), opt_func=adam, lr=tc.optimiser.lr, wd=tc.optimiser.weight_decay, default_cbs=False, cbs=cbs)
     learn.model_config,learn.training_config,learn.run_seed,learn.precision,learn.folder = mc,tc,seed,precision,folder
     learn.rows,learn.extra_state = [],{}
@@ -160,8 +162,26 @@ def save_state(self:PhenotypeLearner,
         target=None if target is None else target.cpu(), extra=pack(self.extra_state),
         keepers={cb.name:cb.remember() for cb in self.cbs if isinstance(cb, Keeper)})
     keep, n = self.training_config.checkpoints.keep, len(self.rows)
+    kept = self.folder/f'epoch_{n:04d}' if keep and n and n%keep==0 else None
+    if kept: self.describe_epoch(kept)
     save_checkpoint(self.checkpoint_file(self.stage), state)
-    if keep and n and n%keep==0: save_checkpoint(self.folder/'checkpoints'/f'epoch_{n:04d}.pt', state)
+    if kept: save_checkpoint(kept/'checkpoint.pt', state) # last: where it is, the folder is whole
+
+# %% ../../nbs/training/30_learner.ipynb #16085028
+@patch
+def describe_epoch(self:PhenotypeLearner,
+    folder, # To make
+):
+    "Numbers of this epoch, and where the watched mice lie."
+    start, buffer, row = time.perf_counter(), io.BytesIO(), self.rows[-1]
+    self.monitor.before_fit() # chooses the mice, if it has not yet
+    mu,q = cohort_memberships(self.model, self.dls.tensors, self.monitor.watch)
+    arrays = dict(rows=self.monitor.watch, latent=mu) | (dict(membership=q) if self.stage=='joint' else {})
+    np.savez_compressed(buffer, **{k:v.cpu().numpy() for k,v in arrays.items()})
+    write_atomic(folder/'latent.npz', buffer.getvalue())
+    told = {k:v if isinstance(v, str) or math.isfinite(v) else None for k,v in row.items()}
+    write_atomic(folder/'metrics.json', (json.dumps(told, indent=1)+'\n').encode())
+    row['watch_seconds'] += time.perf_counter()-start
 
 # %% ../../nbs/training/30_learner.ipynb #e7a140ad
 @patch
