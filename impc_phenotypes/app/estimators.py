@@ -98,7 +98,8 @@ def mouse_words(
     every = any(p.kind==p.VAR_KEYWORD for p in takes.values())
     line = np.array(matched.line_names+[None], object)[matched.line]
     group = np.array(matched.groups, object)[matched.group] if len(matched) else np.zeros(0, object)
-    known = dict(reference=matched.is_reference, groups=line if every or 'technical_group' in takes else matched.line, censored=matched.censored, technical_group=group)
+    alone = np.where(matched.line<0, len(matched.line_names)+np.arange(len(matched)), matched.line) # a mouse without a line is a group by itself
+    known = dict(reference=matched.is_reference, groups=line if every or 'technical_group' in takes else alone, censored=matched.censored, technical_group=group)
     return {k:v[rows] for k,v in known.items() if every or k in takes}
 
 # %% ../../nbs/app/23_estimators.ipynb #f8663035

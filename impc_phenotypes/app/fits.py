@@ -252,6 +252,7 @@ def train_fit(
     experiment:str='run', # A folder name
     root='experiments', # Folder of all experiments
     cache=None, # Of opened sources; see `open_source`
+    source:Source=None, # Opened already
     **facts, # Of `create_run`: `folder`, and entries of `metadata.json`
 )->tuple: # RunFolder; metrics
     "Fit a registered model to a registered source, and keep it as a run."
@@ -259,7 +260,7 @@ def train_fit(
     source_name = known[0] if known else text
     full = preset(name, source_name) | given
     model_of_rows(name, full, seed)
-    source = open_source(text, options, cache=cache)
+    source = open_source(text, options, cache=cache) if source is None else source
     run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=source_record(text, options or {}, source), kind='fit', model=name, parameters=full, **facts)
     with run.working():
         start = time.monotonic()

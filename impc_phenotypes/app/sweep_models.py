@@ -9,11 +9,11 @@ __all__ = ['OF_MODELS', 'model_search', 'plan_models', 'fitted_rows', 'model_val
 import math, re, shutil
 import numpy as np
 from .config import RunConfig
-from .estimators import mouse_features
-from .fits import open_source, train_fit
+from .estimators import mouse_features, mouse_words
+from .fits import _takes, open_source, train_fit
 from .plugins import inspect_plugin, load_plugin
 from .sweep import Plan, Search, _parts, _RANGE, _trials, _yaml, planned
-from .train_models import build_model, train_model
+from .train_models import _COUNT, build_model, train_model
 from ..data.controls import match_controls
 from ..data.errors import InputError, RunError
 from ..data.schema import nearest
@@ -22,7 +22,6 @@ from ..models.contracts import capabilities
 
 # %% ../../nbs/app/44_sweep_models.ipynb #37ee61ae
 OF_MODELS = ('held_out_rows','bic','icl') # objectives, best first
-_COUNT = ('n_components','n_phenotypes','n_clusters')
 
 def model_search(
     model:str, # Registered name
@@ -76,32 +75,29 @@ def plan_models(
 def fitted_rows(
     model, # Not fitted
     data, # `Source`, or mice as a `Cohort`
-)->Part: # Rows a model is fitted to, without labels
-    "What a trial may see."
-    if isinstance(data, Source): return Part(data.train.X, None, data.train.groups, data.train.censored)
+)->tuple: # Rows (n, d); groups held out together (n,) or None; function from a method and rows to what it takes
+    "What a trial may see: no label, and what a run of the same model would be given."
+    if isinstance(data, Source):
+        p = Part(data.train.X, None, data.train.groups, data.train.censored)
+        return p.X,p.groups,lambda method, rows: _takes(method, p.take(rows))
     m = match_controls(data)
-    line = np.array(m.line_names+[''], object)[m.line]
-    part = Part(mouse_features(model, m), None, np.where(line=='', np.arange(len(m)).astype(str).astype(object), line), m.censored)
-    return part.take(m.drives_fit) if m.drives_fit.any() else part
-
-def _words(method, part):
-    from impc_phenotypes.app.fits import _takes
-    return _takes(method, part)
+    use = np.flatnonzero(m.drives_fit) if m.drives_fit.any() else np.arange(len(m))
+    lone = np.where(m.line<0, len(m.line_names)+np.arange(len(m)), m.line)
+    return mouse_features(model, m)[use],lone[use],lambda method, rows: mouse_words(method, m, use[rows])
 
 def model_value(
     model, # Not fitted
-    part:Part, # From `fitted_rows`
+    data, # `Source`, or mice as a `Cohort`
     objective:str, # Of `OF_MODELS`
     seed:int=42, # Of the rows held out
 )->float:
     "What a model with these parameters is worth; labels play no part."
-    if objective!='held_out_rows':
-        model.fit(part.X, **_words(model.fit, part))
-        return float(getattr(model, objective)(part.X, **_words(getattr(model, objective), part)))
-    a,b = hold_out(len(part), .2, groups=part.groups, random_state=seed)
-    fit,rest = part.take(a),part.take(b)
-    model.fit(fit.X, **_words(model.fit, fit))
-    return float(np.mean(model.score_samples(rest.X, **_words(model.score_samples, rest))))
+    X,groups,words = fitted_rows(model, data)
+    every = np.arange(len(X))
+    fit,rest = (every,every) if objective!='held_out_rows' else hold_out(len(X), .2, groups=groups, random_state=seed)
+    model.fit(X[fit], **words(model.fit, fit))
+    judge = model.score_samples if objective=='held_out_rows' else getattr(model, objective)
+    return float(np.mean(judge(X[rest], **words(judge, rest))))
 
 # %% ../../nbs/app/44_sweep_models.ipynb #a1f31caf
 def attempt_model(
@@ -116,10 +112,10 @@ def attempt_model(
     of,full = plan.model,plan.model['parameters'] | params
     shutil.rmtree(run.path, ignore_errors=True) # of a killed worker; a fit takes seconds
     try:
-        value = model_value(build_model(of['name'], full, plan.seed), fitted_rows(build_model(of['name'], full, plan.seed), data), plan.objective, plan.seed)
+        value = model_value(build_model(of['name'], full, plan.seed), data, plan.objective, plan.seed)
         if not math.isfinite(value): return None,state.FAIL,f'{plan.objective} is {value}'
         kw = dict(parameters=full, seed=plan.seed, experiment=sweep.path.name, root=sweep.path.parent, folder=run.path.name, sweep=sweep.name, trial=number)
-        made = train_fit(of['name'], of['source'], options=of['options'], **kw)[0] if of['source'] else train_model(of['name'], data, sweep.facts['data'], **kw)[0]
+        made = train_fit(of['name'], of['source'], options=of['options'], source=data, **kw)[0] if of['source'] else train_model(of['name'], data, sweep.facts['data'], **kw)[0]
         made.update(objective={plan.objective:value})
         return value,state.COMPLETE,''
     except RunError as e: return None,state.PRUNED,f'diverged: {e}'

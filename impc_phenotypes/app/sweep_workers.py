@@ -244,8 +244,12 @@ def _died(sweep, i, code):
 
 def _waiting(sweep): return [t.number for t in open_study(sweep).get_trials(deepcopy=False) if STATES[t.state.name]=='waiting']
 
+def _lost(sweep): # trials that somebody took and nobody works on; only while no worker of ours is alive, or by the one worker of a trial
+    running = [t.number for t in open_study(sweep).get_trials(deepcopy=False) if STATES[t.state.name]=='running']
+    return [n for n in running if not ((sweep.run(n)/'metadata.json').is_file() and sweep.run(n).status=='running')]
+
 def _all_ran(sweep, why):
-    if left := len(_waiting(sweep)): raise RunError(f"{sweep.name}: every worker died ({why}), {left} trials are left; once the cause is removed, go on with: impc-phenotypes sweep resume {sweep.path}")
+    if left := len(_waiting(sweep))+len(_lost(sweep)): raise RunError(f"{sweep.name}: every worker died ({why}), {left} trials are left; once the cause is removed, go on with: impc-phenotypes sweep resume {sweep.path}")
 
 def _processes(sweep, n, lock, data, tell):
     procs = {i:_spawn(sweep, i, lock, data) for i in range(min(n, len(_waiting(sweep))))}
@@ -279,7 +283,7 @@ def dask_trial(
     "One trial on a worker of a cluster."
     sweep = SweepFolder(folder)
     with _ONE:
-        if STATES[open_study(sweep).get_trials(deepcopy=False)[number].state.name]=='running' and sweep.run(number).path.is_dir() and sweep.run(number).status!='running': _release(sweep, number) # its worker was lost
+        if number in _lost(sweep): _release(sweep, number) # its worker was lost
         run_trial(sweep, _mice(folder, data), number)
     return number
 

@@ -58,6 +58,7 @@ class AnchoredMixture(ClusterMixin, BaseEstimator):
     ): self.n_components,self.min_lines,self.n_starts,self.calibration_lines,self.random_state = n_components,min_lines,n_starts,calibration_lines,random_state
 
     def _input(self, X, reset=False, **given):
+        if odd := set(given)-{'groups','censored','reference','technical_group'}: raise TypeError(f"unknown argument `{min(odd)}`; there are groups, censored, reference and technical_group")
         X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2 if reset else 1)
         if X.shape[1]!=len(OFFSETS): raise ValueError(f"X has {X.shape[1]} columns; it must have six, offsets in dB at {', '.join(o.removeprefix('offset_') for o in OFFSETS)}")
         for k,v in given.items():
@@ -115,7 +116,7 @@ def _matched(self:AnchoredMixture, X, given):
     X,cohort = self._input(X, **given)
     m,known = match_controls(cohort, reference=self.reference_),self.reference_.groups
     lone = [g for g in m.seen.index if g not in known and m.reference.groups[g]['kind']=='none']
-    if lone: raise ValueError(f"`technical_group` {_word(lone[0])} was not there at the fit, which had {', '.join(map(_word, list(known)[:3]))}{' …' if len(known)>3 else ''}; name one of these, or mark at least 20 of its wild types in `reference`")
+    if lone and not set(m.seen.index)&set(known): raise ValueError(f"`technical_group` {_word(lone[0])} was not there at the fit, which had {', '.join(map(_word, list(known)[:3]))}{' …' if len(known)>3 else ''}; name one of these, or mark at least 20 of its wild types in `reference`")
     return X,m
 
 @patch

@@ -134,7 +134,8 @@ def _climb(self:FactorMixture, state, table, weight, seed):
     if 'em' in self.solver: state,path,done = em(state, table, weight, rules, max_iter=self.max_iter, tol=self.tol, **kw)
     if 'adam' in self.solver:
         state,more = adam(state, table, weight, rules, steps=self.adam_steps, lr=self.learning_rate, batch=self.batch_size, seed=seed, **kw)
-        path = path+more
+        path,tail = path+more,more[-max(2, len(more)//10):]
+        done = len(tail)>1 and abs(tail[-1]-tail[0])/len(tail)<self.tol # of Adam's last tenth
     return state,path,done
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #e2a9a7e7
@@ -161,7 +162,7 @@ def _search(self:FactorMixture, table, weight, held, rng):
     complete,best,scores = filled(part, w),None,[]
     for i in range(self.n_init):
         kind = self.init if isinstance(self.init, str) else np.asarray(self.init)[rows]
-        found = self._climb(self._start(kind, part, complete, w, rng), part, w, i)
+        found = self._climb(self._start(kind, part, complete, w, rng), part, w, i+1000*(self.random_state if isinstance(self.random_state, (int,np.integer)) else 0))
         scores.append(self._value(found[0], table.take(other), weight[other]) if len(other) else self._value(found[0], part, w))
         if best is None or scores[-1]>max(scores[:-1]): best = found
         if not isinstance(self.init, str) or self.init=='split': break
@@ -195,7 +196,8 @@ def fit(self:FactorMixture,
     _measured(table, weight)
     rng,centre = check_random_state(self.random_state),column_moments(table, weight)[0]
     held = _held(groups, n, self.holdout, rng) if self.holdout else np.zeros(n, bool)
-    state,path,done,scores = self._search(table.shifted(-centre), weight, held, rng)
+    try: state,path,done,scores = self._search(table.shifted(-centre), weight, held, rng)
+    except torch.linalg.LinAlgError as e: raise FloatingPointError(f"a covariance lost its rank ({e}); raise `noise_floor` (now {self.noise_floor:g}, columns vary by up to {np.nanvar(np.asarray(X, float), 0).max():g}) or scale the columns") from None
     if held.any(): state,path,done = self._climb(state, table.shifted(-centre), weight, 0)
     self._keep(state.shifted(centre))
     if not done: _unfinished(self, path)
@@ -304,7 +306,8 @@ def aic(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->float: # Lo
 @patch
 def icl(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->float: # Lower is better
     "Integrated completed likelihood: BIC plus twice the entropy of the memberships."
-    return self.bic(X, censored)+2*torch.special.entr(_half(self, X, censored)[2]).sum().item()
+    full = torch.as_tensor(~np.isnan(np.asarray(X, float)).all(1)) # a row without any measurement says nothing
+    return self.bic(X, censored)+2*torch.special.entr(_half(self, X, censored)[2][full]).sum().item()
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #2fa6dd56
 @patch
