@@ -235,6 +235,8 @@ def _resume(run, data, overrides, device, output_dir, start='latest'):
     from impc_phenotypes.app.runs import resume_run
     if data is not None and '=' in str(data) and not data.exists(): data, overrides = None, [str(data), *overrides]
     run = _run(run, output_dir)
+    from impc_phenotypes.data.errors import InputError
+    if run.metadata.get('model'): raise InputError(f"{run.name}: a fit of {run.metadata['model']} takes seconds and is not resumed; give its `train model=…` command again")
     config = _config(device=device, overrides=overrides, base=run/'config.yaml')
     return run, resume_run(run, config, data, start), config
 
@@ -710,6 +712,7 @@ def _sweep_named(data, words, given, columns, on_bad_rows, output_dir, dry_run):
     from impc_phenotypes.data.errors import InputError
     if bad := [w for w in words if not w.partition('=')[1]]: raise InputError(f"command line: `{bad[0]}` is no `key=value`, `key=a,b,c` or `key=low..high`")
     pairs = dict(w.split('=', 1) for w in words)
+    if len(pairs)<len(words): raise InputError('command line: a key is given twice; name it once')
     model, text = pairs.pop('model'), pairs.pop('data', None)
     if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
     text = text or (data and str(data))

@@ -17,11 +17,17 @@ from ..evaluation.trees import component_tree, match_labels
 from ..models.contracts import capabilities
 
 # %% ../../nbs/app/46_model_analyses.ipynb #80ef15f1
+def _numbered(s, table):
+    "The phenotype that each component became in a run of mice, whose tables count normal as 0."
+    if s.fit.order is None: return table
+    of = {c:p for p,c in enumerate(s.fit.order)}
+    return table.assign(phenotype=[of.get(c, -1) if isinstance(c, (int,np.integer)) else -1 for c in table.component])
+
 class Clusters(Analysis):
     "Rows, certainty, mean and spread of each cluster."
     columns = dict(component=float, rows=float, share=float, certainty=float, spread=float)
     needs = ('soft',)
-    def generate(self, s): return cluster_statistics(s.source.train.X, s.memberships['train'], s.source.columns)
+    def generate(self, s): return _numbered(s, cluster_statistics(s.source.train.X, s.memberships['train'], s.source.columns))
     def plot(self, table, s): return s.source.paint_clusters(table[[f'mean_{c}' for c in s.source.columns]].to_numpy(), [f'cluster {k}: {n:.0%}' for k,n in zip(table.component, table.share)])
     def metrics(self, t): return dict(clusters=int((t.rows>0).sum()), largest_share=float(t.share.max()), mean_certainty=float(np.average(t.certainty.fillna(0), weights=t.rows)))
 
@@ -33,9 +39,9 @@ class Prototypes(Analysis):
         p,rows = s.source.train,typical_rows(s.source.train.X, s.memberships['train'])
         ids = np.arange(len(p)).astype(str) if p.ids is None else p.ids
         both = [(k, kind, str(row), *v) for k,(centre,r) in enumerate(zip(s.model.prototypes(), rows)) for kind,row,v in (('centre','',centre), *([('typical',ids[r],p.X[r])] if r>=0 and not s.of_mice else []))]
-        return pd.DataFrame(both, columns=['component','kind','row',*s.source.columns])
+        return _numbered(s, pd.DataFrame(both, columns=['component','kind','row',*s.source.columns]))
     def plot(self, table, s): return s.source.paint_clusters(table[list(s.source.columns)].to_numpy(), [f'{k}, {kind}' for k,kind in zip(table.component, table.kind)])
-    def metrics(self, t): return dict(largest=float(np.nanmax(t.iloc[:,3:].to_numpy(float))))
+    def metrics(self, t): return dict(largest=float(np.nanmax(t.drop(columns=['component','kind','row','phenotype'], errors='ignore').to_numpy(float))))
 
 # %% ../../nbs/app/46_model_analyses.ipynb #dc19b62d
 class Tree(Analysis):
@@ -48,7 +54,7 @@ class Tree(Analysis):
         return component_tree(q, s.model.gaussians() if gauss else None, 'kl' if gauss else 'coassignment')
     def generate(self, s):
         t = self._tree(s)
-        return pd.DataFrame(dict(component=range(len(t)), share=t.sizes/t.sizes.sum(), group=t.groups(t.cut()), rule=t.rule))
+        return _numbered(s, pd.DataFrame(dict(component=range(len(t)), share=t.sizes/t.sizes.sum(), group=t.groups(t.cut()), rule=t.rule)))
     def plot(self, table, s): return self._tree(s).plot()
     def metrics(self, t): return dict(components=len(t), groups=int(t.group.nunique()))
 
@@ -57,7 +63,7 @@ class Loadings(Analysis):
     columns = dict(factor=float, explained=float)
     needs = ('loadings',)
     def why_not(self, s): return '' if s.model.factor_loadings().shape[2] else 'the model has no factors'
-    def generate(self, s): return loadings_table(s.model, s.source.columns)
+    def generate(self, s): return _numbered(s, loadings_table(s.model, s.source.columns))
     def plot(self, table, s): return plot_loadings(s.model, s.source.columns, unit=s.source.unit)
     def metrics(self, t): return dict(factors=int(t.factor.nunique()), mean_explained=float(t.explained.mean()))
 

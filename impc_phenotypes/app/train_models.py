@@ -43,7 +43,9 @@ def named_parameters(
 )->dict: # With the model's own word for `k`
     "Parameters as a model calls them."
     known = inspect_plugin(name, 'models').parameters.parameter.tolist()
-    return {next((p for p in _COUNT if p in known), k) if k=='k' else k:v for k,v in parameters.items()}
+    out = {next((p for p in _COUNT if p in known), k) if k=='k' else k:v for k,v in parameters.items()}
+    if len(out)<len(parameters): raise InputError(f"model={name}: `k` is `{next(p for p in _COUNT if p in parameters)}`; name it once")
+    return out
 
 def build_model(
     name:str, # As registered

@@ -222,11 +222,12 @@ def _keep(self:FactorMixture, state):
 @patch
 def _joint(self:FactorMixture, table):
     c = self._state.components()
-    with torch.no_grad(): return (log_densities(table, c, self.nodes)+c.weights.log()).numpy()
+    cells = (table.interval&~table.censored).sum(1, keepdim=True)*np.log(table.step) if table.step else 0. # a cell's mean density, not its probability
+    with torch.no_grad(): return (log_densities(table, c, self.nodes)+c.weights.log()-cells).numpy()
 
 @patch
 def score_samples(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # Nats, shape (n,)
-    "Log-likelihood of each row; a probability with `likelihood='interval'`."
+    "Log-likelihood of each row; with `likelihood='interval'` of its cell of the grid, per unit of the data, so that both likelihoods can be compared."
     check_is_fitted(self)
     return torch.logsumexp(torch.as_tensor(self._joint(self._table(X, censored))), 1).numpy()
 
