@@ -330,7 +330,7 @@ def place_rows(
     ids = ids or (told.get('ids') if table and then and then[0]=='table' else None)
     options = dict(columns=dict(features=facts['columns']), test=0) | ({} if ids is None else dict(ids=ids)) if table else told if then and known and known[0]==then[0] else {}
     source = open_source(data if known else f'table:{data}', options, cache=False)
-    if not table and known[0] in LEARNED and source.info.get('sha256', '')!=run.metadata['data'].get('sha256', ''): raise InputError(f"{data}: {known[0]} learns its {LEARNED[known[0]]} from the rows it is given, so new rows would be put on another scale than {run.name}; write them as a table with the run's columns (`table:FILE`)")
+    if not table and known and known[0] in LEARNED and source.info.get('sha256', '')!=run.metadata['data'].get('sha256', ''): raise InputError(f"{data}: {known[0]} learns its {LEARNED[known[0]]} from the rows it is given, so new rows would be put on another scale than {run.name}; write them as a table with the run's columns (`table:FILE`)")
     gone = [c for c in facts['columns'] if c not in source.columns]
     if gone: raise InputError(f"{data}: lacks {len(gone)} columns that {run.name} was fitted to, e.g. `{gone[0]}`; open it with the same options")
     at = [source.columns.index(c) for c in facts['columns']]
