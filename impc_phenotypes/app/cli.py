@@ -271,7 +271,7 @@ def _adapt(model, data, name, columns, on_bad_rows, output_dir):
 @app.command('train')
 def train_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export: CSV, CSV.GZ, Parquet or H5AD', show_default=False)]=None,
-    overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings, e.g. training.pretrain_epochs=5 latent.dim=4', metavar='key=value', show_default=False)]=None,
+    overrides:Annotated[Optional[list[str]], typer.Argument(help='Settings, e.g. training.pretrain_epochs=5 latent.dim=4; or model=NAME with its parameters, data=SOURCE and its options, e.g. data=table:mine.csv data.labels=kind', metavar='key=value', show_default=False)]=None,
     preset:Annotated[Optional[Preset], Opt('Line model anchored to controls, or the published design (default: anchored)')]=None,
     config:Annotated[Optional[Path], Opt('Training configuration, YAML')]=None,
     model_config:Annotated[Optional[Path], Opt('Model configuration, YAML')]=None,
@@ -718,7 +718,7 @@ def _sweep_named(data, words, given, columns, on_bad_rows, output_dir, dry_run):
     text = text or (data and str(data))
     if text is None: raise InputError('no data given; give a table of mice, or data=SOURCE')
     source = source_words(text)
-    if source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source (`impc-phenotypes plugins list data`)")
+    if source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source" + _near_source(text))
     options = model_words(['model=x', *(f'{k}={pairs.pop(k)}' for k in [*pairs] if k.startswith('data.'))])[2]
     options = {k.removeprefix('data.'):v for k,v in options.items()}
     keep = {k:given[k] for k in ('trials','sampler','objective','seed') if given[k] is not None}
@@ -870,6 +870,12 @@ def _place_rows(run, data, out, force):
     say(f'{len(place_rows(run, str(data), out)):,} rows placed')
     return out.absolute()
 
+def _near_source(text): # what may be meant
+    from impc_phenotypes.app.plugins import plugins
+    from impc_phenotypes.data.schema import nearest
+    near = nearest(text.partition(':')[0], plugins('data').name)
+    return f'; did you mean `{near}`?' if near else '; `impc-phenotypes plugins list data` names them, `table:FILE` reads any table'
+
 
 # %% ../../nbs/app/30_cli.ipynb #sixrun05
 def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_rows, dry_run):
@@ -884,7 +890,7 @@ def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_r
     text = text or (data and str(data))
     options = {k.removeprefix('data.'):parameters.pop(k) for k in [*parameters] if k.startswith('data.')}
     source = source_words(text or '')
-    if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source (`impc-phenotypes plugins list data`)")
+    if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source" + _near_source(text))
     if source is None and options: raise InputError(f"data.{next(iter(options))}: is an option of a registered source; {text} is a table of mice")
     if source: _refuse({'--columns':columns, '--on-bad-rows':on_bad_rows}, f'data={text}; they are of tables of mice')
     _check_name(name or 'run')

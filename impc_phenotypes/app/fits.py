@@ -230,7 +230,8 @@ def typical(
 def _pictures(source, table, folder, n=10):
     "Clusters and some observations, as pictures."
     made = dict(clusters=source.paint_clusters(table.to_numpy()[:24], [f'cluster {k}' for k in range(min(len(table), 24))]))
-    made['observations'] = source.paint_clusters(source.train.X[:n], [f'row {k}' for k in range(min(n, len(source.train)))])
+    rows = made['observations'] = source.paint_clusters(source.train.X[:n], [f'row {k}' for k in range(min(n, len(source.train)))])
+    rows.layout.title.text = rows.layout.title.text.replace('clusters', 'of the rows to fit')
     return [f for k,fig in made.items() for f in save_figure(fig, Path(folder)/k)]
 
 # %% ../../nbs/app/27_fits.ipynb #20cf7131

@@ -44,6 +44,8 @@ def model_search(
     return Search(key, 'choice' if len(values)>1 else 'fixed', tuple(values))
 
 # %% ../../nbs/app/44_sweep_models.ipynb #0afd618b
+def _listed(s): return Search(s.key, 'choice', tuple(range(s.values[0], s.values[1]+1))) if s.kind=='int' and not s.log and s.values[1]-s.values[0]<50 else s
+
 def plan_models(
     model:str, # Registered name
     searches, # `Search` objects; fixed ones are parameters of every trial
@@ -66,6 +68,7 @@ def plan_models(
     fixed = (start or {}) | {s.key:s.values[0] for s in searches if s.kind=='fixed'}
     searches = tuple(s for s in searches if s.kind!='fixed')
     if not searches: raise InputError("nothing varies: give a parameter several values, e.g. n_components=4,8,12, or a range, e.g. n_factors=0..4")
+    if trials is None and sampler in ('auto','grid'): searches = tuple(map(_listed, searches)) # a few whole numbers are a grid
     n,sampler = _trials(trials, sampler, searches)
     plan = Plan(searches, RunConfig(seed=seed), n, sampler, objective, False, seed, (), dict(name=model, parameters=fixed, source=source, options=options or {}))
     for p in planned(plan): build_model(model, fixed | p, seed)
@@ -120,7 +123,7 @@ def attempt_model(
         return value,state.COMPLETE,''
     except RunError as e: return None,state.PRUNED,f'diverged: {e}'
     except (FloatingPointError, np.linalg.LinAlgError) as e: return None,state.PRUNED,f'diverged: {e}'
-    except (ValueError, MemoryError) as e: return None,state.FAIL,str(e) or 'out of memory'
+    except (ValueError, TypeError, MemoryError) as e: return None,state.FAIL,str(e) or 'out of memory'
 
 # %% ../../nbs/app/44_sweep_models.ipynb #084df013
 def sweep_source(

@@ -35,6 +35,7 @@ def model_words(
     named = {k:v for k,_,v in pairs if k in ('model','data')}
     if 'model' not in named: return None, None, {}
     if bad := [k for k,eq,_ in pairs if not eq or not k]: raise InputError(f"command line: `{bad[0]}` is no `key=value`")
+    if twice := [k for i,(k,*_) in enumerate(pairs) if k in [o for o,*_ in pairs[:i]] or k=='k' and any(o in _COUNT for o,*_ in pairs)]: raise InputError(f"command line: `{twice[0]}` is given twice; name it once")
     return named['model'], named.get('data'), {k:_yaml(v, 'command line') for k,_,v in pairs if k not in ('model','data')}
 
 def named_parameters(
@@ -43,9 +44,7 @@ def named_parameters(
 )->dict: # With the model's own word for `k`
     "Parameters as a model calls them."
     known = inspect_plugin(name, 'models').parameters.parameter.tolist()
-    out = {next((p for p in _COUNT if p in known), k) if k=='k' else k:v for k,v in parameters.items()}
-    if len(out)<len(parameters): raise InputError(f"model={name}: `k` is `{next(p for p in _COUNT if p in parameters)}`; name it once")
-    return out
+    return {next((p for p in _COUNT if p in known), k) if k=='k' else k:v for k,v in parameters.items()}
 
 def build_model(
     name:str, # As registered
