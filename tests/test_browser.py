@@ -63,7 +63,7 @@ def test_a_gene_is_looked_up_in_the_report(run, genes, browser):
         picture = lambda: page.evaluate("JSON.stringify(document.getElementById('gene-plot').data.map(t => t.y))")
         page.fill('#gene-name', deaf.lower()); page.press('#gene-name', 'Enter')
         first = picture()
-        width = page.evaluate("document.querySelector('#gene-plot .cartesianlayer .plot, #gene-plot .bglayer rect').getBoundingClientRect().width")
+        width = page.evaluate("document.getElementById('gene-plot')._fullLayout._size.w") # px left for the axes
         assert width > 300, 'the legend squeezes the audiogram'
         assert deaf in page.locator('#gene-plot .gtitle').text_content() and deaf in plot.get_attribute('aria-label')
         page.fill('#gene-name', other); page.get_by_role('button', name='Show').click()
