@@ -139,7 +139,7 @@ def plot_centres(self:Phenotypes)->go.Figure: # Heat map, phenotypes × centres
 # %% ../../nbs/show/10_plots.ipynb #5b65f79d
 def _terms(history, what):
     "Panel title → its columns."
-    skip = {'stage','epoch','time','seconds','memory_mb','lr','beta','warm'}
+    skip = {'stage','epoch','time','seconds','watch_seconds','memory_mb','lr','beta','warm'}
     terms = [c[6:] for c in history if c.startswith('train_')] + [c[6:] for c in history if c.startswith('valid_') and f'train_{c[6:]}' not in history]
     if what=='loss': return {t:[c for c in (f'train_{t}',f'valid_{t}') if c in history] for t in sorted(terms, key=lambda t: t!='total')}
     return {c:[c] for c in history.select_dtypes('number') if not c.startswith(('train_','valid_')) and c not in skip}
