@@ -17,7 +17,7 @@ import numpy as np, pandas as pd, yaml
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from .. import __version__
 from .config import RunConfig
-from .estimators import can_keep, load_estimator, mouse_features, mouse_words, save_estimator
+from .estimators import can_keep, fitted_mice, load_estimator, mouse_features, mouse_words, save_estimator
 from .plugins import inspect_plugin, load_plugin, plugins
 from .runs import RunFolder, create_run, write_json
 from .train_models import build_model, named_parameters
@@ -286,6 +286,7 @@ class Fit:
     source:Source # What it was fitted to
     memberships:dict # Of 'train' and perhaps 'test'
     order:list = None # Component of each phenotype, for a run of mice
+    fitted:np.ndarray = None # Rows of the train part that the model was fitted to, bool; None = all
     def __repr__(self): return f'Fit({self.run.name}: {self.run.metadata["model"]} on {self.source!r})'
 
 def load_fit(
@@ -310,9 +311,10 @@ def mouse_fit(
     (model,facts),line = load_estimator(run.model),np.array(matched.line_names+[''], object)[matched.line]
     ids = matched.cohort.frame.specimen_id.astype(str).to_numpy(object)
     part = Part(mouse_features(model, matched), None, np.where(line=='', 'wild type '+ids, line), matched.censored, ids)
-    source = Audiograms('hearing', list(OFFSETS), part, unit='dB' if getattr(model, 'mouse_unit', 'sd')=='dB' else 'control SD', info=dict(rows=len(matched)))
+    dB = getattr(model, 'mouse_unit', 'sd')=='dB'
+    source = Audiograms('hearing', [o if dB else o.replace('offset_', 'z_') for o in OFFSETS], part, unit='dB' if dB else 'control SD', info=dict(rows=len(matched)))
     q = np.asarray(model.predict_proba(part.X, **mouse_words(model.predict_proba, matched)), float)
-    return Fit(run, model, source, dict(train=q), facts['order'])
+    return Fit(run, model, source, dict(train=q), facts['order'], fitted_mice(matched))
 
 # %% ../../nbs/app/27_fits.ipynb #9169b4fd
 LEARNED = dict(newsgroups='words and weights', tasic='genes', pbmc68k='genes') # what a source makes of its own rows

@@ -86,12 +86,14 @@ class PredictiveCheck(Analysis):
     needs = ('generates',)
     draws = 40
     def generate(self, s):
-        X = s.source.train.X
+        rows = slice(None) if s.fit.fitted is None else s.fit.fitted # mice that are only assigned are no test of the fit
+        X = s.source.train.X[rows]
         use = np.sort(np.argsort(-np.nan_to_num(np.nanvar(X, 0)), kind='stable')[:WIDEST])
         dB = s.of_mice and s.source.unit=='dB'
-        kw = dict(ceiling=s.matched.ceiling, origin=s.matched.center, step=STEP) if dB else dict(step=0)
+        top = dict(ceiling=s.matched.ceiling[rows]) if dB else {}
+        kw = top | dict(origin=s.matched.center[rows], step=STEP) if dB else dict(step=0)
         drawn = (v[:,use] for v in drawn_like(s.model, X, draws=self.draws, **kw))
-        return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use], **(dict(ceiling=s.matched.ceiling) if dB else {}))
+        return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use], **top)
     def plot(self, table, s): return plot_predictive_check(table, f'Predictive check, {s.run.metadata["model"]}', unit=s.source.unit or 'value')
     def metrics(self, t): return dict(statistics=len(t), share_below_05=float((t.p<.05).mean()))
 

@@ -9,7 +9,7 @@ __all__ = ['OF_MODELS', 'model_search', 'plan_models', 'fitted_rows', 'model_val
 import math, re, shutil
 import numpy as np
 from .config import RunConfig
-from .estimators import mouse_features, mouse_words
+from .estimators import fitted_mice, mouse_features, mouse_words
 from .fits import _takes, open_source, train_fit
 from .plugins import inspect_plugin, load_plugin
 from .sweep import Plan, Search, _parts, _RANGE, _trials, _yaml, planned
@@ -84,7 +84,7 @@ def fitted_rows(
         p = Part(data.train.X, None, data.train.groups, data.train.censored)
         return p.X,p.groups,lambda method, rows: _takes(method, p.take(rows))
     m = match_controls(data)
-    use = np.flatnonzero(m.drives_fit) if m.drives_fit.any() else np.arange(len(m))
+    use = np.flatnonzero(fitted_mice(m))
     lone = np.where(m.line<0, len(m.line_names)+np.arange(len(m)), m.line)
     return mouse_features(model, m)[use],lone[use],lambda method, rows: mouse_words(method, m, use[rows])
 

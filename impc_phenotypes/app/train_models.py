@@ -11,7 +11,7 @@ import numpy as np
 from .. import versions
 from . import jobs # noqa: F401 (gives run folders `write_result`)
 from .config import RunConfig
-from .estimators import can_keep, mouse_features, mouse_words, save_estimator
+from .estimators import can_keep, fitted_mice, mouse_features, mouse_words, save_estimator
 from .plugins import inspect_plugin, load_plugin
 from .runs import create_run
 from .sweep import _yaml
@@ -69,9 +69,9 @@ def fit_model(
     takes = inspect.signature(model.fit).parameters
     z = baseline_features(matched)
     if next(iter(takes), '')=='m': return *line_place(model.fit(matched), matched), z, None
-    x, use = mouse_features(model, matched), matched.drives_fit if matched.drives_fit.any() else np.ones(len(matched), bool)
+    x, use = mouse_features(model, matched), fitted_mice(matched)
     try: q = np.asarray(model.fit(x[use], **mouse_words(model.fit, matched, use)).predict_proba(x, **mouse_words(model.predict_proba, matched)), float)
-    except (ValueError, TypeError, np.linalg.LinAlgError) as e: raise RunError(f"{type(model).__name__}: could not be fitted to {int(use.sum()):,} mice ({e})") from e
+    except (ValueError, TypeError, FloatingPointError, np.linalg.LinAlgError) as e: raise RunError(f"{type(model).__name__}: could not be fitted to {int(use.sum()):,} mice ({e})") from e
     if q.ndim!=2 or len(q)!=len(matched) or not np.allclose(q.sum(1), 1, atol=1e-4): raise RunError(f"{type(model).__name__}: gives no memberships; `predict_proba` must return one row a mouse that sums to 1, got shape {q.shape}")
     latent = np.asarray(model.transform(x), float) if hasattr(model, 'transform') else z
     order = anchor_order(q, matched)
@@ -79,11 +79,11 @@ def fit_model(
 
 # %% ../../nbs/app/26_train_models.ipynb #a16c84f3
 def _described(name, p, model, seed, cohort, matched, q, leak): # what a run remembers of it
-    numbers = {}
+    numbers,use = {},fitted_mice(matched) # a criterion is about the rows that were fitted
     for k in ('bic','icl','aic'):
         v = getattr(model, k, None)
         if callable(v):
-            try: numbers[k] = float(v(mouse_features(model, matched), **mouse_words(v, matched)))
+            try: numbers[k] = float(v(mouse_features(model, matched)[use], **mouse_words(v, matched, use)))
             except Exception: continue # a criterion that asks for more than the mice
     notes = [*cohort.notes, f"Found by the registered model `{name}` ({p.object}, {p.package}); the column of most wild types is called normal."] + doubt_notes(q)
     return dict(seed=seed, plugin=name, versions=versions(), source=cohort.source, lost_genes=matched.lost_genes, criteria=numbers, leakage=json.loads(leak.to_json(orient='records')), notes=notes)
