@@ -7,7 +7,7 @@ __all__ = ['FORMAT', 'can_keep', 'save_estimator', 'read_facts', 'load_estimator
            'place_mice']
 
 # %% ../../nbs/app/23_estimators.ipynb #9e6be592
-import dataclasses, inspect, json
+import dataclasses, json
 from pathlib import Path
 import numpy as np
 from sklearn.utils import get_tags
@@ -20,7 +20,7 @@ from ..data.errors import InputError
 from ..data.records import atomic_path
 from ..discover.baselines import baseline_features
 from ..discover.phenotypes import Prediction, assignment_table, line_table
-from ..models.contracts import Keeps
+from ..models.contracts import Keeps, taken
 
 # %% ../../nbs/app/23_estimators.ipynb #337252d4
 FORMAT = 1 # of the two files
@@ -101,13 +101,12 @@ def mouse_words(
     rows=slice(None), # Some of them
 )->dict: # Those that the method takes
     "Lines, wild types, ceilings and laboratories of mice."
-    takes = inspect.signature(method).parameters
-    every = any(p.kind==p.VAR_KEYWORD for p in takes.values())
     line = np.array(matched.line_names+[None], object)[matched.line]
     group = np.array(matched.groups, object)[matched.group] if len(matched) else np.zeros(0, object)
     alone = np.where(matched.line<0, len(matched.line_names)+np.arange(len(matched)), matched.line) # a mouse without a line is a group by itself
-    known = dict(reference=matched.is_reference, groups=line if every or 'technical_group' in takes else alone, censored=matched.censored, technical_group=group)
-    return {k:v[rows] for k,v in known.items() if every or k in takes}
+    out = taken(method, reference=matched.is_reference, groups=alone, censored=matched.censored, technical_group=group)
+    if {'technical_group','groups'}<=set(out): out['groups'] = line # a model that knows wild types wants no line for them
+    return {k:v[rows] for k,v in out.items()}
 
 # %% ../../nbs/app/23_estimators.ipynb #f8663035
 def place_mice(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WORTH', 'LEARNED', 'source_words', 'cache_folder', 'keep_source', 'kept_source', 'open_source', 'preset', 'settings',
-           'memberships', 'model_of_rows', 'fit_source', 'judged', 'assigned', 'typical', 'source_record', 'train_fit',
-           'Fit', 'load_fit', 'mouse_fit', 'place_rows']
+           'memberships', 'model_of_rows', 'fit_source', 'agreement', 'judged', 'assigned', 'typical', 'source_record',
+           'train_fit', 'Fit', 'load_fit', 'mouse_fit', 'place_rows']
 
 # %% ../../nbs/app/27_fits.ipynb #b071d4a0
 import hashlib, inspect, json, os, time, zipfile, zlib
@@ -26,8 +26,9 @@ from ..data.errors import InputError, RunError
 from ..data.records import atomic_path, write_table
 from ..data.schema import OFFSETS, nearest
 from ..data.sources import Audiograms, Part, Source
+from ..evaluation.components import cluster_statistics
 from ..evaluation.trees import match_labels
-from ..models.contracts import capabilities
+from ..models.contracts import capabilities, taken
 from ..show.static import save_figure
 
 # %% ../../nbs/app/27_fits.ipynb #69bcfa2c
@@ -142,9 +143,7 @@ def settings(
 
 # %% ../../nbs/app/27_fits.ipynb #7e7a0b52
 def _takes(method, part):
-    names = inspect.signature(method).parameters
-    every = any(p.kind==p.VAR_KEYWORD for p in names.values())
-    return {k:v for k in ('groups','censored') if (every or k in names) and (v := getattr(part, k)) is not None}
+    return taken(method, groups=part.groups, censored=part.censored)
 
 def memberships(
     model, # Fitted
@@ -179,12 +178,19 @@ def fit_source(
     except (ValueError, TypeError) as e: raise InputError(f"model={name}: does not fit {source.name}: {str(e).splitlines()[0]}") from None
 
 # %% ../../nbs/app/27_fits.ipynb #7714696d
-def _agreement(truth, label, maps, part):
-    known = truth!=''
-    if not known.any(): return {}
-    t,l = truth[known],label[known]
-    out = {f'accuracy_{how}_{part}':float((m(l)==t).mean()) for how,m in maps.items()}
-    return out | {f'nmi_{part}':float(normalized_mutual_info_score(t, l)), f'ari_{part}':float(adjusted_rand_score(t, l))}
+def agreement(
+    clusters:dict, # 'train' and perhaps 'test' → cluster of each row
+    labels:dict, # The same → known class of each row, str, '' where unknown
+)->dict: # Accuracy under both maps, NMI and ARI of each part
+    "How well clusters agree with known classes; the maps are made on the train rows."
+    known = {k:np.asarray(v)!='' for k,v in labels.items()}
+    pairs = {k:(np.asarray(clusters[k])[n],np.asarray(labels[k])[n]) for k,n in known.items() if n.any()}
+    if 'train' not in pairs: return {}
+    maps,out = {how:match_labels(*pairs['train'], how) for how in ('hungarian','majority')},{}
+    for k,(c,t) in pairs.items():
+        out |= {f'accuracy_{how}_{k}':float((m(c)==t).mean()) for how,m in maps.items()}
+        out |= {f'nmi_{k}':float(normalized_mutual_info_score(t, c)), f'ari_{k}':float(adjusted_rand_score(t, c))}
+    return out
 
 def judged(
     model, # Fitted
@@ -196,11 +202,7 @@ def judged(
     out = dict(clusters=int(len(np.unique(q['train'].argmax(1)))), certainty=float(q['train'].max(1).mean()))
     if can['likelihood']: out |= {f'log_likelihood_{k}':float(np.mean(model.score_samples(p.X, **_takes(model.score_samples, p)))) for k,p in parts.items()}
     if can['criteria']: out |= {c:float(getattr(model, c)(source.train.X, **_takes(getattr(model, c), source.train))) for c in ('bic','icl')} | dict(n_parameters=int(model.n_parameters()))
-    if source.train.labels is None or not (known := source.train.labels!='').any(): return out
-    maps = {how:match_labels(q['train'].argmax(1)[known], source.train.labels[known], how) for how in ('hungarian','majority')}
-    for k,p in parts.items():
-        if p.labels is not None: out |= _agreement(p.labels, q[k].argmax(1), maps, k)
-    return out
+    return out | agreement({k:v.argmax(1) for k,v in q.items()}, {k:p.labels for k,p in parts.items() if p.labels is not None})
 
 # %% ../../nbs/app/27_fits.ipynb #20e24fe9
 def assigned(
@@ -222,9 +224,7 @@ def typical(
 )->pd.DataFrame: # One row a cluster, one column a column
     "What is typical of each cluster: the model's prototypes, else mean rows."
     if capabilities(model)['prototypes']: v = model.prototypes()
-    else:
-        seen = ~np.isnan(source.train.X)
-        v = q.T@np.nan_to_num(source.train.X)/np.maximum(q.T@seen, 1e-12)
+    else: v = cluster_statistics(source.train.X, q, source.columns)[[f'mean_{c}' for c in source.columns]].to_numpy()
     return pd.DataFrame(v, columns=source.columns).rename_axis('cluster')
 
 def _pictures(source, table, folder, n=10):

@@ -8,8 +8,8 @@ __all__ = ['WIDEST', 'Clusters', 'Prototypes', 'Tree', 'Loadings', 'Samples', 'P
 # %% ../../nbs/app/46_model_analyses.ipynb #8c814566
 import numpy as np, pandas as pd
 import plotly.graph_objects as go
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from .analyses import Analysis
+from .fits import agreement
 from ..data.look import BLUES, escaped, finish
 from ..data.schema import STEP
 from ..evaluation.components import cluster_statistics, drawn_like, loadings_table, plot_loadings, plot_predictive_check, plot_samples, predictive_check, typical_rows
@@ -120,8 +120,5 @@ class Agreement(Analysis):
         t = t[t.part==part]
         return np.repeat(t.cluster.to_numpy(), t.rows), np.repeat(t.label.to_numpy(str), t.rows)
     def metrics(self, t):
-        maps,out = {h:match_labels(*self._rows(t, 'train'), h) for h in ('hungarian','majority')},{}
-        for part in t.part.unique():
-            c,l = self._rows(t, part)
-            out |= {f'accuracy_{h}_{part}':float((m(c)==l).mean()) for h,m in maps.items()} | {f'nmi_{part}':float(normalized_mutual_info_score(l, c)), f'ari_{part}':float(adjusted_rand_score(l, c))}
-        return out
+        rows = {part:self._rows(t, part) for part in t.part.unique()}
+        return agreement({k:c for k,(c,_) in rows.items()}, {k:l for k,(_,l) in rows.items()})

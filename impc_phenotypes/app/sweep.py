@@ -9,7 +9,7 @@ __all__ = ['SHORT', 'OBJECTIVES', 'OF_LINES', 'OF_NETWORK', 'STARTUP', 'SAMPLERS
            'sweep_status', 'plot_sweep']
 
 # %% ../../nbs/app/40_sweep.ipynb #2199985a
-import contextlib, itertools, json, math, os, re, shutil, sys, tempfile
+import contextlib, itertools, json, math, os, re, sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from plotly.subplots import make_subplots
 from yaml import YAMLError
 from .config import RunConfig, find_key, known_keys, load_config, read_yaml, to_yaml
 from .. import versions
-from .runs import RunFolder, _check_name, _plain, write_json
+from .runs import RunFolder, _check_name, _plain, new_folder, write_json
 from ..data.errors import InputError, RunError
 from ..data.look import below, finish
 from ..data.schema import nearest
@@ -292,12 +292,7 @@ def create_sweep(
     "A folder for a new sweep; it appears whole."
     _check_name(name)
     optuna, base = _optuna(), Path(root)/name
-    for p in (base, *base.parents):
-        if p.exists() and not p.is_dir(): raise InputError(f"{p}: is a file; choose another experiment name or output folder")
-    base.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix='.new-', dir=base))
-    try:
-        new.chmod(0o755)
+    with new_folder(base) as new:
         facts = dict(created=datetime.now().isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], data=data, versions=versions() | dict(optuna=optuna.__version__))
         facts |= {k:getattr(plan, k) for k in ('trials','sampler','objective','prune','seed','notes','model')} | dict(searches=[asdict(s) for s in plan.searches])
         write_json(facts, new/'sweep.json')
@@ -305,7 +300,6 @@ def create_sweep(
         study = optuna.create_study(study_name='sweep', storage=_storage(new), direction=OBJECTIVES[plan.objective][0])
         for p in planned(plan): study.enqueue_trial({k:_encoded(v) for k,v in p.items()})
         return SweepFolder(_numbered(new, base))
-    finally: shutil.rmtree(new, ignore_errors=True)
 
 def _numbered(new, base):
     for i in range(1, 100_000):

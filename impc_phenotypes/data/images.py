@@ -13,8 +13,9 @@ import numpy as np, plotly.graph_objects as go
 from fastcore.basics import patch
 from scipy.io import loadmat
 from sklearn.datasets import load_digits
+from .. import versions
 from .errors import InputError
-from .sources import Part, Source, hold_out, need_module, need_path, provenance, versions
+from .sources import Part, Source, hold_out, need_module, need_path, provenance
 
 # %% ../../nbs/data/82_images.ipynb #f93de97d
 LUMA = np.array([.299,.587,.114]) # Weights of red, green, blue: ITU-R BT.601

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch
+from .. import versions
 from .errors import InputError
 from .records import _from_frame
-from .sources import Part, Source, _arrays, _from_arrays, _numbers, _parts, _place, _table, need_module, need_path, read_roles, versions
+from .sources import Part, Source, _arrays, _from_arrays, _numbers, _parts, _place, _table, need_module, need_path, read_roles
 
 # %% ../../nbs/data/88_traces.ipynb #fd5f7d74
 def _refuse(bad, names, why):

@@ -13,6 +13,7 @@ import numpy as np, pandas as pd, plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from ..data.look import audiogram, audiogram_axes, below, escaped, finish, panels, phenotype_style
 from ..data.schema import STEP, TONES
+from ..models.contracts import lacking
 
 # %% ../../nbs/evaluation/34_components.ipynb #6df3d197
 def _columns(columns, d):
@@ -25,17 +26,17 @@ def _raised(load): return load*np.where(load.sum(1, keepdims=True)<0, -1., 1.) #
 
 def _loadings(model):
     "Loadings (k, d, q), 'all' or the numbers of the components, variances of the rows (k, d)."
-    if getattr(model, 'loadings_', None) is None: raise ValueError(f"{type(model).__name__} has no `loadings_`; this table needs a fitted model with factors, such as `FactorMixture(n_factors=1)`")
-    load,variance = np.asarray(model.loadings_, float),np.diagonal(model.covariances_, axis1=1, axis2=2)
-    w = np.asarray(model.weights_)/np.sum(model.weights_)
+    if lost := lacking(model, ['loadings','hierarchy']): raise ValueError(f"{type(model).__name__} lacks {' and '.join(lost)}; this table needs a fitted model with factors, such as `FactorMixture(n_factors=1)`")
+    load,(w,means,cov) = np.asarray(model.factor_loadings(), float),model.gaussians()
+    w,variance = np.asarray(w)/np.sum(w),np.diagonal(cov, axis1=1, axis2=2)
     if not load.shape[2]: raise ValueError("the model has 0 factors; fit one with `n_factors` of at least 1 to see loadings")
     if getattr(model, 'loadings', None)=='shared': # one set for the whole cohort, so the variance is the cohort's
-        return _raised(model.axes_[None]),['all'],(w@(variance+(model.means_-w@model.means_)**2))[None]
+        return _raised(model.axes_[None]),['all'],(w@(variance+(means-w@means)**2))[None]
     shared = len(load)>1 and np.allclose(load, load[:1])
     return (_raised(load[:1]),['all'],variance[:1]) if shared else (_raised(load),list(range(len(load))),variance)
 
 def loadings_table(
-    model, # Fitted, has `loadings_` (k, d, q), `means_`, `covariances_` and `weights_`
+    model, # Fitted, has `factor_loadings` and `gaussians`
     columns:Sequence=None, # Names of the d columns; None = their numbers
 )->pd.DataFrame: # One row a component and factor: `component`, `factor`, `explained` (0–1), then one column a column, in its unit
     "Change of every column per SD of a factor."

@@ -48,6 +48,12 @@ def _memberships(q):
     if len(bad): raise ValueError(f"`q` row {bad[0]} holds {q[bad[0]].round(4).tolist()}, which sums to {q[bad[0]].sum():.4g}; memberships are at least 0 and every row sums to 1 (`predict_proba` gives such rows)")
     return q
 
+def _apart(likeness):
+    "Distances from likeness of 0 to 1."
+    out = np.clip(1-likeness, 0, 1)
+    np.fill_diagonal(out, 0)
+    return out
+
 def coassignment_distances(
     q:np.ndarray, # Memberships, shape (n, k), rows sum to 1
 )->np.ndarray: # 0 to 1, shape (k, k)
@@ -55,9 +61,7 @@ def coassignment_distances(
     q = _memberships(q)
     common = q.T@q
     length = np.sqrt(np.maximum(np.diag(common), np.finfo(float).tiny))
-    out = 1-common/length[:,None]/length
-    np.fill_diagonal(out, 0)
-    return np.clip(out, 0, 1)
+    return _apart(common/length[:,None]/length)
 
 # %% ../../nbs/evaluation/30_trees.ipynb #d4497e8e
 def merging_gain(
@@ -76,9 +80,7 @@ def entropy_distances(
     "One minus the share of all possible doubt that two components have between them."
     q = _memberships(q)
     most = np.log(2)*np.add.outer(q.sum(0), q.sum(0))
-    out = 1-merging_gain(q)/np.maximum(most, np.finfo(float).tiny)
-    np.fill_diagonal(out, 0)
-    return np.clip(out, 0, 1)
+    return _apart(merging_gain(q)/np.maximum(most, np.finfo(float).tiny))
 
 # %% ../../nbs/evaluation/30_trees.ipynb #32f3bc58
 def _entropy_path(q, k=1):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CAPABILITIES', 'SoftAssigns', 'HasLikelihood', 'HasCriteria', 'Generates', 'HasPrototypes', 'HasHierarchy',
-           'HasLoadings', 'Keeps', 'capabilities', 'lacking', 'written_params']
+           'HasLoadings', 'Keeps', 'capabilities', 'taken', 'lacking', 'written_params']
 
 # %% ../../nbs/models/05_contracts.ipynb #e4eaa7bf
-import json
+import inspect, json
 import numpy as np
 from typing import Protocol, runtime_checkable
 
@@ -65,6 +65,15 @@ def capabilities(
 )->dict: # Short name → bool
     "What a model can do."
     return {k:issubclass(model, p) if isinstance(model, type) else isinstance(model, p) for k,p in CAPABILITIES.items()}
+
+def taken(
+    method, # `fit`, `predict_proba` … of a model
+    **known, # What could be given; None where it is not known
+)->dict: # Those that the method takes
+    "What of `groups`, `censored`, `reference` and the like a method asks for."
+    names = inspect.signature(method).parameters
+    every = any(p.kind==p.VAR_KEYWORD for p in names.values())
+    return {k:v for k,v in known.items() if v is not None and (every or k in names)}
 
 def lacking(
     model, # An estimator, or its class
