@@ -126,7 +126,8 @@ def test_any_registered_model_trains(impc, work):
 @pytest.mark.parametrize('words,said', [(['model=tied_mixtur', 'data=abr.csv'], 'did you mean `tied_mixture`'), (['model=k_means', 'data=none.csv'], 'none.csv'), (['model=k_means', 'data=abr.csv', 'n_inits=3'], 'did you mean `n_init`'),
     (['model=k_means'], 'no data file'), (['model=contrastive_vae_dec', 'data=abr.csv'], '--preset'), (['model=k_means', 'data=abr.csv', '--preset', 'classic'], '--preset'), (['abr.csv', 'model=k_means', 'data=abr.csv'], 'name one'),
     (['model=k_means', 'data=digts'], 'did you mean `digits`'), (['model=k_means', 'data=digits', 'data.max_row=9'], 'did you mean `data.max_rows`'), (['model=k_means', 'data=table:none.csv'], 'none.csv'), (['model=line_mixture', 'data=digits'], 'fitted to mice'),
-    (['model=k_means', 'data=digits', '--columns', 'map.yaml'], '--columns'), (['model=factor_mixture', 'data=digits', 'n_factor=2'], 'did you mean `n_factors`'), (['model=k_means', 'data=abr.csv', 'data.max_rows=9'], 'data.max_rows')])
+    (['model=k_means', 'data=digits', '--columns', 'map.yaml'], '--columns'), (['model=factor_mixture', 'data=digits', 'n_factor=2'], 'did you mean `n_factors`'), (['model=k_means', 'data=abr.csv', 'data.max_rows=9'], 'data.max_rows'),
+    (['model=topics', 'data=digits'], 'no count'), (['model=k_means', 'data=digits', 'data.max_row=9', '--dry-run'], 'did you mean `data.max_rows`')])
 def test_a_wrong_model_is_named(words, said, impc, work):
     code, _, err = impc('train', *words, '--output-dir', 'wrong')
     assert code==2 and said in err, err

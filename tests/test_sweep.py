@@ -128,6 +128,53 @@ def test_bad_sweeps_are_named(args, words, work, capsys, monkeypatch):
     for w in words: assert w in err, (w, err)
     assert not (work/'refused').exists(), 'a wrong sweep must leave nothing behind'
 
+OF_MODEL = """model: factor_mixture
+data: table:plants.csv
+name: filed
+repeats: 2
+workers: 2
+parameters:
+  k: [2, 3]
+  n_factors: 0
+  noise_floor: 1e-3..1e-1:log
+  data.labels: kind
+trials: 4
+"""
+
+@pytest.fixture(scope='module')
+def model_file(work): # beside its data, not where the command is given
+    from sklearn.datasets import load_iris
+    (work/'garden').mkdir()
+    X,y = load_iris(return_X_y=True)
+    pd.DataFrame(X, columns=list('abcd')).assign(kind=[f'kind {v}' for v in y]).to_csv(work/'garden'/'plants.csv', index=False)
+    (work/'garden'/'sweep.yaml').write_text(OF_MODEL)
+    return work/'garden'/'sweep.yaml'
+
+def test_a_sweep_file_may_name_a_model(model_file, work):
+    done = impc('sweep', 'run', '--file', model_file, 'n_factors=1', cwd=work)
+    assert done.returncode==0, done.stderr
+    sweep = SweepFolder(done.stdout.splitlines()[-1])
+    t = trial_table(sweep)
+    assert sweep.name=='filed/sweep_1' and t.state.tolist()==['done']*4 and set(t.n_components)<={2,3} and t.noise_floor.between(1e-3, 1e-1).all()
+    assert (sweep.plan.model['parameters']['n_factors'], sweep.plan.model['repeats'], sweep.plan.objective)==(1, 2, 'held_out_rows')
+    run = sweep.run(sweep_status(sweep).best['trial'])
+    assert run.metadata['objective']['held_out_rows']==t.value.max() and run.metadata['objective']['held_out_rows_sd']>0
+    assert 'latent' not in (run/'config.yaml').read_text() and 'factor_mixture' in (run/'config.yaml').read_text() and not (sweep/'config.yaml').exists()
+
+@pytest.mark.parametrize('change,args,said', [
+    (('k:', 'kk:'), [], ['sweep.yaml', 'model=factor_mixture', '`kk`']), (('factor_mixture', 'k_means'), [], ['sweep.yaml', 'has no parameter `n_factors`']), (('plants.csv', 'weeds.csv'), [], ['weeds.csv']), (('data.labels', 'data.label'), [], ['did you mean `data.labels`']),
+    (('repeats: 2', 'prune: true'), [], ['sweep.yaml', '`prune`', 'networks']), (('model: factor_mixture', 'seed: 1'), [], ['sweep.yaml', '`repeats`', 'model']), (('n_factors: 0', 'n_factors: 9'), [], ['does not fit the data', '`n_factors` is 9']),
+    (('n_factors: 0', 'n_factors: {a: 1}'), [], ['sweep.yaml: `n_factors` must be a value']), (('', ''), ['--prune'], ['--prune']), (('', ''), ['--on-bad-rows', 'drop'], ['--on-bad-rows'])])
+def test_a_wrong_sweep_file_over_a_model_is_named(change, args, said, model_file, work):
+    wrong = model_file.with_name('wrong') / 'sweep.yaml'
+    wrong.parent.mkdir(exist_ok=True)
+    (wrong.parent/'plants.csv').write_bytes((model_file.parent/'plants.csv').read_bytes())
+    wrong.write_text(OF_MODEL.replace(*change, 1))
+    done = impc('sweep', 'run', '--file', wrong, *args, '--output-dir', 'refused', cwd=work)
+    assert done.returncode==2 and 'Traceback' not in done.stderr, done.stderr
+    for w in said: assert w in done.stderr, (w, done.stderr)
+    assert not (work/'refused').exists()
+
 def test_missing_extras_are_named(work, monkeypatch):
     from impc_phenotypes.data.errors import InputError
     plan = plan_sweep(searches('latent.dim=2,3'), dict(preset='classic'))

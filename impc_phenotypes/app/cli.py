@@ -660,10 +660,8 @@ def _searches(words, file): # those of the command line stand in for the file's
 def _sweep_data(data, words): # the first word may already be a setting
     return (None, [str(data), *words]) if data is not None and '=' in str(data) and not data.exists() else (data, list(words or []))
 
-def _plan(words, given, preset, config, model_config):
-    from impc_phenotypes.app.sweep import plan_sweep, read_sweep_file
-    path = given.pop('file')
-    file = read_sweep_file(path) if path else {}
+def _plan(words, path, file, given, preset, config, model_config):
+    from impc_phenotypes.app.sweep import plan_sweep
     here = lambda name: None if file.get(name) is None else path.parent/file[name] # files beside the sweep file
     base = dict(preset=preset.value if preset else file.get('preset'), training=config or here('config'), model=model_config or here('model_config'))
     options = {k:v if v is not None else file[k] for k,v in given.items() if v is not None or k in file}
@@ -682,6 +680,7 @@ def sweep_run_command(
     sampler:Annotated[Optional[str], Opt('grid, random or tpe (default: auto)')]=None,
     prune:Annotated[Optional[bool], Opt('End hopeless trials early', '--prune/--no-prune')]=None,
     seed:Annotated[Optional[int], Opt('Of draws and of the lines held out (default: 42)', min=0)]=None,
+    repeats:Annotated[Optional[int], Opt('With model=NAME: seeds of each trial, whose mean is its value (default: 1)', min=1)]=None,
     dry_run:Annotated[bool, Opt('Print the trials and stop', '--dry-run')]=False,
     preset:Annotated[Optional[Preset], Opt('anchored or classic (default: anchored)')]=None,
     config:Annotated[Optional[Path], Opt('Training configuration, YAML')]=None,
@@ -692,50 +691,58 @@ def sweep_run_command(
 ):
     "Try settings. The last line of output is the sweep's folder."
     data, words = _sweep_data(data, settings or [])
-    given = dict(file=file, trials=trials, workers=workers, objective=objective, sampler=sampler, prune=prune, seed=seed, name=experiment_name)
-    if any(w.startswith('model=') for w in words):
-        _refuse({'--file':file, '--prune':prune, '--preset':preset, '--config':config, '--model-config':model_config}, 'model=NAME')
-        return _sweep_named(data, words, given, columns, on_bad_rows, output_dir, dry_run)
-    plan, name, workers, there = _plan(words, given, preset, config, model_config)
-    from impc_phenotypes.app.sweep import plan_table
+    from impc_phenotypes.app.sweep import plan_table, read_sweep_file
+    given, told = dict(trials=trials, workers=workers, objective=objective, sampler=sampler, seed=seed, name=experiment_name), read_sweep_file(file) if file else {}
+    if 'model' in told or any(w.startswith('model=') for w in words):
+        _refuse({'--prune':prune, '--preset':preset, '--config':config, '--model-config':model_config}, 'a registered model')
+        return _sweep_named(data, words, file, told, given | dict(repeats=repeats), columns, on_bad_rows, output_dir, dry_run)
+    _refuse({'--repeats':repeats}, 'no model=NAME')
+    plan, name, workers, there = _plan(words, file, told, given | dict(prune=prune), preset, config, model_config)
     say(repr(plan)); say_notes(plan.notes)
     if dry_run: return show_table(plan_table(plan))
     cohort, record = _read(data or there, columns, on_bad_rows)
     _launch(plan, cohort, record, name, output_dir, workers)
 
 # %% ../../nbs/app/30_cli.ipynb #f1750002
-def _sweep_named(data, words, given, columns, on_bad_rows, output_dir, dry_run):
-    from impc_phenotypes.app.fits import open_source, preset, source_record, source_words
-    from impc_phenotypes.app.sweep import plan_table
+def _beside(path, told): # the data of a sweep file: a source, or a file beside it
+    from impc_phenotypes.app.fits import source_words
+    if 'data' not in told: return None
+    name, rest = source_words(told['data']) or ('', told['data'])
+    return ':'.join([w for w in (name, rest and str(path.parent/rest)) if w])
+
+def _sweep_named(data, words, path, told, given, columns, on_bad_rows, output_dir, dry_run):
+    from impc_phenotypes.app.fits import open_source, preset, source_record
+    from impc_phenotypes.app.sweep import _yaml, plan_table
     from impc_phenotypes.app.sweep_models import model_search, plan_models
-    from impc_phenotypes.app.train_models import model_words
+    from impc_phenotypes.app.train_models import named_parameters
     from impc_phenotypes.data.errors import InputError
+    if path and 'model' not in told: raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
     if bad := [w for w in words if not w.partition('=')[1]]: raise InputError(f"command line: `{bad[0]}` is no `key=value`, `key=a,b,c` or `key=low..high`")
     pairs = dict(w.split('=', 1) for w in words)
     if len(pairs)<len(words): raise InputError('command line: a key is given twice; name it once')
-    model, text = pairs.pop('model'), pairs.pop('data', None)
+    model, text = pairs.pop('model', None) or told['model'], pairs.pop('data', None)
     if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
-    text = text or (data and str(data))
+    text = text or (data and str(data)) or _beside(path, told)
     if text is None: raise InputError('no data given; give a table of mice, or data=SOURCE')
-    source = source_words(text)
-    if source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source" + _near_source(text))
-    options = model_words(['model=x', *(f'{k}={pairs.pop(k)}' for k in [*pairs] if k.startswith('data.'))])[2]
-    options = {k.removeprefix('data.'):v for k,v in options.items()}
-    keep = {k:given[k] for k in ('trials','sampler','objective','seed') if given[k] is not None}
-    plan = plan_models(model, [model_search(model, k, v) for k,v in pairs.items()], source=text if source else None, options=options, start=preset(model, source[0] if source else 'mice'), **keep)
+    said, own = named_parameters(model, told.get('parameters', {})), named_parameters(model, pairs)
+    pairs = said | own | {k:_yaml(v, 'command line') for k,v in own.items() if k.startswith('data.')}
+    source, options = _source_of(text, pairs, columns, on_bad_rows)
+    given = told | {k:v for k,v in given.items() if v is not None}
+    keep = {k:given[k] for k in ('trials','sampler','objective','seed','repeats') if k in given}
+    plan = plan_models(model, [model_search(model, k, v, 'command line' if k in own else str(path)) for k,v in pairs.items()], source=text if source else None, options=options, start=preset(model, source[0] if source else 'mice'), **keep)
     say(repr(plan))
     if dry_run: return show_table(plan_table(plan))
-    if source: rows, record = None, source_record(text, options, open_source(text, options))
-    else: rows, record = _read(Path(text), columns, on_bad_rows)
-    _launch(plan, rows, record, given['name'] or 'run', output_dir, str(given['workers'] or '1'))
+    rows, record = (open_source(text, options), None) if source else _read(Path(text), columns, on_bad_rows)
+    _launch(plan, rows, record or source_record(text, options, rows), given.get('name', 'run'), output_dir, str(given.get('workers', '1')))
 
 
 # %% ../../nbs/app/30_cli.ipynb #sixswe04
-def _launch(plan, cohort, record, name, output_dir, workers):
+def _launch(plan, rows, record, name, output_dir, workers):
     from impc_phenotypes.app.sweep import create_sweep
+    from impc_phenotypes.app.sweep_models import try_model
     from impc_phenotypes.app.sweep_workers import check_workers, try_plan
     check_workers(workers)
-    with _about(record['path']): note = '' if plan.model else try_plan(plan, cohort)
+    with _about(record['path']): note = (try_model if plan.model else try_plan)(plan, rows)
     say_notes([note] if note else [])
     sweep = create_sweep(plan, record, name=name, root=output_dir or plan.config.training.paths.experiments)
     say(f'{sweep.path}')
@@ -878,8 +885,20 @@ def _near_source(text): # what may be meant
 
 
 # %% ../../nbs/app/30_cli.ipynb #sixrun05
+def _source_of(text, parameters, columns, on_bad_rows): # a registered source or None, and its options, taken out of the parameters
+    from impc_phenotypes.app.fits import check_options, source_words
+    from impc_phenotypes.data.errors import InputError
+    source = source_words(text or '')
+    if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source" + _near_source(text))
+    options = {k.removeprefix('data.'):parameters.pop(k) for k in [*parameters] if k.startswith('data.')}
+    if source is None and options: raise InputError(f"data.{next(iter(options))}: is an option of a registered source; {text} is a table of mice")
+    if source:
+        _refuse({'--columns':columns, '--on-bad-rows':on_bad_rows}, f'data={text}; they are of tables of mice')
+        check_options(source[0], options)
+    return source, options
+
 def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_rows, dry_run):
-    from impc_phenotypes.app.fits import model_of_rows, preset, settings, source_words
+    from impc_phenotypes.app.fits import model_of_rows, preset, settings
     from impc_phenotypes.app.runs import _check_name
     from impc_phenotypes.app.train_models import build_model, model_words, train_model
     from impc_phenotypes.data.errors import InputError
@@ -888,11 +907,7 @@ def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_r
     model, text, parameters = model_words(words)
     if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
     text = text or (data and str(data))
-    options = {k.removeprefix('data.'):parameters.pop(k) for k in [*parameters] if k.startswith('data.')}
-    source = source_words(text or '')
-    if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source" + _near_source(text))
-    if source is None and options: raise InputError(f"data.{next(iter(options))}: is an option of a registered source; {text} is a table of mice")
-    if source: _refuse({'--columns':columns, '--on-bad-rows':on_bad_rows}, f'data={text}; they are of tables of mice')
+    source, options = _source_of(text, parameters, columns, on_bad_rows)
     _check_name(name or 'run')
     given, parameters = parameters, preset(model, source[0] if source else 'mice') | parameters
     (model_of_rows if source else build_model)(model, parameters, 42 if seed is None else seed)

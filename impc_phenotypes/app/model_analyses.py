@@ -61,10 +61,17 @@ class Tree(Analysis):
 class Loadings(Analysis):
     "What one SD of each factor does to each column."
     columns = dict(factor=float, explained=float)
-    needs = ('loadings',)
+    needs = ('loadings','hierarchy')
     def why_not(self, s): return '' if s.model.factor_loadings().shape[2] else 'the model has no factors'
     def generate(self, s): return _numbered(s, loadings_table(s.model, s.source.columns))
-    def plot(self, table, s): return plot_loadings(s.model, s.source.columns, unit=s.source.unit)
+    def plot(self, table, s): return plot_loadings(s.model, s.source.columns, unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._moved(s)
+    def _moved(self, s, n=5):
+        "Wide rows: what two SDs of its strongest factor make of a large cluster's centre."
+        load,(w,centre,_) = s.model.factor_loadings(),s.model.gaussians()
+        strong,big = (load**2).sum(1).argmax(1),np.argsort(-w, kind='stable')[:n]
+        rows = [(centre[k]+t*load[k,:,strong[k]],f'{k}, factor {strong[k]}: {say}') for t,say in ((-2,'−2 SD'),(0,'mean'),(2,'+2 SD')) for k in big]
+        fig = s.source.paint_clusters(np.array([r for r,_ in rows]), [n for _,n in rows])
+        return fig.update_layout(title_text=f'<b>{escaped(s.source.name)}: {len(big)} clusters along their strongest factor</b>')
     def metrics(self, t): return dict(factors=int(t.factor.nunique()), mean_explained=float(t.explained.mean()))
 
 # %% ../../nbs/app/46_model_analyses.ipynb #d6975bb7

@@ -10,7 +10,7 @@ __all__ = ['MAY_CHANGE', 'write_json', 'RunFolder', 'file_digest', 'open_data', 
 import contextlib, dataclasses, hashlib, json, os, platform, re, shutil, signal, socket, sys, tempfile, threading, time
 from datetime import datetime
 from pathlib import Path
-import pandas as pd
+import pandas as pd, yaml
 from fastcore.basics import patch
 from .. import versions
 from .config import RunConfig, load_config, to_yaml
@@ -56,6 +56,7 @@ def metadata(self:RunFolder)->dict:
 @patch(as_prop=True)
 def config(self:RunFolder)->RunConfig:
     "The configuration it was made with."
+    if (model := self.metadata.get('model')): raise InputError(f"{self.name}: is a fit of the registered model {model}, which has parameters and no configuration; they stand in {self/'config.yaml'}")
     return load_config(base=self/'config.yaml')
 
 @patch
@@ -68,10 +69,11 @@ def update(self:RunFolder, **values):
 # %% ../../nbs/app/20_runs.ipynb #e3b66d24
 @patch
 def write_config(self:RunFolder,
-    config:RunConfig, # Complete
+    config:RunConfig|dict, # Complete; of a registered model its name, parameters and seed
 ):
     "Write `config.yaml`."
-    with atomic_path(self/'config.yaml') as new: new.write_text(to_yaml(config), encoding='utf-8')
+    text = yaml.safe_dump(json.loads(json.dumps(config, default=_plain)), sort_keys=False, allow_unicode=True) if isinstance(config, dict) else to_yaml(config)
+    with atomic_path(self/'config.yaml') as new: new.write_text(text, encoding='utf-8')
 
 # %% ../../nbs/app/20_runs.ipynb #ac00e803
 def file_digest(
@@ -125,7 +127,7 @@ def new_folder(
 
 # %% ../../nbs/app/20_runs.ipynb #e6537308
 def create_run(
-    config:RunConfig, # Complete
+    config:RunConfig|dict, # Complete; of a registered model `model`, `parameters` and `seed`
     *,
     name:str='run', # Experiment, a folder name
     root='experiments', # Folder of all experiments
@@ -136,8 +138,9 @@ def create_run(
     "A folder for a new run; never an existing one."
     _check_name(name)
     host, now = socket.gethostname().split('.')[0] or 'host', datetime.now()
-    meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], preset=config.preset,
-        seed=config.seed, host=host, platform=platform.platform(), data=data, versions=versions(), durations={}, **facts)
+    said = config if isinstance(config, dict) else dict(preset=config.preset, seed=config.seed)
+    meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], **said,
+        host=host, platform=platform.platform(), data=data, versions=versions(), durations={}, **facts)
     base = Path(root)/name
     with new_folder(base) as new:
         RunFolder(new).write_config(config)

@@ -122,7 +122,7 @@ class Plan:
     prune:bool=True # End hopeless trials early
     seed:int=42 # Of draws and of the lines held out
     notes:tuple=() # What to know before
-    model:dict=None # Of a sweep over a registered model: name, parameters, source, options
+    model:dict=None # Of a sweep over a registered model: name, parameters, source, options, repeats
     def __repr__(self): return f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))})"
 
 def _trials(asked, sampler, searches):
@@ -206,19 +206,21 @@ def _short(keys): # last parts, longer where two agree
     return {k:l if last.count(l)==1 else '.'.join(k.split('.')[-2:]) for k,l in zip(keys, last)}
 
 # %% ../../nbs/app/40_sweep.ipynb #0af4039c
-FILE_KEYS = ('data','name','parameters','trials','sampler','objective','workers','prune','seed','preset','config','model_config')
+FILE_KEYS = ('data','name','parameters','trials','sampler','objective','workers','prune','seed','preset','config','model_config','model','repeats')
+_OF_NETWORKS,_OF_REGISTERED = ('prune','preset','config','model_config'),('repeats',)
 
 def read_sweep_file(
     path, # YAML
-)->dict: # Its entries; `parameters` as a list of `Search`
+)->dict: # Its entries; `parameters` as a list of `Search`, or as they stand beside `model`
     "A sweep file, checked."
     tree = read_yaml(path)
     for k in tree:
         if k not in FILE_KEYS: raise InputError(f"{path}: unknown entry `{k}`; " + (f"did you mean `{near}`?" if (near := nearest(k, FILE_KEYS)) else f"there are {', '.join(FILE_KEYS)}"))
     if not isinstance(tree.get('parameters'), dict): raise InputError(f"{path}: needs an entry `parameters` with a line a key, e.g. `k: [4, 8, 12]`")
-    for k,kind,word in (('trials',int,'a whole number'), ('seed',int,'a whole number'), ('prune',bool,'true or false')):
+    if bad := [k for k in (_OF_NETWORKS if 'model' in tree else _OF_REGISTERED) if k in tree]: raise InputError(f"{path}: `{bad[0]}` " + (f"is about networks; leave it out, or `model: {tree['model']}`" if 'model' in tree else 'is for registered models; leave it out, or name a `model`'))
+    for k,kind,word in (('trials',int,'a whole number'), ('seed',int,'a whole number'), ('repeats',int,'a whole number'), ('prune',bool,'true or false'), ('model',str,'a name')):
         if k in tree and (not isinstance(tree[k], kind) or kind is int and isinstance(tree[k], bool)): raise InputError(f"{path}: `{k}` must be {word}, got {tree[k]!r}")
-    return tree | dict(parameters=[read_search(str(k), v, str(path)) for k,v in tree['parameters'].items()])
+    return tree if 'model' in tree else tree | dict(parameters=[read_search(str(k), v, str(path)) for k,v in tree['parameters'].items()])
 
 # %% ../../nbs/app/40_sweep.ipynb #b1db0a45
 def _optuna():
@@ -252,7 +254,8 @@ class SweepFolder:
     @cached_property
     def plan(self):
         f = self.facts
-        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), load_config(base=self/'config.yaml'), *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']), f.get('model'))
+        fixed = RunConfig(seed=f['seed']) if f.get('model') else load_config(base=self/'config.yaml') # a registered model's parameters stand in `sweep.json`
+        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), fixed, *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']), f.get('model'))
     def run(self, number): return RunFolder(self/f'{number:03d}') # run folder of a trial
 
 # %% ../../nbs/app/40_sweep.ipynb #d4168f07
@@ -296,7 +299,7 @@ def create_sweep(
         facts = dict(created=datetime.now().isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], data=data, versions=versions() | dict(optuna=optuna.__version__))
         facts |= {k:getattr(plan, k) for k in ('trials','sampler','objective','prune','seed','notes','model')} | dict(searches=[asdict(s) for s in plan.searches])
         write_json(facts, new/'sweep.json')
-        (new/'config.yaml').write_text(to_yaml(plan.config), encoding='utf-8')
+        if plan.model is None: (new/'config.yaml').write_text(to_yaml(plan.config), encoding='utf-8')
         study = optuna.create_study(study_name='sweep', storage=_storage(new), direction=OBJECTIVES[plan.objective][0])
         for p in planned(plan): study.enqueue_trial({k:_encoded(v) for k,v in p.items()})
         return SweepFolder(_numbered(new, base))

@@ -10,7 +10,6 @@ import inspect, json, time
 import numpy as np
 from .. import versions
 from . import jobs # noqa: F401 (gives run folders `write_result`)
-from .config import RunConfig
 from .estimators import can_keep, fitted_mice, mouse_features, mouse_words, save_estimator
 from .plugins import inspect_plugin, load_plugin
 from .runs import create_run
@@ -108,7 +107,7 @@ def train_model(
     info = _described(name, p, model, seed, cohort, matched, q, leak)
     info['notes'] += leakage_notes(leak, names)
     ph = Phenotypes.from_membership(matched, q, names, line_membership=lines, embedding=latent, config=dict(preset=name, parameters=parameters or {}), info=info)
-    run = create_run(RunConfig(seed=seed), name=experiment, root=root, data=data, model=name, parameters=parameters or {}, **facts)
+    run = create_run(dict(model=name, parameters=parameters or {}, seed=seed), name=experiment, root=root, data=data, **facts)
     with run.working():
         run.write_result(ph, cohort)
         if order is not None and can_keep(model): save_estimator(model, run/'model', name, order=order, names=names, reference=matched.reference.to_dict(), parameters=parameters or {})

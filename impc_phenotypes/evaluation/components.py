@@ -13,7 +13,7 @@ import numpy as np, pandas as pd, plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from ..data.look import audiogram, audiogram_axes, below, escaped, finish, panels, phenotype_style
 from ..data.schema import STEP, TONES
-from ..models.contracts import lacking
+from ..models.contracts import lacking, taken
 
 # %% ../../nbs/evaluation/34_components.ipynb #6df3d197
 def _columns(columns, d):
@@ -75,6 +75,7 @@ def plot_loadings(
     columns:Sequence=None, # Names of the columns
     names:Sequence=None, # Names of the components
     *,
+    most:int=4, # Factors in a panel, strongest first
     unit:str='dB', # Of the data
 )->go.Figure: # One panel a component, one line a factor
     "Change of every column per SD of a factor."
@@ -82,12 +83,15 @@ def plot_loadings(
     columns = _columns(columns, load.shape[1])
     named = lambda k: escaped(names[k]) if names is not None and k!='all' else 'all components' if k=='all' else f'component {k}'
     fig,rows,cols,cell = panels(len(load), 4, [named(k) for k in which])
+    strong,told = np.sort(np.argsort(-(load**2).sum(1), axis=1, kind='stable')[:,:most], axis=1),set()
     for i,l in enumerate(load):
-        fig.add_traces([t for f in range(l.shape[1]) for t in _profile(l[:,f], columns, phenotype_style(f+1), name=f'factor {f}', size=6, legend=not i, legendgroup=f'f{f}')], **{k+'s':v for k,v in cell(i).items()})
+        fig.add_traces([t for f in strong[i] for t in _profile(l[:,f], columns, phenotype_style(int(f)+1), name=f'factor {f}', size=6, legend=f not in told, legendgroup=f'f{f}')], **{k+'s':v for k,v in cell(i).items()})
+        told |= set(strong[i])
         fig.add_traces(_profile(0*l[:,0], columns, dict(color='#222222', dash='solid', symbol='circle'), width=1, size=0), **{k+'s':v for k,v in cell(i).items()})
     _axes(fig, columns).update_yaxes(title_text=f'change per SD, {unit}', col=1)
-    finish(fig, f'Loadings of {load.shape[2]} factor{"s"*(load.shape[2]>1)}', 'one SD more of a factor moves each column by this much', max(400, 90+220*cols), 130+220*rows)
-    return below(fig, 40) if load.shape[2]>1 else fig.update_layout(showlegend=False)
+    shown = f'; the {most} strongest of each component' if load.shape[2]>most else ''
+    finish(fig, f'Loadings of {load.shape[2]} factor{"s"*(load.shape[2]>1)}', f'one SD more of a factor moves each column by this much{shown}', max(400, 90+220*cols), 130+220*rows)
+    return below(fig, 40) if len(told)>1 else fig.update_layout(showlegend=False)
 
 # %% ../../nbs/evaluation/34_components.ipynb #c0ee1371
 def _moments(X, q):
@@ -164,7 +168,7 @@ def _fresh(model, seed):
     return m
 
 def drawn_like(
-    model, # Fitted; `sample(n)` gives rows (n, d) and labels (n,)
+    model, # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where a model of counts takes a `length`
     X:np.ndarray, # The cohort, shape (n, d), NaN where missing
     *,
     draws:int=100, # Cohorts to draw, at least 1
@@ -174,7 +178,8 @@ def drawn_like(
     "Cohorts drawn from a model, with the holes and ceilings of the real one."
     if draws<1: raise ValueError(f"`draws` is {draws}; ask for at least 1")
     X,rng = np.asarray(X, float),np.random.default_rng(seed)
-    for s in rng.integers(2**31-1, size=draws): yield measured(rng.permutation(_fresh(model, int(s)).sample(len(X))[0]), X, **kw)
+    how = taken(model.sample, on_grid=not kw.get('step', STEP), length=np.maximum(np.nansum(X, 1).round(), 1).astype(int))
+    for s in rng.integers(2**31-1, size=draws): yield measured(rng.permutation(_fresh(model, int(s)).sample(len(X), **how)[0]), X, **kw)
 
 # %% ../../nbs/evaluation/34_components.ipynb #86e9a2ec
 def _some(X, labels, k, n, rng):
@@ -277,18 +282,27 @@ def _intervals(t):
     for rows,colour,symbol,name in ((~bad,'#0072B2','circle','observed'),(bad,'#D55E00','diamond','observed, p < .05')):
         yield go.Scatter(x=t.observed[rows], y=y[rows], mode='markers', marker=dict(color=colour, symbol=symbol, size=8), name=name, text=t.what[rows], hovertemplate='%{text}: %{x:.3f}<extra></extra>')
 
+def _furthest(t, most):
+    "The statistics that lie furthest outside, in the table's order."
+    out = (t.difference.abs()/(t.high-t.low).clip(lower=1e-12)).fillna(-1)
+    return t.iloc[np.sort(out.argsort().to_numpy()[::-1][:most])].reset_index(drop=True)
+
 def plot_predictive_check(
     check:pd.DataFrame, # From `predictive_check`
     title:str='Predictive check', # Subject
     *,
+    most:int=24, # Statistics in a panel; of more, those furthest from what is drawn
     unit:str='dB', # Of the data
 )->go.Figure: # One panel a kind of statistic
     "Observed statistics beside those of drawn cohorts."
     order = [k for k in _PANELS if k in set(check.kind)]+sorted(set(check.kind)-set(_PANELS))
-    parts = [check[check.kind==k].reset_index(drop=True) for k in order]
+    whole = [check[check.kind==k].reset_index(drop=True) for k in order]
+    parts = [_furthest(t, most) for t in whole]
+    said = [_PANELS.get(k, escaped(k)).format(unit=unit) + (f', {len(p)} of {len(t)}: furthest off' if len(p)<len(t) else '') for k,p,t in zip(order, parts, whole)]
     right = [max(2, len(p)) for p in parts[1:]]
+    tall = max(sum(right), len(parts[0]))
     specs = [[dict(rowspan=len(right) or 1),{} if right else None]]+[[None,{}] for _ in right[1:]]
-    fig = make_subplots(len(specs), 2, specs=specs, row_heights=right or [1], horizontal_spacing=.16, vertical_spacing=.4/max(1, len(specs)), subplot_titles=[_PANELS.get(k, escaped(k)).format(unit=unit) for k in order])
+    fig = make_subplots(len(specs), 2, specs=specs, row_heights=right or [1], horizontal_spacing=.16, vertical_spacing=.4/max(1, len(specs)), subplot_titles=said)
     for i,t in enumerate(parts):
         cell = dict(row=max(1, i), col=1+bool(i))
         for trace in _intervals(t): fig.add_trace(trace.update(showlegend=not i), **cell)
@@ -296,4 +310,4 @@ def plot_predictive_check(
         room = .04*(high-low) or .01
         fig.update_xaxes(range=[low-room,high+room], **cell).update_yaxes(tickvals=list(range(len(t))), ticktext=[escaped(o) for o in t.what], range=[len(t)-.4,-.6], showgrid=False, **cell)
     note = f"{check.attrs.get('draws', '?')} cohorts of {check.attrs.get('rows', 0):,} rows drawn from the model"
-    return below(finish(fig, escaped(title), note, 820, max(440, 150+22*sum(right)+56*len(right)), l=120, t=96), 36)
+    return below(finish(fig, escaped(title), note, 820, max(440, 150+22*tall+56*len(right)), l=120, t=96), 36)

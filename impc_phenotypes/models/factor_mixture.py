@@ -332,6 +332,8 @@ def impute(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarr
 @patch
 def sample(self:FactorMixture,
     n_samples:int=1, # Rows
+    *,
+    on_grid:bool=True, # With the interval likelihood: as read on the grid of `step`; False = before reading
 )->tuple: # Rows (n, d); component of each (n,)
     "New rows from the fitted mixture."
     check_is_fitted(self)
@@ -339,7 +341,7 @@ def sample(self:FactorMixture,
     rng = check_random_state(self.random_state)
     label = np.sort(rng.choice(self.n_components, n_samples, p=self.weights_/self.weights_.sum()))
     X = self.means_[label]+np.einsum('nij,nj->ni', np.linalg.cholesky(self.covariances_)[label], rng.standard_normal((n_samples, self.n_features_in_)))
-    return (np.round(X/self.step)*self.step if self.likelihood=='interval' else X),label
+    return (np.round(X/self.step)*self.step if on_grid and self.likelihood=='interval' else X),label
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #1eba1da8
 @patch

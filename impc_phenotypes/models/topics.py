@@ -174,16 +174,18 @@ def perplexity(self:TopicMixture,
 def sample(self:TopicMixture,
     n_samples:int=1, # Rows
     *,
-    length:int=100, # Draws a row
+    length=100, # Draws a row, at least 1: one number, or one a row
     random_state=None, # Seed
 )->tuple: # Counts (n, d); largest topic of each row (n,)
     "New rows."
     check_is_fitted(self)
-    if n_samples<1 or length<1: raise ValueError(f"`n_samples` and `length` must be at least 1, got {n_samples} and {length}")
+    draws = np.broadcast_to(np.asarray(length, int), n_samples) if np.size(length) in (1, n_samples) else None
+    if draws is None: raise ValueError(f"`length` has {np.size(length)} entries for {n_samples} rows; give one number, or one a row")
+    if n_samples<1 or draws.min()<1: raise ValueError(f"`n_samples` and `length` must be at least 1, got {n_samples} and {draws.min() if len(draws) else length}")
     rng,p = check_random_state(self.random_state if random_state is None else random_state),self.prototypes()
     theta = rng.dirichlet([self.lda_.doc_topic_prior_]*len(p), n_samples)
     probs = theta@p
-    return np.stack([rng.multinomial(length, q/q.sum()) for q in probs]).astype(float),theta.argmax(1)
+    return np.stack([rng.multinomial(n, q/q.sum()) for n,q in zip(draws, probs)]).astype(float),theta.argmax(1)
 
 @patch
 def n_parameters(self:TopicMixture)->int:
