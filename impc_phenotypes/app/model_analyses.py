@@ -84,7 +84,14 @@ class Samples(Analysis):
     def generate(self, s):
         x,label = s.model.sample(min(len(s.source.train), 500))
         return pd.DataFrame(x, columns=s.source.columns).assign(component=label)
-    def plot(self, table, s): return plot_samples(s.source.train.X, s.memberships['train'].argmax(1), table[list(s.source.columns)].to_numpy(), table.component.to_numpy(), s.source.columns, unit=s.source.unit)
+    def plot(self, table, s):
+        real,drawn = (s.source.train.X,s.memberships['train'].argmax(1)),(table[list(s.source.columns)].to_numpy(),table.component.to_numpy())
+        return plot_samples(*real, *drawn, s.source.columns, unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._painted(s, real, drawn)
+    def _painted(self, s, real, drawn, n=5):
+        "Wide rows: two of the data and two the model makes, of each of the first components."
+        rows = [(X[at[i]],f'{say} {k}') for say,(X,of) in (('real',real),('generated',drawn)) for i in range(2) for k in range(n) if len(at := np.flatnonzero(of==k))>i]
+        fig = s.source.paint_clusters(np.array([r for r,_ in rows]), [name for _,name in rows])
+        return fig.update_layout(title_text=f'<b>{escaped(s.source.name)}: rows of the data and rows the model makes</b>')
     def metrics(self, t): return dict(components_drawn=int(t.component.nunique()))
 
 class PredictiveCheck(Analysis):

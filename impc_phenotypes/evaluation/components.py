@@ -301,8 +301,8 @@ def plot_predictive_check(
     said = [_PANELS.get(k, escaped(k)).format(unit=unit) + (f', {len(p)} of {len(t)}: furthest off' if len(p)<len(t) else '') for k,p,t in zip(order, parts, whole)]
     right = [max(2, len(p)) for p in parts[1:]]
     tall = max(sum(right), len(parts[0]))
-    specs = [[dict(rowspan=len(right) or 1),{} if right else None]]+[[None,{}] for _ in right[1:]]
-    fig = make_subplots(len(specs), 2, specs=specs, row_heights=right or [1], horizontal_spacing=.16, vertical_spacing=.4/max(1, len(specs)), subplot_titles=said)
+    specs = [[dict(rowspan=len(right)),{}]]+[[None,{}] for _ in right[1:]] if right else [[{}]]
+    fig = make_subplots(len(specs), len(specs[0]), specs=specs, row_heights=right or [1], horizontal_spacing=.16, vertical_spacing=.4/max(1, len(specs)), subplot_titles=said)
     for i,t in enumerate(parts):
         cell = dict(row=max(1, i), col=1+bool(i))
         for trace in _intervals(t): fig.add_trace(trace.update(showlegend=not i), **cell)
@@ -310,4 +310,4 @@ def plot_predictive_check(
         room = .04*(high-low) or .01
         fig.update_xaxes(range=[low-room,high+room], **cell).update_yaxes(tickvals=list(range(len(t))), ticktext=[escaped(o) for o in t.what], range=[len(t)-.4,-.6], showgrid=False, **cell)
     note = f"{check.attrs.get('draws', '?')} cohorts of {check.attrs.get('rows', 0):,} rows drawn from the model"
-    return below(finish(fig, escaped(title), note, 820, max(440, 150+22*tall+56*len(right)), l=120, t=96), 36)
+    return below(finish(fig, escaped(title), note, 820 if right else 520, max(440, 150+22*tall+56*len(right)), l=120, t=96), 36)
