@@ -197,6 +197,18 @@ def test_other_results_are_drawn_beside_the_runs_own_pictures(run, work):
     a.drop(columns=member).to_csv(run/'bare.csv', index=False)
     refused(impc('visualize', run, '--results', run/'bare.csv', cwd=work), 'bare.csv', '--save-predictions')
 
+def test_a_style_file_changes_the_figures_and_a_wrong_one_is_named(run, work, monkeypatch):
+    copy = work/'styled'/'copy'
+    shutil.copytree(run, copy)
+    (work/'look.yaml').write_text("normal: '#12ab34'\n")
+    monkeypatch.setitem(ENV, 'IMPC_PHENOTYPES_FIGURES', str(work/'look.yaml'))
+    assert impc('visualize', copy, cwd=work).returncode==0
+    page = (copy/'figures'/'profiles.html').read_text(encoding='utf-8')
+    assert '#12ab34' in page and '#7A7A7A' not in page
+    (work/'look.yaml').write_text("norml: '#12ab34'\n")
+    refused(impc('visualize', copy, cwd=work), 'look.yaml', 'did you mean `normal`')
+    shutil.rmtree(copy.parent)
+
 def test_moved_or_changed_data_is_noticed(run, work, dirty):
     away = work/'away.csv'
     os.rename(work/'dirty.csv', away)

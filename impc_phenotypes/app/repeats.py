@@ -11,7 +11,7 @@ import numpy as np, pandas as pd
 import plotly.graph_objects as go
 from .compare_runs import _numbers, _settings
 from ..data.errors import InputError
-from ..data.look import PALETTE, escaped, finish
+from ..data.look import INK, PALETTE, escaped, finish
 
 # %% ../../nbs/app/47_repeats.ipynb #fb559a06
 def same_but_seed(
@@ -53,6 +53,6 @@ def plot_averaged(
     if not len(t): raise InputError(f"no run has a metric `{metric}`; there are {', '.join(dict.fromkeys(table.metric))}")
     fig = go.Figure(go.Bar(y=list(range(len(t))), x=t['mean'], orientation='h', width=.55, marker_color=[PALETTE[i%len(PALETTE)] for i in range(len(t))], showlegend=False, hovertemplate='%{x:.4g}<extra></extra>'))
     gap = np.full(len(t), np.nan)
-    fig.add_scatter(x=np.c_[t.lowest, t.highest, gap].ravel(), y=np.repeat(np.arange(len(t)), 3), mode='lines', line=dict(color='#222222', width=1.5), showlegend=False, hoverinfo='skip')
+    fig.add_scatter(x=np.c_[t.lowest, t.highest, gap].ravel(), y=np.repeat(np.arange(len(t)), 3), mode='lines', line=dict(color=INK, width=1.5), showlegend=False, hoverinfo='skip')
     fig.update_yaxes(tickvals=list(range(len(t))), ticktext=[f'{escaped(s)} (n = {n})' for s,n in zip(t.setting, t.n)], range=[len(t)-.4,-.6], showgrid=False).update_xaxes(title_text=metric)
     return finish(fig, f'{metric}, mean of repeats', 'line: lowest to highest', width=420+7*int(t.setting.str.len().max()+8), height=150+38*len(t), l=60+7*int(t.setting.str.len().max()+8))

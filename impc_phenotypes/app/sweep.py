@@ -24,7 +24,7 @@ from .config import RunConfig, find_key, known_keys, load_config, read_yaml, to_
 from .. import versions
 from .runs import RunFolder, _check_name, _plain, new_folder, write_json
 from ..data.errors import InputError, RunError
-from ..data.look import below, finish
+from ..data.look import PALETTE, below, finish
 from ..data.schema import nearest
 
 # %% ../../nbs/app/40_sweep.ipynb #bf982a11
@@ -423,9 +423,9 @@ def plot_sweep(
     if not len(done): raise InputError(f"{sweep.name}: no trial is done, so there is nothing to draw")
     best = done.value.cummax() if direction=='maximize' else done.value.cummin()
     fig = make_subplots(1, 2, column_widths=[.64,.36], horizontal_spacing=.2, subplot_titles=['trials', 'importance'])
-    fig.add_scatter(x=done.trial, y=done.value, mode='markers', name='trial', marker=dict(color='#0072B2', size=8), row=1, col=1)
-    fig.add_scatter(x=done.trial, y=best, mode='lines', name='best so far', line=dict(color='#D55E00', shape='hv'), row=1, col=1)
-    fig.add_bar(y=list(s.importances)[::-1], x=list(s.importances.values())[::-1], orientation='h', marker=dict(color='#009E73'), showlegend=False, row=1, col=2)
+    fig.add_scatter(x=done.trial, y=done.value, mode='markers', name='trial', marker=dict(color=PALETTE[0], size=8), row=1, col=1)
+    fig.add_scatter(x=done.trial, y=best, mode='lines', name='best so far', line=dict(color=PALETTE[1], shape='hv'), row=1, col=1)
+    fig.add_bar(y=list(s.importances)[::-1], x=list(s.importances.values())[::-1], orientation='h', marker=dict(color=PALETTE[2]), showlegend=False, row=1, col=2)
     fig.update_xaxes(title_text='trial', row=1, col=1).update_yaxes(title_text=f'{s.objective}' + f', {unit}'*bool(unit), row=1, col=1)
     fig.update_xaxes(title_text='share of variance', row=1, col=2)
     counts = ', '.join(f'{n} {k}' for k,n in s.counts.items() if n)

@@ -19,7 +19,7 @@ from .gene_sets import GeneSets, match_sets
 from .sexes import fdr
 from ..data.errors import InputError
 from ..data.schema import nearest
-from ..data.look import below, finish
+from ..data.look import INK, PALETTE, below, finish
 
 # %% ../../nbs/biology/30_enrichment.ipynb #4b339b63
 def counts_table(
@@ -202,7 +202,7 @@ def enrich(
     return Enrichment(s, (*_findings(s, sets, acoustic), *notes))
 
 # %% ../../nbs/biology/30_enrichment.ipynb #acc2d939
-KIND_STYLE = dict(no=('#0072B2','not circular'), unknown=('#E69F00','perhaps circular'), **{'in part':('#CC79A7','circular in part')}, yes=('#D55E00','circular'))
+KIND_STYLE = dict(no=(PALETTE[0],'not circular'), unknown=(PALETTE[4],'perhaps circular'), **{'in part':(PALETTE[3],'circular in part')}, yes=(PALETTE[1],'circular'))
 
 def plot_enrichment(
     e:Enrichment, # From `enrich`
@@ -219,12 +219,12 @@ def plot_enrichment(
             if len(r): fig.add_scatter(x=x[r], y=r, mode='markers', name=name+('' if found else ', q ≥ .05'), marker=dict(color=colour, symbol='circle' if found else 'circle-open', size=(7+2*np.sqrt(d.n_called_in_set[r].astype(float))).tolist()),
                 text=[f'{escape(d.name[i])}: {d.n_called_in_set[i]} of {n} called genes, {d.expected[i]:.1f} expected, q {d.q_value[i]:.2g}' for i in r], hovertemplate='%{text}<extra></extra>')
     moved = np.flatnonzero((d.circular=='in part') & silent.notna())
-    if len(moved): fig.add_scatter(x=silent[moved], y=moved, mode='markers', name='without acoustic annotations', marker=dict(color='#222222', symbol='x', size=8), hovertemplate='%{x:.2f}<extra>without acoustic annotations</extra>')
+    if len(moved): fig.add_scatter(x=silent[moved], y=moved, mode='markers', name='without acoustic annotations', marker=dict(color=INK, symbol='x', size=8), hovertemplate='%{x:.2f}<extra>without acoustic annotations</extra>')
     return _enrichment_layout(fig, d, n)
 
 def _enrichment_layout(fig, d, n):
     "Axes, names and q-values."
-    fig.add_vline(x=1, line=dict(color='#222222', dash='dash', width=1.5))
+    fig.add_vline(x=1, line=dict(color=INK, dash='dash', width=1.5))
     cut = lambda o: escape(o if len(o)<=40 else o[:39]+'…')
     for i in range(len(d)): fig.add_annotation(x=1.01, xref='x domain', y=i, yref='y', text=f'{d.n_called_in_set[i]} of {d.n_set[i]:,} · q {d.q_value[i]:.1g}', showarrow=False, xanchor='left', font=dict(size=11, color='#444444'))
     values = np.r_[.5, 2, pd.to_numeric(d.or_low, errors='coerce').clip(.05, 1000), pd.to_numeric(d.or_high, errors='coerce').clip(.05, 1000)]

@@ -18,7 +18,7 @@ from .sexes import SEX_COLUMNS, fdr, sex_table
 from ..data.cohort import Cohort
 from ..data.controls import MIN_LINE, Matched, match_controls
 from ..data.errors import InputError
-from ..data.look import SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, panels, soft, tone_quantiles, zygosity_words
+from ..data.look import PALETTE, SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, panels, soft, tone_quantiles, zygosity_words
 from ..data.schema import OFFSETS, nearest
 from ..discover.phenotypes import Phenotypes
 
@@ -263,7 +263,7 @@ def check(self:LineCalls)->pd.DataFrame: # `check`, `finding`, `ok`, `advice` wh
     return d.assign(advice=d.advice.where(~d.ok | (d.check=='ceiling'), ''))
 
 # %% ../../nbs/biology/10_lines.ipynb #0ba4dc6e
-_INK = {'not called':('#9a9a9a','circle'), 'called':('#0072B2','circle'), 'called, stricter null too':('#D55E00','diamond')}
+_INK = {'not called':('#9a9a9a','circle'), 'called':(PALETTE[0],'circle'), 'called, stricter null too':(PALETTE[1],'diamond')}
 
 def _apart(x, y, most):
     "The first points whose names do not run into one another, at most `most`."

@@ -18,7 +18,7 @@ from .sexes import fdr
 from ..data.controls import MIN_LINE, Matched
 from ..data.errors import InputError
 from ..data.schema import TONES, nearest
-from ..data.look import below, finish
+from ..data.look import INK, PALETTE, SEXES, below, finish
 
 # %% ../../nbs/biology/14_mixed_model.ipynb #67906bba
 def _find_line(m, name):
@@ -237,11 +237,11 @@ def plot_effects(self:MixedModel)->go.Figure: # Tones on the x axis, dB on the y
     "Genotype effect with 95 % interval at every tone, by both models."
     s,fig = self.fitted,go.Figure()
     x = np.arange(len(s))
-    for shift,names,colour,label in ((-.12, ('effect_linear','low_linear','high_linear'), '#999999', 'linear model'), (.12, ('effect','low','high'), '#0072B2', 'reported')):
+    for shift,names,colour,label in ((-.12, ('effect_linear','low_linear','high_linear'), '#999999', 'linear model'), (.12, ('effect','low','high'), PALETTE[0], 'reported')):
         mid,low,high = (s[c].to_numpy(float) for c in names)
         fig.add_scatter(x=np.repeat(x+shift, 3), y=np.c_[low,high,np.full(len(s), np.nan)].ravel(), mode='lines', line=dict(color=colour, width=2.5), showlegend=False, hoverinfo='skip')
         fig.add_scatter(x=x+shift, y=mid, mode='markers', marker=dict(color=colour, size=8), name=label, customdata=np.c_[low,high], hovertemplate='%{y:.1f} dB (%{customdata[0]:.1f} to %{customdata[1]:.1f})<extra>'+label+'</extra>')
-    fig.add_hline(y=0, line=dict(color='#222222', width=1))
+    fig.add_hline(y=0, line=dict(color=INK, width=1))
     fig.update_xaxes(tickvals=x, ticktext=_ticks(s), showgrid=False).update_yaxes(title_text='above controls, dB')
     return below(finish(fig, f'{escape(self.line)}: {len(s)} effects', escape(self.formula), 680, 390, b=80), 30)
 
@@ -271,10 +271,10 @@ def plot_batches(self:MixedModel,
     at = _columns_of(d, random, most)
     x = np.where(at<0, -1, at+(.4 if random else .9)*((np.arange(len(d))*.618)%1-.5)) # side by side where levels are tied
     own,fig = d.genotype.to_numpy()>0,go.Figure()
-    for rows,colour,label in ((~own,'#AAAAAA','controls'), (own & (d.sex=='female').to_numpy(),'#CC79A7','females of the line'), (own & (d.sex=='male').to_numpy(),'#0072B2','males of the line'), (own & d.sex.isna().to_numpy(),'#222222','mice of the line')):
+    for rows,colour,label in ((~own,'#AAAAAA','controls'), (own & (d.sex=='female').to_numpy(),SEXES['female']['color'],'females of the line'), (own & (d.sex=='male').to_numpy(),SEXES['male']['color'],'males of the line'), (own & d.sex.isna().to_numpy(),INK,'mice of the line')):
         rows = rows & (at>=0)
         if rows.any(): fig.add_scatter(x=x[rows], y=d[tone].to_numpy()[rows], mode='markers', marker=dict(color=colour, size=5 if label=='controls' else 8), name=label, hovertemplate='%{y:.1f} dB<extra>'+label+'</extra>')
-    fig.add_hline(y=0, line=dict(color='#222222', width=1))
+    fig.add_hline(y=0, line=dict(color=INK, width=1))
     fig.update_xaxes(title_text=f"one column a {random}; the line's on the right" if random else 'litters and days unknown', tickvals=[], showgrid=False, zeroline=False).update_yaxes(title_text='above controls, dB')
     return below(finish(fig, f'{escape(self.line)} beside its controls: {len(d):,} mice', 'mean of five tones' if tone=='mean' else tone, 700, 390, b=90), 40)
 

@@ -21,7 +21,7 @@ from .lines import LineCalls, find_lines
 from .sexes import fdr
 from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, OFFSETS, nearest
-from ..data.look import finish
+from ..data.look import PALETTE, finish
 
 # %% ../../nbs/biology/27_neighbours.ipynb #a2d096d9
 NEED = ['line','gene_symbol','allele_symbol','zygosity','phenotyping_center','technical_group','mean_offset','mean_offset_low','mean_offset_high','p_value','q_value','called', *OFFSETS[:5], *[f'{o}_{e}' for o in OFFSETS[:5] for e in ('low','high')]]
@@ -162,7 +162,7 @@ def plot_replication(
     fig = go.Figure()
     ends = [float(np.nanmin([p.offset_a.min(), p.offset_b.min(), 0])), float(np.nanmax([p.offset_a.max(), p.offset_b.max(), 10]))]
     fig.add_scatter(x=ends, y=ends, mode='lines', line=dict(color='#bbb', dash='dash'), name='equal', showlegend=False, hoverinfo='skip')
-    for name,colour,symbol in (('none called','#9a9a9a','circle'),('one called','#0072B2','circle'),('both called','#D55E00','diamond')):
+    for name,colour,symbol in (('none called','#9a9a9a','circle'),('one called',PALETTE[0],'circle'),('both called',PALETTE[1],'diamond')):
         t = p[group==name]
         fig.add_scatter(x=t.offset_a, y=t.offset_b, mode='markers', name=f'{name} ({len(t)})', marker=dict(color=colour, symbol=symbol, size=8), text=[f'{g}: {k}, {a} and {b}' for g,k,a,b in zip(t.gene_symbol, t.kind, t.phenotyping_center_a, t.phenotyping_center_b)], hovertemplate='%{text}<br>%{x:.0f} and %{y:.0f} dB<extra></extra>')
     fig.update_layout(xaxis_title='line with the smaller p: mean offset, dB', yaxis_title='other line, dB')
@@ -255,7 +255,7 @@ def plot_neighbours(
     ok,fig = ~np.isnan(y+half),go.Figure()
     at = np.array(x)[ok].tolist()
     fig.add_scatter(x=at+at[::-1], y=[*(y-half)[ok], *(y+half)[ok][::-1]], fill='toself', fillcolor='rgba(0,0,0,.13)', mode='none', name=f'{near.gene}, 95 % interval', hoverinfo='skip')
-    for r,colour in zip(near.summary.itertuples(), ['#0072B2','#E69F00','#009E73','#CC79A7','#56B4E9','#D55E00']*(1+n//6)):
+    for r,colour in zip(near.summary.itertuples(), [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1]]*(1+n//6)):
         fig.add_scatter(x=x, y=p.loc[r.gene_symbol, _five].to_numpy(float), mode='lines+markers', line=dict(color=colour, width=2), marker=dict(size=6, color=colour), name=f'{r.gene_symbol} ({r.distance:.0f} dB)')
     fig.add_scatter(x=x, y=y, mode='lines+markers', line=dict(color='#000', width=4), marker=dict(size=8, color='#000'), name=near.gene)
     fig.update_xaxes(type='log', tickvals=x, ticktext=['6','12','18','24','30'], title_text='kHz')
@@ -366,7 +366,7 @@ def plot_subtypes(
 )->go.Figure:
     "Shape of each gene, coloured by subtype, and the subtypes' means."
     shapes,fig = [c for c in s.summary if c.startswith('shape_')],go.Figure()
-    colours = ['#0072B2','#E69F00','#009E73','#CC79A7','#56B4E9','#D55E00']
+    colours = [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1]]
     for (k,d),colour in zip(s.summary.groupby('subtype'), colours):
         for row in d.itertuples(): fig.add_scatter(x=list(FREQUENCIES), y=[getattr(row, c) for c in shapes], mode='lines', line=dict(color=colour, width=1), opacity=.3, showlegend=False, name=row.gene_symbol)
         fig.add_scatter(x=list(FREQUENCIES), y=d[shapes].mean().tolist(), mode='lines+markers', line=dict(color=colour, width=4), marker=dict(color=colour, size=8), name=f'{k}: {len(d)} genes')

@@ -16,7 +16,7 @@ from .sexes import fdr
 from ..data.errors import InputError, bad_rows
 from ..data.records import _number, _open, _text
 from ..data.schema import IMPC_THRESHOLDS, OFFSETS, THRESHOLDS, TONES, nearest
-from ..data.look import finish
+from ..data.look import PALETTE, finish
 from ..discover.phenotypes import Phenotypes
 
 # %% ../../nbs/biology/25_outside.ipynb #d9893430
@@ -333,7 +333,7 @@ def plot_outside(
     if not len(o.groups): return fig
     names = [f'{n}<br>{k} lines' for n,k in zip(o.groups['name'], o.groups.n_lines)]
     if s.kind=='classes':
-        for c,colour in zip([c for c in o.groups if c.startswith('share_')], ['#0072B2','#E69F00','#009E73','#CC79A7','#56B4E9','#D55E00','#F0E442','#999999']*3): fig.add_bar(x=names, y=o.groups[c], name=c[6:], marker=dict(color=colour))
+        for c,colour in zip([c for c in o.groups if c.startswith('share_')], [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1],'#F0E442','#999999']*3): fig.add_bar(x=names, y=o.groups[c], name=c[6:], marker=dict(color=colour))
         return fig.update_layout(barmode='stack', yaxis_title='share of mice')
     at = o.lines.phenotype.map({j:i for i,j in enumerate(o.groups.phenotype)}).to_numpy()
     jitter = np.random.default_rng(0).uniform(-.25, .25, len(at))
@@ -341,8 +341,8 @@ def plot_outside(
     if 'adjusted' in o.groups:
         g = o.groups
         bars = [(np.repeat(i, 3),(low,high,np.nan)) for i,(low,high) in enumerate(zip(g.adjusted_low, g.adjusted_high))]
-        fig.add_scatter(x=np.concatenate([b[0] for b in bars]), y=np.concatenate([b[1] for b in bars]), mode='lines', line=dict(color='#D55E00', width=2), showlegend=False, hoverinfo='skip')
-        fig.add_scatter(x=np.arange(len(g)), y=g.adjusted, mode='markers', name='mean of lines, 95 % interval', marker=dict(color='#D55E00', size=9, symbol='diamond'))
+        fig.add_scatter(x=np.concatenate([b[0] for b in bars]), y=np.concatenate([b[1] for b in bars]), mode='lines', line=dict(color=PALETTE[1], width=2), showlegend=False, hoverinfo='skip')
+        fig.add_scatter(x=np.arange(len(g)), y=g.adjusted, mode='markers', name='mean of lines, 95 % interval', marker=dict(color=PALETTE[1], size=9, symbol='diamond'))
     y = f'{s.variable} − mean of laboratory, sex' if s.test=='anova' else f'{s.variable}, rank of the line'
     return fig.update_layout(xaxis=dict(tickvals=list(range(len(names))), ticktext=names), yaxis_title=y, legend=dict(orientation='h', y=1.02, x=.55))
 

@@ -15,7 +15,7 @@ from .lines import LineCalls, _members, call_lines, line_p
 from ..data.controls import Matched
 from ..data.errors import InputError
 from ..data.schema import STEP, THRESHOLDS
-from ..data.look import finish
+from ..data.look import PALETTE, finish
 from ..models.pseudo_lines import line_templates
 
 # %% ../../nbs/biology/15_power.ipynb #3386243d
@@ -144,7 +144,7 @@ def plot_qq(
     expected = -np.log10((np.arange(len(p))+.5)/len(p))
     keep = np.unique(np.r_[np.arange(min(200, len(p))), np.linspace(0, len(p)-1, 400).astype(int)])
     fig = go.Figure([go.Scatter(x=[0,expected[0]], y=[0,expected[0]], mode='lines', line=dict(color='#777', dash='dot'), name='as it should be'),
-        go.Scatter(x=expected[keep], y=-np.log10(p[keep]), mode='markers', marker=dict(size=4, color='#0072B2'), name='normal lines')])
+        go.Scatter(x=expected[keep], y=-np.log10(p[keep]), mode='markers', marker=dict(size=4, color=PALETTE[0]), name='normal lines')])
     fig.update_layout(xaxis_title='expected −log₁₀ p', yaxis_title='−log₁₀ p', legend=dict(x=.03, y=.97))
     return finish(fig, f'{len(p):,} normal lines', f"effect of a line: {c.settings['effect']} · above the dotted line: too many small p", 560, 410)
 
@@ -187,6 +187,6 @@ def plot_power(
     "Power against mice, one line a loss."
     fig = go.Figure()
     for i,(name,row) in enumerate(table.iterrows()):
-        fig.add_scatter(x=list(row.index), y=row.to_numpy(), mode='lines+markers', name=name, line=dict(color='#0072B2' if name.startswith('flat') else '#D55E00', dash=('dot','dash','solid')[i%3], width=2.5))
+        fig.add_scatter(x=list(row.index), y=row.to_numpy(), mode='lines+markers', name=name, line=dict(color=PALETTE[0] if name.startswith('flat') else PALETTE[1], dash=('dot','dash','solid')[i%3], width=2.5))
     fig.update_layout(xaxis_title='mice of the line', yaxis_title='share called', yaxis_range=[0,1.02])
     return finish(fig, f'Power to call {len(table)} losses', f"called: p < {table.attrs.get('p_threshold', np.nan):.2g}", 720, 390, r=190)

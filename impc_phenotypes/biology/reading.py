@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .gene_sets import _table
 from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, MIN_TONES, OFFSETS, TONES, nearest
-from ..data.look import finish
+from ..data.look import PALETTE, finish
 from ..metrics.shapes import SEVERITIES, _first_rule, explain_name, severity, shape_name
 
 # %% ../../nbs/biology/45_reading.ipynb #ec5c62dd
@@ -192,8 +192,8 @@ def plot(self:Reading,
         fig.add_scatter(x=[4,85.5], y=[db,db], mode='lines', line=dict(color='#999999', dash='dot', width=1), showlegend=False, hoverinfo='skip')
         fig.add_scatter(x=[4.8], y=[db+.5], mode='text', text=[grade(db)], textfont=dict(size=10, color='#777777'), showlegend=False, hoverinfo='skip')
     if low is not None and high is not None:
-        for f,a,b in zip(FREQUENCIES, low, high): fig.add_scatter(x=[f,f], y=[a,b], mode='lines', line=dict(color='#0072B2', width=2), showlegend=False, hoverinfo='skip')
-    fig.add_scatter(x=list(FREQUENCIES), y=v, mode='lines+markers', line=dict(color='#0072B2', width=3), marker=dict(size=9), showlegend=False, hovertemplate='%{x} kHz: %{y:.0f} dB<extra></extra>')
+        for f,a,b in zip(FREQUENCIES, low, high): fig.add_scatter(x=[f,f], y=[a,b], mode='lines', line=dict(color=PALETTE[0], width=2), showlegend=False, hoverinfo='skip')
+    fig.add_scatter(x=list(FREQUENCIES), y=v, mode='lines+markers', line=dict(color=PALETTE[0], width=3), marker=dict(size=9), showlegend=False, hovertemplate='%{x} kHz: %{y:.0f} dB<extra></extra>')
     ticks = [*FREQUENCIES, 45., 70.]
     fig.update_xaxes(type='log', range=[np.log10(4), np.log10(85.5)], tickvals=ticks, ticktext=[f'{f:g} kHz<br>{cochlear_place(f):.0f} %<br>{human_frequency(f):.1f} kHz' for f in ticks], showgrid=False, zeroline=False,
         title_text='frequency · place on the basilar membrane, from the base · human frequency at that place')

@@ -18,7 +18,7 @@ from ..data.cohort import Cohort
 from ..data.controls import Matched
 from ..data.errors import InputError
 from ..data.schema import STEP, TONES, nearest
-from ..data.look import below, finish
+from ..data.look import PALETTE, SEXES, below, finish
 
 # %% ../../nbs/biology/12_reference_range.ipynb #04bfbff6
 def fisher_p(
@@ -270,11 +270,11 @@ def plot_range(self:ReferenceRange,
     share = 100*n/max(len(control), 1)
     fig = go.Figure(go.Bar(x=level, y=share, width=4.4, marker_color='#BBBBBB', name=f'{len(control):,} controls', hovertemplate='%{x} dB SPL: %{y:.1f} %<extra>controls</extra>'))
     unit = max(share, default=10)/12
-    for i,(s,colour) in enumerate((('female','#CC79A7'),('male','#0072B2'),('sex unknown','#555555'))):
+    for i,(s,colour) in enumerate(((*((s,SEXES[s]['color']) for s in SEXES),('sex unknown','#555555')))):
         v = np.sort(x[~np.isin(sex, STRATA[1:])] if s=='sex unknown' else x[sex==s])
         step = np.arange(len(v))-np.searchsorted(v, v) # how many of the same level came before
         if len(v): fig.add_scatter(x=v+1.3*(i-.5), y=-unit*(1+.9*step), mode='markers', marker=dict(color=colour, size=8), name=s, hovertemplate='%{x:.0f} dB SPL<extra>'+s+'</extra>')
-    for cut in np.ravel(cut_points(control[:,None], self.settings['middle'])): fig.add_vline(x=cut, line=dict(color='#D55E00', dash='dash', width=1.5))
+    for cut in np.ravel(cut_points(control[:,None], self.settings['middle'])): fig.add_vline(x=cut, line=dict(color=PALETTE[1], dash='dash', width=1.5))
     return _dress(fig, self, line, tone)
 
 # %% ../../nbs/biology/12_reference_range.ipynb #43c91838

@@ -24,7 +24,7 @@ from .gene_sets import _need, _text
 from .sexes import fdr
 from ..data.errors import InputError, bad_rows
 from ..data.schema import nearest
-from ..data.look import below, finish
+from ..data.look import GREY, INK, PALETTE, below, finish
 from ..discover.phenotypes import _plain
 
 # %% ../../nbs/biology/40_references.ipynb #19b081c6
@@ -334,7 +334,7 @@ def _null_panel(fig, draws, seen, cell):
     n,edge = np.histogram(draws, np.linspace(0, 1, 41))
     share = n/max(n.sum(), 1)
     fig.add_bar(x=(edge[1:]+edge[:-1])/2, y=share, width=.025, marker_color='#BBBBBB', showlegend=False, hovertemplate='%{x:.2f}: %{y:.0%} of random lists<extra></extra>', **cell)
-    if seen==seen: fig.add_scatter(x=[seen,seen], y=[0,max(share)], mode='lines', line=dict(color='#D55E00', width=3), showlegend=False, hovertemplate='%{x:.2f}<extra>the list</extra>', **cell)
+    if seen==seen: fig.add_scatter(x=[seen,seen], y=[0,max(share)], mode='lines', line=dict(color=PALETTE[1], width=3), showlegend=False, hovertemplate='%{x:.2f}<extra>the list</extra>', **cell)
 
 @patch
 def plot_random(self:ReferenceReport)->go.Figure: # Two panels a list: recall, AUC
@@ -367,7 +367,7 @@ def plot_ranks(self:ReferenceReport,
     fig,names,n = go.Figure(),self.summary['list'].tolist(),max(len(self.values), 2)
     for i,l in enumerate(names):
         d = self.genes[(self.genes['list']==l) & self.genes['rank'].notna()]
-        for name,colour,symbol,t in (('called','#D55E00','circle',d[d.called]), ('not called','#0072B2','circle-open',d[~d.called])):
+        for name,colour,symbol,t in (('called',PALETTE[1],'circle',d[d.called]), ('not called',PALETTE[0],'circle-open',d[~d.called])):
             fig.add_scatter(x=t['rank'].astype(int), y=np.full(len(t), -i), mode='markers', marker=dict(color=colour, symbol=symbol, size=9), name=name, legendgroup=name, showlegend=i==0,
                 text=[f'{g}: {o:.0f} dB, rank {k} of {n:,}' for g,o,k,n in zip(t.gene_symbol, t.mean_offset, t['rank'], t.n_ranked)], hovertemplate='%{text}<extra></extra>')
         low = d[~d.called].nsmallest(label, 'percentile').sort_values('percentile')
@@ -418,9 +418,9 @@ def plot_ranking(
     "AUC and average precision of each score with 95 % intervals."
     fig,y = make_subplots(1, 2, shared_yaxes=True, subplot_titles=['area under the ROC curve','average precision'], horizontal_spacing=.05),np.arange(len(table))
     for c,(name,chance) in enumerate((('auc', .5), ('ap', float(table.ap_chance.iloc[0]))), 1):
-        for i,r in table.iterrows(): fig.add_scatter(x=[r[f'{name}_low'],r[f'{name}_high']], y=[y[i],y[i]], mode='lines', line=dict(color='#0072B2', width=2), showlegend=False, hoverinfo='skip', row=1, col=c)
-        fig.add_scatter(x=table[name], y=y, mode='markers', marker=dict(color=np.where(table.baseline, '#7A7A7A', '#0072B2').tolist(), size=9), showlegend=False, hovertemplate='%{x:.3f}<extra></extra>', row=1, col=c)
-        fig.add_scatter(x=[chance,chance], y=[-.5,len(table)-.5], mode='lines', line=dict(color='#222222', dash='dash', width=1.5), showlegend=False, hoverinfo='skip', row=1, col=c)
+        for i,r in table.iterrows(): fig.add_scatter(x=[r[f'{name}_low'],r[f'{name}_high']], y=[y[i],y[i]], mode='lines', line=dict(color=PALETTE[0], width=2), showlegend=False, hoverinfo='skip', row=1, col=c)
+        fig.add_scatter(x=table[name], y=y, mode='markers', marker=dict(color=np.where(table.baseline, GREY, PALETTE[0]).tolist(), size=9), showlegend=False, hovertemplate='%{x:.3f}<extra></extra>', row=1, col=c)
+        fig.add_scatter(x=[chance,chance], y=[-.5,len(table)-.5], mode='lines', line=dict(color=INK, dash='dash', width=1.5), showlegend=False, hoverinfo='skip', row=1, col=c)
     fig.update_yaxes(tickvals=y, ticktext=table.score.tolist(), range=[len(table)-.5,-.5], showgrid=False).update_xaxes(range=[0,1.02])
     note = f'{int(table.n_positive.iloc[0])} of {int(table.n_lines.iloc[0]):,} lines are listed · 95 % bootstrap intervals · dashed: chance · grey: baseline'
     return finish(fig, f'Which of {len(table)} scores ranks listed lines first?', note, 760, 166+40*len(table), l=110, t=96, b=40)

@@ -16,7 +16,7 @@ from .power import called_of, planted_lines
 from .reference_range import reference_range
 from .sexes import fdr
 from ..data.controls import MIN_LINE, Matched
-from ..data.look import finish
+from ..data.look import PALETTE, finish
 
 # %% ../../nbs/biology/17_rivals.ipynb #8467b145
 def _mean_z(null, means, n):
@@ -98,6 +98,6 @@ def plot_rules(
     "Power against realised error rate."
     fig = go.Figure(go.Scatter(x=[nominal,nominal], y=[0,1], mode='lines', line=dict(color='#777', dash='dot'), name='asked for'))
     for i,(rule,r) in enumerate(table.iterrows()):
-        fig.add_scatter(x=[r.realised_fdr], y=[r.power], mode='markers', name=rule, marker=dict(size=12, color=('#D55E00','#8B3A00','#0072B2','#56B4E9','#009E73','#CC79A7','#E69F00','#000000')[i%8], symbol=('diamond','diamond','circle','square','square','triangle-up','circle','cross')[i%8]))
+        fig.add_scatter(x=[r.realised_fdr], y=[r.power], mode='markers', name=rule, marker=dict(size=12, color=(PALETTE[1],'#8B3A00',PALETTE[0],PALETTE[5],PALETTE[2],PALETTE[3],PALETTE[4],'#000000')[i%8], symbol=('diamond','diamond','circle','square','square','triangle-up','circle','cross')[i%8]))
     fig.update_layout(xaxis_title='share of false calls', yaxis_title='share of losses found', xaxis_range=[-.02,1], yaxis_range=[0,1])
     return finish(fig, f'What {len(table)} rules find, and at what price', f'dotted: {nominal:.0%} false calls were asked for', 820, 430, r=260)

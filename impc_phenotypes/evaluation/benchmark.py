@@ -24,7 +24,7 @@ from ..data.errors import InputError
 from ..data.plant import ControlCopula, PLANTED_SHAPES, plant_cohort
 from ..data.records import atomic_path, read_records
 from ..data.simulate import SHAPES, simulate_cohort
-from ..data.look import finish
+from ..data.look import GREY, PALETTE, finish
 from ..metrics.metrics import reliability, truth_metrics
 from .methods import ABLATIONS, FAST, METHODS, Found, Job, NotRun, run_ablation, run_method
 
@@ -341,7 +341,7 @@ def _tell(b, keys):
         print(f"{keys['cohort']} {keys['n']:,} seed {keys['seed']} · {r.name}: " + (r.note or f'ARI {r.ari:.2f}, balanced {r.balanced_ari:.2f}, macro recall {r.macro_recall:.2f}, found {r.found:.0f}, {r.seconds:.0f} s'), flush=True)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #88c96d93
-_COLOURS = ('#0072B2','#D55E00','#009E73','#CC79A7','#E69F00','#56B4E9')
+_COLOURS = PALETTE[:6]
 _SYMBOLS = ('circle','square','diamond','triangle-up','cross','x')
 _NAMES = dict(ari='ARI', balanced_ari='balanced ARI', balanced_nmi='balanced NMI', macro_recall='macro recall', ari_affected='ARI among affected', calibration_error='calibration error',
     brier='Brier score', centre_ami_normal='cluster–centre AMI among normal mice', line_auc='AUC of lines', line_recall='recall of lines at 5 % FDR', found='phenotypes found',
@@ -397,7 +397,7 @@ def plot_reliability(
     names = list(dict.fromkeys(t.name)) if methods is None else list(methods)
     bad = [m for m in names if m not in set(t.name)]
     if bad or not names: raise ValueError(f"no mouse in doubt by '{bad[0]}'" if bad else "no method left a mouse in doubt")
-    fig = go.Figure([go.Scatter(x=[0,1], y=[0,1], mode='lines', line=dict(color='#7A7A7A', dash='dash'), name='said = true')])
+    fig = go.Figure([go.Scatter(x=[0,1], y=[0,1], mode='lines', line=dict(color=GREY, dash='dash'), name='said = true')])
     for i,m in enumerate(names):
         r = pooled(t[t.name==m])
         fig.add_scatter(x=r.said, y=r.true, mode='lines+markers', name=m, line=dict(color=_COLOURS[i%6], width=1), marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[(i//6)%6], size=6+6*np.sqrt(r.n_mice/r.n_mice.max())))

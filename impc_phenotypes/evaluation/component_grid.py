@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from plotly.subplots import make_subplots
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import has_fit_parameter
-from ..data.look import PALETTE, below, finish
+from ..data.look import INK, PALETTE, below, finish
 from .stability import UNSTABLE_BELOW, Stability, draw_units, group_units, repeat_fits, stability
 
 # %% ../../nbs/evaluation/36_component_grid.ipynb #8106bc84
@@ -95,7 +95,7 @@ def _marks(t):
     "Rings around the choices."
     for name,y,col in (('BIC','bic',1),('ICL','icl',1),('held-out','gap',2),('one SE','gap',2)):
         r = t[t.chosen_by.str.contains(name)]
-        yield go.Scatter(x=r.n_components, y=r[y], mode='markers', marker=dict(color='#222222', size=16 if name!='one SE' else 22, symbol='circle-open' if name!='one SE' else 'square-open'), name='chosen' if name!='one SE' else 'one standard error', legendgroup=name=='one SE', showlegend=name in ('BIC','one SE'), hoverinfo='skip'),col
+        yield go.Scatter(x=r.n_components, y=r[y], mode='markers', marker=dict(color=INK, size=16 if name!='one SE' else 22, symbol='circle-open' if name!='one SE' else 'square-open'), name='chosen' if name!='one SE' else 'one standard error', legendgroup=name=='one SE', showlegend=name in ('BIC','one SE'), hoverinfo='skip'),col
 
 def plot_grid(
     grid:pd.DataFrame, # From `component_grid`

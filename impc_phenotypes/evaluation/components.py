@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from ..data.look import audiogram, audiogram_axes, below, escaped, finish, panels, phenotype_style
+from ..data.look import INK, PALETTE, audiogram, audiogram_axes, below, escaped, finish, panels, phenotype_style
 from ..data.schema import STEP, TONES
 from ..models.contracts import lacking, taken
 
@@ -87,7 +87,7 @@ def plot_loadings(
     for i,l in enumerate(load):
         fig.add_traces([t for f in strong[i] for t in _profile(l[:,f], columns, phenotype_style(int(f)+1), name=f'factor {f}', size=6, legend=f not in told, legendgroup=f'f{f}')], **{k+'s':v for k,v in cell(i).items()})
         told |= set(strong[i])
-        fig.add_traces(_profile(0*l[:,0], columns, dict(color='#222222', dash='solid', symbol='circle'), width=1, size=0), **{k+'s':v for k,v in cell(i).items()})
+        fig.add_traces(_profile(0*l[:,0], columns, dict(color=INK, dash='solid', symbol='circle'), width=1, size=0), **{k+'s':v for k,v in cell(i).items()})
     _axes(fig, columns).update_yaxes(title_text=f'change per SD, {unit}', col=1)
     shown = f'; the {most} strongest of each component' if load.shape[2]>most else ''
     finish(fig, f'Loadings of {load.shape[2]} factor{"s"*(load.shape[2]>1)}', f'one SD more of a factor moves each column by this much{shown}', max(400, 90+220*cols), 130+220*rows)
@@ -279,7 +279,7 @@ def _intervals(t):
     "Interval and observed number of each statistic."
     y,bad = np.arange(len(t)),(t.p<.05).to_numpy()
     yield go.Bar(x=t.high-t.low, base=t.low, y=y, orientation='h', width=.5, marker_color='#C8C8C8', name='90 % of drawn cohorts', hoverinfo='skip')
-    for rows,colour,symbol,name in ((~bad,'#0072B2','circle','observed'),(bad,'#D55E00','diamond','observed, p < .05')):
+    for rows,colour,symbol,name in ((~bad,PALETTE[0],'circle','observed'),(bad,PALETTE[1],'diamond','observed, p < .05')):
         yield go.Scatter(x=t.observed[rows], y=y[rows], mode='markers', marker=dict(color=colour, symbol=symbol, size=8), name=name, text=t.what[rows], hovertemplate='%{text}: %{x:.3f}<extra></extra>')
 
 def _furthest(t, most):

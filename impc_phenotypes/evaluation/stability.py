@@ -19,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score, confusion_matrix
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
 from ..data.errors import InputError
-from ..data.look import below, finish
+from ..data.look import INK, PALETTE, below, finish
 from ..discover.phenotypes import Phenotypes
 from ..models.config import ModelConfig, model_config
 from ..models.line_mixture import LineMixture
@@ -254,13 +254,13 @@ def plot_stability(self:Stability)->go.Figure: # One row a phenotype
     y = np.arange(len(s))
     fig.add_bar(x=s.null_95.fillna(0), y=y, orientation='h', width=.7, marker_color='#DDDDDD', name='95 % of random sets', hoverinfo='skip')
     shake = np.linspace(-.22, .22, len(self.jaccard))
-    for kind,colour,symbol in (('bootstrap','#0072B2','circle-open'),('seed','#D55E00','diamond')):
+    for kind,colour,symbol in (('bootstrap',PALETTE[0],'circle-open'),('seed',PALETTE[1],'diamond')):
         rows = np.flatnonzero(self.jaccard.kind==kind)
         if not len(rows): continue
         v = self.jaccard.iloc[rows][list(range(len(s)))].to_numpy()
         fig.add_scatter(x=v.ravel(), y=(y+shake[rows][:,None]).ravel(), mode='markers', marker=dict(color=colour, symbol=symbol, size=7), name='lines drawn anew' if kind=='bootstrap' else 'other seeds',
             hovertemplate='%{x:.2f}<extra></extra>')
-    fig.add_vline(x=UNSTABLE_BELOW, line=dict(color='#222222', dash='dash', width=1.5))
+    fig.add_vline(x=UNSTABLE_BELOW, line=dict(color=INK, dash='dash', width=1.5))
     names = [f'{r.phenotype} · {escape(r.name)} ({r.n_mice:,})' + ('' if r.stable else ' · unstable') for r in s.itertuples()]
     fig.update_yaxes(tickvals=y, ticktext=names, range=[len(s)-.5, -.5], showgrid=False).update_xaxes(range=[-.02, 1.02], title_text='Jaccard index with the run')
     note = f'mice in both over mice in either · dashed: below {UNSTABLE_BELOW:g} on average is unstable'
@@ -272,7 +272,7 @@ def plot_coassignment(self:Stability)->go.Figure: # Heat map, phenotypes × phen
     "With which phenotype each is confused."
     z,label = self.coassignment.to_numpy(float),[escape(o) for o in self.coassignment.index]
     text = np.array([['' if np.isnan(v) else f'{v:.2f}' for v in row] for row in z], object)
-    fig = go.Figure(go.Heatmap(z=z, x=[o.split(' · ')[0] for o in label], y=label, text=text, texttemplate='%{text}', colorscale=[(0,'#F4F4F4'),(1,'#0072B2')], zmin=0, zmax=1, showscale=False, xgap=1, ygap=1,
+    fig = go.Figure(go.Heatmap(z=z, x=[o.split(' · ')[0] for o in label], y=label, text=text, texttemplate='%{text}', colorscale=[(0,'#F4F4F4'),(1,PALETTE[0])], zmin=0, zmax=1, showscale=False, xgap=1, ygap=1,
         hovertemplate='%{y} with %{x}: %{z:.2f}<extra></extra>'))
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False, type='category')
     note = 'probability that two mice of these phenotypes share one again'

@@ -12,7 +12,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom, random_table
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 from ..data.controls import Matched
-from ..data.look import escaped, finish
+from ..data.look import INK, PALETTE, escaped, finish
 
 # %% ../../nbs/metrics/40_leakage.ipynb #5fe0b9cd
 def _text(*columns):
@@ -103,11 +103,11 @@ def plot_leakage(
     cut = lambda o: o if len(o)<=30 else o[:29]+'…'
     say = lambda r: '' if r.ok or not r.observed else f'phenotype {r.phenotype} at {escaped(cut(r.level))}: {r.observed:,} mice, {r.expected:,.0f} expected'
     name = [o.replace('_',' ').replace('center','centre') for o in d.variable]
-    fig = go.Figure(go.Bar(x=d.ami_controls.fillna(0), y=name, orientation='h', marker_color=np.where(d.ok, '#9AA5AE', '#D55E00').tolist(), text=[say(r) for r in d.itertuples()],
+    fig = go.Figure(go.Bar(x=d.ami_controls.fillna(0), y=name, orientation='h', marker_color=np.where(d.ok, '#9AA5AE', PALETTE[1]).tolist(), text=[say(r) for r in d.itertuples()],
         textposition='outside', cliponaxis=False, name='controls', hovertemplate='%{y}: %{x:.3f}<extra>controls</extra>'))
-    fig.add_scatter(x=d.ami_all, y=name, mode='markers', marker=dict(symbol='line-ns', color='#0072B2', size=12, line=dict(color='#0072B2', width=2.5)), name='all mice', hovertemplate='%{y}: %{x:.3f}<extra>all mice</extra>')
+    fig.add_scatter(x=d.ami_all, y=name, mode='markers', marker=dict(symbol='line-ns', color=PALETTE[0], size=12, line=dict(color=PALETTE[0], width=2.5)), name='all mice', hovertemplate='%{y}: %{x:.3f}<extra>all mice</extra>')
     values = np.nan_to_num(d[['ami_controls','ami_all']].to_numpy(float))
-    fig.add_vline(x=LEAK_LIMIT, line=dict(color='#222222', dash='dash', width=1.5))
+    fig.add_vline(x=LEAK_LIMIT, line=dict(color=INK, dash='dash', width=1.5))
     fig.update_xaxes(title_text='adjusted mutual information with the phenotype', range=[values.min(initial=0)-.001, values.max(initial=2*LEAK_LIMIT)*2.3])
     fig.update_yaxes(tickvals=name, ticktext=name, showgrid=False)
     note = f'bars: among controls, orange fails · blue ticks: among all mice · dashed: limit {LEAK_LIMIT:g} · text: most crowded cell'

@@ -14,12 +14,12 @@ from plotly.subplots import make_subplots
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import KFold
 from ..data.controls import Matched
-from ..data.look import below, finish
+from ..data.look import GREY, INK, PALETTE, below, finish
 from ..models.config import LineModelConfig
 from ..models.line_mixture import NULL_MARGIN, LineMixture
 
 # %% ../../nbs/metrics/30_selection.ipynb #f0f822a2
-_COLOURS = dict(bic='#0072B2', icl='#D55E00', support='#009E73', gain='#CC79A7')
+_COLOURS = dict(bic=PALETTE[0], icl=PALETTE[1], support=PALETTE[2], gain=PALETTE[3])
 
 def _criteria(t):
     "BIC and ICL above their best."
@@ -48,10 +48,10 @@ def plot_selection(
     s = t.dropna(subset='support')
     fig.add_scatter(x=s.n_phenotypes, y=np.maximum(s.support, 1), name='weakest phenotype', mode='lines+markers', line=dict(color=_COLOURS['support']), marker=dict(symbol='square', size=8), row=1, col=2)
     need = NULL_MARGIN*max(null_support) if null_support is not None and len(null_support) else 0
-    if need>1 and len(s): fig.add_scatter(x=[s.n_phenotypes.min(),s.n_phenotypes.max()], y=[need]*2, name='pseudo-lines, with margin', mode='lines', line=dict(color='#222222', dash='dash', width=1.5), row=1, col=2)
+    if need>1 and len(s): fig.add_scatter(x=[s.n_phenotypes.min(),s.n_phenotypes.max()], y=[need]*2, name='pseudo-lines, with margin', mode='lines', line=dict(color=INK, dash='dash', width=1.5), row=1, col=2)
     if held: fig.add_traces(list(_gains(t.dropna(subset='gain'))), rows=1, cols=3)
     for i in range(2+held):
-        if chosen: fig.add_vline(x=chosen, line=dict(color='#7A7A7A', dash='dot', width=1.5), row=1, col=i+1)
+        if chosen: fig.add_vline(x=chosen, line=dict(color=GREY, dash='dot', width=1.5), row=1, col=i+1)
         fig.update_xaxes(title_text='phenotypes, normal included', range=[.6,t.n_phenotypes.max()+.4], tickvals=t.n_phenotypes.astype(int).tolist(), ticktext=t.n_phenotypes.astype(int).astype(str).tolist(), row=1, col=i+1)
         fig.update_yaxes(type='log' if i<2 else None, row=1, col=i+1)
     note = f'dotted: {int(chosen)}, what the lines support after all checks' if chosen else ''

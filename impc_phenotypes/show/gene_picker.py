@@ -10,7 +10,7 @@ __all__ = ['MISSING', 'PICKER', 'HEADS', 'joined_calls', 'call_words', 'phenotyp
 import base64, gzip, json
 import numpy as np, pandas as pd
 from fastcore.xml import Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Table, Tbody, Th, Thead, Tr
-from ..data.look import SEXES, X, counted, phenotype_style, tone_quantiles
+from ..data.look import FONT, GRID, SEXES, X, counted, phenotype_style, tone_quantiles
 from ..data.schema import OFFSETS, TONES
 from ..discover.phenotypes import IN_DOUBT, Phenotypes
 from .plots import main_group_of, reference_mice
@@ -97,7 +97,7 @@ def gene_data(
     return dict(tones=list(TONES), x=X.tolist(), offsets=packed(mice[list(OFFSETS)].to_numpy(float)), sex=''.join(mice.sex.map(dict(female='f', male='m')).fillna('u')),
         start=np.searchsorted(of, range(len(l))).tolist(), n=np.bincount(of, minlength=len(l)).tolist(), gene=text('gene_symbol'), allele=text('allele_symbol'), zygosity=text('zygosity'), centre=text('phenotyping_center'),
         phenotype=l.phenotype.astype(int).tolist(), said=[phenotype_words(r, ph.names, m) for r,m in zip(l.itertuples(), member)], call=[call_words(r) for r in l.itertuples()],
-        group=[groups.index(g) for g in first], groups=_groups(ph, groups), styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
+        group=[groups.index(g) for g in first], groups=_groups(ph, groups), styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, font=FONT, grid=GRID, first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
 
 # %% ../../nbs/show/18_gene_picker.ipynb #c21946a1
 PICKER = '''
@@ -117,11 +117,11 @@ const oneLine=(l,a,seen)=>{const legend=k=>!seen.has(k)&&!!seen.add(k);const s=G
   out.push({...a,x:GX,y:gap(sums.map((v,j)=>ns[j]?v/ns[j]:null)),mode:'lines+markers',line:{color:s.color,width:4},marker:{size:8,symbol:s.symbol},name:'mean of the line',legendgroup:'mean',hovertemplate:'mean %{y:.0f} dB<extra></extra>'});return out};
 const showGene=(name,jump)=>{const lines=bySymbol.get(name.trim().toLowerCase());
   if(!lines){const q=name.trim().toLowerCase(),near=[...new Set(G.gene)].filter(g=>q&&(g.toLowerCase().startsWith(q.slice(0,3))||g.toLowerCase().includes(q))).slice(0,8);const lost=Object.keys(G.lost).find(g=>g.toLowerCase()===q);told.className='warn';told.textContent=lost?`Every mouse of ${lost} was left out: ${G.lost[lost]}.`:`No line of ${name.trim()||'this gene'} was placed in this run`+(near.length?`; genes that look alike: ${near.join(', ')}.`:'.');Plotly.purge(plot);plot.setAttribute('aria-label','No gene is shown. '+told.textContent);document.getElementById('gene-lines').tBodies[0].replaceChildren();return}
-  const gene=G.gene[lines[0]],shown=lines.slice(0,6),cols=Math.min(3,shown.length),rows=Math.ceil(shown.length/3),traces=[],seen=new Set(),lay={width:Math.max(620,230+260*cols),height:150+260*rows,font:{family:'Helvetica, Arial, sans-serif',size:12,color:'#222222'},margin:{l:60,r:170,t:70,b:50},annotations:[],paper_bgcolor:'#fff',plot_bgcolor:'#fff',
+  const gene=G.gene[lines[0]],shown=lines.slice(0,6),cols=Math.min(3,shown.length),rows=Math.ceil(shown.length/3),traces=[],seen=new Set(),lay={width:Math.max(620,230+260*cols),height:150+260*rows,font:G.font,margin:{l:60,r:170,t:70,b:50},annotations:[],paper_bgcolor:'#fff',plot_bgcolor:'#fff',
     title:{text:'<b>'+gene.replace(/&/g,'&amp;').replace(/</g,'&lt;')+': '+lines.reduce((s,l)=>s+G.n[l],0)+(lines.reduce((s,l)=>s+G.n[l],0)===1?' mouse in ':' mice in ')+lines.length+(lines.length===1?' line':' lines')+'</b>',x:.015,xanchor:'left',font:{size:15}}};
   shown.forEach((l,i)=>{const k=i?String(i+1):'',c=i%3,r=Math.floor(i/3),w=1/cols,h=1/rows;traces.push(...oneLine(l,{xaxis:'x'+k,yaxis:'y'+k,showlegend:i===0},seen));
-    lay['xaxis'+k]={type:'log',range:[Math.log10(5.3),Math.log10(56)],tickvals:G.x,ticktext:[...G.x.slice(0,5).map(String),'click'],tickfont:{size:10},tickangle:0,domain:[c*w+.02*c,(c+1)*w-.03],anchor:'y'+k,gridcolor:'#ebebeb',zeroline:false,title:{text:'kHz'}};
-    lay['yaxis'+k]={domain:[1-(r+1)*h+(r<rows-1?.12:0),1-r*h-.08],anchor:'x'+k,matches:i?'y':undefined,gridcolor:'#ebebeb',zeroline:true,zerolinecolor:'#999',title:c?undefined:{text:'offset, dB'}};
+    lay['xaxis'+k]={type:'log',range:[Math.log10(5.3),Math.log10(56)],tickvals:G.x,ticktext:[...G.x.slice(0,5).map(String),'click'],tickfont:{size:10},tickangle:0,domain:[c*w+.02*c,(c+1)*w-.03],anchor:'y'+k,gridcolor:G.grid,zeroline:false,title:{text:'kHz'}};
+    lay['yaxis'+k]={domain:[1-(r+1)*h+(r<rows-1?.12:0),1-r*h-.08],anchor:'x'+k,matches:i?'y':undefined,gridcolor:G.grid,zeroline:true,zerolinecolor:'#999',title:c?undefined:{text:'offset, dB'}};
     lay.annotations.push({xref:'x'+k+' domain',yref:'y'+k+' domain',x:.5,y:1.02,xanchor:'center',yanchor:'bottom',showarrow:false,font:{size:11},text:[G.zygosity[l]||'zygosity unknown',G.centre[l],G.n[l]+(G.n[l]===1?' mouse':' mice')].join(', ').replace(/</g,'&lt;')})});
   Plotly.react(plot,traces,lay,{displaylogo:false});
   const body=document.getElementById('gene-lines').tBodies[0];body.replaceChildren();

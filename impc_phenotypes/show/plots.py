@@ -16,7 +16,7 @@ from scipy.stats import poisson
 from ..biology.line_null import main_group
 from ..data.cohort import Cohort
 from ..data.errors import InputError
-from ..data.look import BLUES, DIVERGING, SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, numbered, panels, phenotype_style, soft, tone_quantiles, zygosity_words
+from ..data.look import BLUES, DIVERGING, INK, PALETTE, SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, numbered, panels, phenotype_style, soft, tone_quantiles, zygosity_words
 from ..data.schema import OFFSETS, THRESHOLDS, TONES, nearest
 from ..discover.phenotypes import IN_DOUBT, Phenotypes
 from .static import static
@@ -70,7 +70,7 @@ def plot_sizes(self:Phenotypes)->go.Figure: # Two bars a phenotype, in two panel
         k,share = int(o.phenotype),0. if o.share_of_controls!=o.share_of_controls else o.share_of_controls
         fig.add_trace(_bar(o.n_mice, y, k, f'{counted(o.n_mice, "mouse", "mice")}, {counted(o.n_lines, "line")}'), row=1, col=1)
         fig.add_trace(_bar(share, y, k, f'{o.n_controls:,} ({share:.1%})'), row=1, col=2)
-    fig.add_vline(x=usual, line=dict(color='#222222', width=1.5, dash='dash'), row=1, col=2)
+    fig.add_vline(x=usual, line=dict(color=INK, width=1.5, dash='dash'), row=1, col=2)
     most,top = math.log10(max(s.n_mice.max(), 10)),max(s.share_of_controls.max(), usual, .05)
     step = next(s for s in (.02,.05,.1,.2,.5) if top/s<4 or s==.5)
     ticks = [i*step for i in range(6) if i*step<=min(top*1.3, 1)]
@@ -166,7 +166,7 @@ def plot_history(self:Phenotypes,
             held = col.startswith('valid_')
             seen = h[col].notna().to_numpy() # some values are not measured every epoch
             fig.add_scatter(x=np.arange(1, len(h)+1)[seen], y=h[col][seen], mode='lines', name='held-out lines' if held else 'training mice' if what=='loss' else 'value', legendgroup=str(held), showlegend=what=='loss' and i==0,
-                line=dict(color='#D55E00' if held else '#0072B2', dash='dash' if held else 'solid', width=2), **cell(i))
+                line=dict(color=PALETTE[1] if held else PALETTE[0], dash='dash' if held else 'solid', width=2), **cell(i))
         said = _mark_stages(fig, h.stage.astype(str).to_numpy(), cell(i))
     for j in range(c): fig.update_xaxes(title_text='epoch', title_standoff=4, row=r, col=j+1)
     fig.update_xaxes(tickfont=dict(size=10), range=[0, len(h)+1]).update_yaxes(tickfont=dict(size=10))

@@ -65,8 +65,8 @@ def _style_axis(ax, axis, side):
     elif log: getattr(ax, f'{side}axis').set_major_formatter(FuncFormatter(lambda v,_: f'{v:,.0f}' if v>=1 else f'{v:g}'))
     if axis.range is not None: put('lim', *([10**o for o in axis.range] if log else axis.range))
     elif axis.autorange=='reversed': getattr(ax, f'invert_{side}axis')()
-    if axis.title.text: put('label', _words(axis.title.text), fontsize=9)
-    ax.tick_params(axis=side, labelsize=(axis.tickfont.size or 11)*.72, length=2, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
+    if axis.title.text: put('label', _words(axis.title.text), fontsize=9*ax.figure.scale)
+    ax.tick_params(axis=side, labelsize=(axis.tickfont.size or 11*ax.figure.scale)*.72, length=2, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
     if axis.tickangle and side=='x': ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), ha='right' if axis.tickangle<0 else 'left')
     if axis.showticklabels is False: ax.tick_params(axis=side, **{'labelbottom' if side=='x' else 'labelleft': False})
     if axis.showgrid is not False: ax.grid(axis=side, color='0.92', lw=.7)
@@ -101,7 +101,7 @@ def _scatter(ax, t, label):
         if 'lines' not in mode: drawn.set_label(label or '_')
         if t.marker.showscale: _colourbar(ax, drawn, t.marker.colorbar)
     if 'text' in mode:
-        for a,b,s in zip(x, y, listify(t.text)): ax.text(a, b, _words(s), fontsize=8, ha='center', va='bottom', color=_colour(t.textfont.color))
+        for a,b,s in zip(x, y, listify(t.text)): ax.text(a, b, _words(s), fontsize=8*ax.figure.scale, ha='center', va='bottom', color=_colour(t.textfont.color))
 
 # %% ../../nbs/show/05_static.ipynb #01bc1899
 def _cmap(scale):
@@ -114,9 +114,9 @@ def _colourbar(ax, drawn, bar):
     cax = ax.figure.add_axes([p.x1+.015, p.y0+(p.height-h)/2, .014, h])
     cb = ax.figure.colorbar(drawn, cax=cax)
     if bar.tickvals is not None: cb.set_ticks(list(bar.tickvals), labels=[_words(o) for o in (bar.ticktext or bar.tickvals)])
-    cax.tick_params(labelsize=7, length=2)
+    cax.tick_params(labelsize=7*ax.figure.scale, length=2)
     cb.outline.set_visible(False)
-    cax.set_title(_words(bar.title.text), fontsize=8, loc='left')
+    cax.set_title(_words(bar.title.text), fontsize=8*ax.figure.scale, loc='left')
 
 def _heatmap(ax, t, _):
     z = np.asarray(t.z, float)
@@ -128,7 +128,7 @@ def _heatmap(ax, t, _):
     if t.text is not None and t.texttemplate:
         for (i,j),s in np.ndenumerate(np.asarray(t.text, object)):
             r,g,b,_ = drawn.to_rgba(z[i,j]) if np.isfinite(z[i,j]) else (1,1,1,1)
-            ax.text(j, i, _words(s), ha='center', va='center', fontsize=7, color='w' if .3*r+.59*g+.11*b<.5 else '0.2')
+            ax.text(j, i, _words(s), ha='center', va='center', fontsize=7*ax.figure.scale, color='w' if .3*r+.59*g+.11*b<.5 else '0.2')
     if t.showscale is not False: _colourbar(ax, drawn, t.colorbar)
 
 # %% ../../nbs/show/05_static.ipynb #601d7809
@@ -143,7 +143,7 @@ def _bar(ax, t, label):
     hatches = t.marker.pattern.shape
     for r,h in zip(drawn, [hatches]*len(pos) if isinstance(hatches, str) else listify(hatches)): r.set(hatch=2*(h or ''), edgecolor='w', lw=.5)
     for p,v,s in zip(pos, start+length, listify(t.text)):
-        ax.annotate(_words(s), (v,p) if flat else (p,v), xytext=(3,0) if flat else (0,2), textcoords='offset points', fontsize=8, va='center' if flat else 'bottom', ha='left' if flat else 'center')
+        ax.annotate(_words(s), (v,p) if flat else (p,v), xytext=(3,0) if flat else (0,2), textcoords='offset points', fontsize=8*ax.figure.scale, va='center' if flat else 'bottom', ha='left' if flat else 'center')
 
 _DRAW = dict(scatter=_scatter, scattergl=_scatter, bar=_bar, heatmap=_heatmap)
 
@@ -185,7 +185,7 @@ def _legend(new, fig, axes):
         for h,l in zip(*ax.get_legend_handles_labels()): found.setdefault(l, h)
     if not found: return
     w,h,l,r,t,b = _frame(fig)
-    kw = dict(fontsize=8, frameon=False, title=_words(fig.layout.legend.title.text) or None, title_fontsize=8)
+    kw = dict(fontsize=8*new.scale, frameon=False, title=_words(fig.layout.legend.title.text) or None, title_fontsize=8*new.scale)
     if fig.layout.legend.orientation=='h': new.legend(found.values(), found.keys(), loc='lower center', bbox_to_anchor=(.5, 0), ncols=min(len(found), max(1, int(w/150))), **kw)
     else: new.legend(found.values(), found.keys(), loc='upper left', bbox_to_anchor=(1-r+.01, 1-t), **kw)
 
@@ -193,6 +193,7 @@ def _legend(new, fig, axes):
 class Static(Figure):
     "A matplotlib figure that any notebook shows as PNG of 256 colours, whatever the backend."
     def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs)
+    scale = 1. # size of its words, 1 = 12 px in plotly
     alt = '' # what it shows, for those who do not see it
     def _repr_png_(self):
         raw,small = BytesIO(),BytesIO()
@@ -207,6 +208,7 @@ def static(
     "The same picture, drawn by matplotlib."
     w,h,*_ = _frame(fig)
     new,axes,seen = Static(figsize=(w/SCALE, h/SCALE), dpi=dpi),{},set()
+    new.scale = (fig.layout.font.size or 12)/12
     for t in fig.data:
         if t.type not in _DRAW: raise ValueError(f"`static` draws {', '.join(_DRAW)}, not '{t.type}'; use `fig.write_image` (needs kaleido)")
         xr,yr = t.xaxis or 'x',t.yaxis or 'y'
@@ -219,7 +221,7 @@ def static(
     for a in fig.layout.annotations: _annotate(axes, fig, a)
     _legend(new, fig, axes)
     new.alt = ' '.join(_words(fig.layout.title.text).replace('\\$', '$').split())
-    if fig.layout.title.text and axes: _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, 11, up=False, ha='left')
+    if fig.layout.title.text and axes: _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, (fig.layout.title.font.size or 15)*.733, up=False, ha='left')
     return new
 
 # %% ../../nbs/show/05_static.ipynb #f7b6eb5a
