@@ -245,6 +245,7 @@ def source_record(
     "What a run remembers of its source."
     return dict(source=text, options=options or {}, path=source.info.get('file', ''), sha256=source.info.get('sha256', ''), steps=source.info.get('steps', []))
 
+# %% ../../nbs/app/27_fits.ipynb #1c82578a
 @contextlib.contextmanager
 def _or_nothing(run):
     try: yield
