@@ -115,7 +115,7 @@ def test_any_registered_model_trains(impc, work):
     code, out, err = impc('train', 'model=tied_mixture', 'data=abr.csv', 'k=4', '--seed', 3, '--experiment-name', 'mixture')
     assert code==0, err
     run = RunFolder(out.splitlines()[-1])
-    assert (run.metadata['model'], run.metadata['parameters'], run.status)==('tied_mixture', dict(k=4), 'done')
+    assert (run.metadata['model'], run.metadata['parameters'], run.status)==('tied_mixture', dict(n_phenotypes=4), 'done')
     assert pd.read_csv(run/'assignments.csv').phenotype.nunique()==4 and 'tied_mixture' in (run/'MODEL_CARD.md').read_text() and 'ContrastiveVAE' not in (run/'MODEL_CARD.md').read_text()
     for command in (('evaluate', '--bootstraps', 1, '--refits', 0, '--no-biology'), ('analyze',), ('report',), ('visualize',)):
         code, _, err = impc(command[0], 'mixture', *command[1:])
@@ -154,7 +154,7 @@ def test_a_table_is_fitted_placed_and_read_again(plants, impc, work):
     assert {'config.yaml','metadata.json','metrics.json','assignments.csv','prototypes.csv','figures/clusters.png','figures/observations.png','model/estimator.json','model/estimator.npz'} <= {p.relative_to(run.path).as_posix() for p in run.path.rglob('*')}
     for f in ('assignments.csv','prototypes.csv'): assert (run/f).read_bytes()==(other/f).read_bytes()
     meta,a = run.metadata,pd.read_csv(run/'assignments.csv').set_index('id')
-    assert (meta['kind'], meta['status'], meta['seed'], meta['data']['source'])==('fit', 'done', 5, 'table:plants.csv') and len(meta['data']['sha256'])==64
+    assert (meta['kind'], meta['status'], meta['seed'], meta['data']['source'])==('fit', 'done', 5, f'table:{work/"plants.csv"}') and len(meta['data']['sha256'])==64
     assert (a.part==plants.set_index('name').part[a.index]).all() and np.allclose(a.filter(like='membership').sum(1), 1)
     code, _, err = impc('predict', 'plants', 'plants.csv', '--out', 'placed.csv')
     assert code==0, err

@@ -657,15 +657,30 @@ def _searches(words, file): # those of the command line stand in for the file's
         own.append(read_search(key, value))
     return own + [s for s in file.get('parameters', []) if s.key not in {o.key for o in own}]
 
+@contextmanager
+def _in_file(path): # what is wrong in a sweep file is said with its name
+    from impc_phenotypes.data.errors import InputError
+    try: yield
+    except InputError as e: raise e if path is None or path.name in str(e) or str(e).startswith('command line') else InputError(f'{path}: {e}') from None
+
+def _names_model(path): # its parameters would be taken for a network's
+    from impc_phenotypes.app.config import read_yaml
+    from impc_phenotypes.data.errors import InputError
+    if 'model' not in read_yaml(path): raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
+
 def _sweep_data(data, words): # the first word may already be a setting
     return (None, [str(data), *words]) if data is not None and '=' in str(data) and not data.exists() else (data, list(words or []))
 
 def _plan(words, path, file, given, preset, config, model_config):
+    from impc_phenotypes.app.runs import _check_name
     from impc_phenotypes.app.sweep import plan_sweep
-    here = lambda name: None if file.get(name) is None else path.parent/file[name] # files beside the sweep file
+    from impc_phenotypes.app.sweep_workers import check_workers
+    here = lambda name: None if file.get(name) is None else path.parent/Path(file[name]).expanduser() # files beside the sweep file
     base = dict(preset=preset.value if preset else file.get('preset'), training=config or here('config'), model=model_config or here('model_config'))
     options = {k:v if v is not None else file[k] for k,v in given.items() if v is not None or k in file}
     name, workers, data = options.pop('name', None), options.pop('workers', '1'), here('data')
+    _check_name(name or 'run')
+    check_workers(workers)
     return plan_sweep(_searches(words, file), base, **options), name or 'run', str(workers), data
 
 # %% ../../nbs/app/30_cli.ipynb #sixswe03
@@ -692,12 +707,14 @@ def sweep_run_command(
     "Try settings. The last line of output is the sweep's folder."
     data, words = _sweep_data(data, settings or [])
     from impc_phenotypes.app.sweep import plan_table, read_sweep_file
-    given, told = dict(trials=trials, workers=workers, objective=objective, sampler=sampler, seed=seed, name=experiment_name), read_sweep_file(file) if file else {}
-    if 'model' in told or any(w.startswith('model=') for w in words):
+    named, given = any(w.startswith('model=') for w in words), dict(trials=trials, workers=workers, objective=objective, sampler=sampler, seed=seed, name=experiment_name)
+    if file and named: _names_model(file)
+    told = read_sweep_file(file) if file else {}
+    if named or 'model' in told:
         _refuse({'--prune':prune, '--preset':preset, '--config':config, '--model-config':model_config}, 'a registered model')
-        return _sweep_named(data, words, file, told, given | dict(repeats=repeats), columns, on_bad_rows, output_dir, dry_run)
-    _refuse({'--repeats':repeats}, 'no model=NAME')
-    plan, name, workers, there = _plan(words, file, told, given | dict(prune=prune), preset, config, model_config)
+        with _in_file(file): return _sweep_named(data, words, file, told, given | dict(repeats=repeats), columns, on_bad_rows, output_dir, dry_run)
+    _refuse({'--repeats':repeats}, 'a network; give model=NAME too')
+    with _in_file(file): plan, name, workers, there = _plan(words, file, told, given | dict(prune=prune), preset, config, model_config)
     say(repr(plan)); say_notes(plan.notes)
     if dry_run: return show_table(plan_table(plan))
     cohort, record = _read(data or there, columns, on_bad_rows)
@@ -708,26 +725,38 @@ def _beside(path, told): # the data of a sweep file: a source, or a file beside 
     from impc_phenotypes.app.fits import source_words
     if 'data' not in told: return None
     name, rest = source_words(told['data']) or ('', told['data'])
-    return ':'.join([w for w in (name, rest and str(path.parent/rest)) if w])
+    return ':'.join([w for w in (name, rest and str(path.parent/Path(rest).expanduser())) if w])
 
-def _sweep_named(data, words, path, told, given, columns, on_bad_rows, output_dir, dry_run):
-    from impc_phenotypes.app.fits import open_source, preset, source_record
-    from impc_phenotypes.app.sweep import _yaml, plan_table
-    from impc_phenotypes.app.sweep_models import model_search, plan_models
+def _once(model, given, origin): # `k` is the model's own word for it
     from impc_phenotypes.app.train_models import named_parameters
     from impc_phenotypes.data.errors import InputError
-    if path and 'model' not in told: raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
+    own = named_parameters(model, given)
+    if len(own)<len(given): raise InputError(f"{origin}: `k` and `{next(k for k in own if k in given and k in named_parameters(model, dict(k=0)))}` are the same; name it once")
+    return own
+
+def _sweep_named(data, words, path, told, given, columns, on_bad_rows, output_dir, dry_run):
+    from impc_phenotypes.app.fits import absolute_source, open_source, preset, source_record
+    from impc_phenotypes.app.runs import _check_name
+    from impc_phenotypes.app.sweep import _yaml, plan_table
+    from impc_phenotypes.app.sweep_models import model_search, plan_models
+    from impc_phenotypes.app.sweep_workers import check_workers
+    from impc_phenotypes.data.errors import InputError
     if bad := [w for w in words if not w.partition('=')[1]]: raise InputError(f"command line: `{bad[0]}` is no `key=value`, `key=a,b,c` or `key=low..high`")
     pairs = dict(w.split('=', 1) for w in words)
     if len(pairs)<len(words): raise InputError('command line: a key is given twice; name it once')
-    model, text = pairs.pop('model', None) or told['model'], pairs.pop('data', None)
+    model, text = pairs.pop('model', told.get('model')), pairs.pop('data', None)
+    if not model: raise InputError('command line: `model=` names no model; `impc-phenotypes plugins list models` names them')
     if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
     text = text or (data and str(data)) or _beside(path, told)
     if text is None: raise InputError('no data given; give a table of mice, or data=SOURCE')
-    said, own = named_parameters(model, told.get('parameters', {})), named_parameters(model, pairs)
+    beside = lambda k, v: str(path.parent/v) if k.startswith('data.') and isinstance(v, str) and (path.parent/v).is_file() else v
+    said, own = _once(model, {k:beside(k, v) for k,v in told.get('parameters', {}).items()}, path), _once(model, pairs, 'command line')
     pairs = said | own | {k:_yaml(v, 'command line') for k,v in own.items() if k.startswith('data.')}
-    source, options = _source_of(text, pairs, columns, on_bad_rows)
+    source, options = _source_of(text, pairs, columns, on_bad_rows, told.get('data'))
     given = told | {k:v for k,v in given.items() if v is not None}
+    _check_name(given.get('name', 'run'))
+    check_workers(given.get('workers', '1'))
+    if source: text, options = absolute_source(text, options)
     keep = {k:given[k] for k in ('trials','sampler','objective','seed','repeats') if k in given}
     plan = plan_models(model, [model_search(model, k, v, 'command line' if k in own else str(path)) for k,v in pairs.items()], source=text if source else None, options=options, start=preset(model, source[0] if source else 'mice'), **keep)
     say(repr(plan))
@@ -740,8 +769,7 @@ def _sweep_named(data, words, path, told, given, columns, on_bad_rows, output_di
 def _launch(plan, rows, record, name, output_dir, workers):
     from impc_phenotypes.app.sweep import create_sweep
     from impc_phenotypes.app.sweep_models import try_model
-    from impc_phenotypes.app.sweep_workers import check_workers, try_plan
-    check_workers(workers)
+    from impc_phenotypes.app.sweep_workers import try_plan
     with _about(record['path']): note = (try_model if plan.model else try_plan)(plan, rows)
     say_notes([note] if note else [])
     sweep = create_sweep(plan, record, name=name, root=output_dir or plan.config.training.paths.experiments)
@@ -885,13 +913,13 @@ def _near_source(text): # what may be meant
 
 
 # %% ../../nbs/app/30_cli.ipynb #sixrun05
-def _source_of(text, parameters, columns, on_bad_rows): # a registered source or None, and its options, taken out of the parameters
+def _source_of(text, parameters, columns, on_bad_rows, said=None): # a registered source or None, and its options, taken out of the parameters
     from impc_phenotypes.app.fits import check_options, source_words
     from impc_phenotypes.data.errors import InputError
     source = source_words(text or '')
-    if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source" + _near_source(text))
+    if text is not None and source is None and not Path(text).is_file(): raise InputError(f"{text}: no such file, and no registered source" + _near_source(said or text))
     options = {k.removeprefix('data.'):parameters.pop(k) for k in [*parameters] if k.startswith('data.')}
-    if source is None and options: raise InputError(f"data.{next(iter(options))}: is an option of a registered source; {text} is a table of mice")
+    if source is None and options: raise InputError(f"data.{next(iter(options))}: is an option of a registered source; " + (f'{text} is a table of mice' if text else 'name one with data='))
     if source:
         _refuse({'--columns':columns, '--on-bad-rows':on_bad_rows}, f'data={text}; they are of tables of mice')
         check_options(source[0], options)
@@ -900,7 +928,7 @@ def _source_of(text, parameters, columns, on_bad_rows): # a registered source or
 def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_rows, dry_run):
     from impc_phenotypes.app.fits import model_of_rows, preset, settings
     from impc_phenotypes.app.runs import _check_name
-    from impc_phenotypes.app.train_models import build_model, model_words, train_model
+    from impc_phenotypes.app.train_models import build_model, model_words, named_parameters, train_model
     from impc_phenotypes.data.errors import InputError
     _refuse(refused, 'model=NAME')
     if data is not None and '=' in str(data) and not data.exists(): data, words = None, [str(data), *words]
@@ -909,7 +937,8 @@ def _train_named(data, words, refused, seed, name, output_dir, columns, on_bad_r
     text = text or (data and str(data))
     source, options = _source_of(text, parameters, columns, on_bad_rows)
     _check_name(name or 'run')
-    given, parameters = parameters, preset(model, source[0] if source else 'mice') | parameters
+    given = named_parameters(model, parameters)
+    parameters = preset(model, source[0] if source else 'mice') | given
     (model_of_rows if source else build_model)(model, parameters, 42 if seed is None else seed)
     if dry_run:
         show_table(settings(model, source[0] if source else 'mice', given, 42 if seed is None else seed))

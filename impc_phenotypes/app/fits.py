@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORTH', 'LEARNED', 'source_words', 'check_options', 'cache_folder', 'keep_source', 'kept_source', 'open_source',
            'preset', 'settings', 'memberships', 'model_of_rows', 'fit_source', 'agreement', 'judged', 'assigned',
-           'typical', 'source_record', 'train_fit', 'Fit', 'load_fit', 'mouse_fit', 'place_rows']
+           'typical', 'absolute_source', 'source_record', 'train_fit', 'Fit', 'load_fit', 'mouse_fit', 'place_rows']
 
 # %% ../../nbs/app/27_fits.ipynb #b071d4a0
 import contextlib, hashlib, inspect, json, os, time, zipfile, zlib
@@ -226,7 +226,7 @@ def typical(
 )->pd.DataFrame: # One row a cluster, one column a column
     "What is typical of each cluster: the model's prototypes, else mean rows."
     if capabilities(model)['prototypes']: v = model.prototypes()
-    else: v = cluster_statistics(source.train.X, q, source.columns)[[f'mean_{c}' for c in source.columns]].to_numpy()
+    else: v = cluster_statistics(source.train.X, q)[[f'mean_{j}' for j in range(len(source.columns))]].to_numpy()
     return pd.DataFrame(v, columns=source.columns).rename_axis('cluster')
 
 def _pictures(source, table, folder, n=10):
@@ -237,13 +237,23 @@ def _pictures(source, table, folder, n=10):
     return [f for k,fig in made.items() for f in save_figure(fig, Path(folder)/k)]
 
 # %% ../../nbs/app/27_fits.ipynb #20cf7131
+def absolute_source(
+    text:str, # As given to `open_source`
+    options:dict, # Of the loader
+)->tuple: # The same, with absolute paths
+    "A source as it is called from any folder."
+    name,path = source_words(text) or (text, None)
+    full = lambda p: str(Path(p).expanduser().absolute())
+    return f'{name}:{full(path)}' if path else text, {k:full(v) if isinstance(v, str) and os.path.isfile(os.path.expanduser(v)) else v for k,v in options.items()}
+
 def source_record(
     text:str, # As given to `open_source`
     options:dict, # Of the loader
     source:Source, # Opened
 )->dict: # `source`, `options`, `path`, `sha256`, `steps`
-    "What a run remembers of its source."
-    return dict(source=text, options=options or {}, path=source.info.get('file', ''), sha256=source.info.get('sha256', ''), steps=source.info.get('steps', []))
+    "What a run remembers of its source; paths are absolute, so that it can be opened from anywhere."
+    text,options = absolute_source(text, options or {})
+    return dict(source=text, options=options, path=source.info.get('file', ''), sha256=source.info.get('sha256', ''), steps=source.info.get('steps', []))
 
 # %% ../../nbs/app/27_fits.ipynb #1c82578a
 @contextlib.contextmanager
@@ -267,7 +277,7 @@ def train_fit(
     **facts, # Of `create_run`: `folder`, and entries of `metadata.json`
 )->tuple: # RunFolder; metrics
     "Fit a registered model to a registered source, and keep it as a run."
-    known,given = source_words(text),parameters or {}
+    known,given = source_words(text),named_parameters(name, parameters or {})
     source_name = known[0] if known else text
     full = preset(name, source_name) | given
     model_of_rows(name, full, seed)

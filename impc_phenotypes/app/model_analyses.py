@@ -23,12 +23,16 @@ def _numbered(s, table):
     of = {c:p for p,c in enumerate(s.fit.order)}
     return table.assign(phenotype=[of.get(c, -1) if isinstance(c, (int,np.integer)) else -1 for c in table.component])
 
+def _called(s, k):
+    "Names of the components, by number: those of the phenotypes where they are numbered alike."
+    return [f'{i} · {n}' for i,n in enumerate(s.phenotypes.names)] if s.of_mice and s.fit.order==list(range(k)) else [f'cluster {i}' for i in range(k)]
+
 class Clusters(Analysis):
     "Rows, certainty, mean and spread of each cluster."
     columns = dict(component=float, rows=float, share=float, certainty=float, spread=float)
     needs = ('soft',)
     def generate(self, s): return _numbered(s, cluster_statistics(s.source.train.X, s.memberships['train'], s.source.columns))
-    def plot(self, table, s): return s.source.paint_clusters(table[[f'mean_{c}' for c in s.source.columns]].to_numpy(), [f'cluster {k}: {n:.0%}' for k,n in zip(table.component, table.share)])
+    def plot(self, table, s): return s.source.paint_clusters(table[[f'mean_{c}' for c in s.source.columns]].to_numpy(), [f'{name}: {n:.0%}' for name,n in zip(_called(s, len(table)), table.share)])
     def metrics(self, t): return dict(clusters=int((t.rows>0).sum()), largest_share=float(t.share.max()), mean_certainty=float(np.average(t.certainty.fillna(0), weights=t.rows)))
 
 class Prototypes(Analysis):
@@ -40,7 +44,10 @@ class Prototypes(Analysis):
         ids = np.arange(len(p)).astype(str) if p.ids is None else p.ids
         both = [(k, kind, str(row), *v) for k,(centre,r) in enumerate(zip(s.model.prototypes(), rows)) for kind,row,v in (('centre','',centre), *([('typical',ids[r],p.X[r])] if r>=0 and not s.of_mice else []))]
         return _numbered(s, pd.DataFrame(both, columns=['component','kind','row',*s.source.columns]))
-    def plot(self, table, s): return s.source.paint_clusters(table[list(s.source.columns)].to_numpy(), [f'{k}, {kind}' for k,kind in zip(table.component, table.kind)])
+    def plot(self, table, s):
+        name = _called(s, int(table.component.max())+1)
+        fig = s.source.paint_clusters(table[list(s.source.columns)].to_numpy(), [f'{name[k]}, {kind}' for k,kind in zip(table.component, table.kind)])
+        return fig.update_layout(title_text=f'<b>{escaped(s.source.name)}: centres as the model has them' + (', and the nearest rows' if 'typical' in set(table.kind) else '') + '</b>')
     def metrics(self, t): return dict(largest=float(np.nanmax(t.drop(columns=['component','kind','row','phenotype'], errors='ignore').to_numpy(float))))
 
 # %% ../../nbs/app/46_model_analyses.ipynb #dc19b62d
@@ -55,7 +62,7 @@ class Tree(Analysis):
     def generate(self, s):
         t = self._tree(s)
         return _numbered(s, pd.DataFrame(dict(component=range(len(t)), share=t.sizes/t.sizes.sum(), group=t.groups(t.cut()), rule=t.rule)))
-    def plot(self, table, s): return self._tree(s).plot()
+    def plot(self, table, s): return self._tree(s).plot(_called(s, len(table)) if s.of_mice else None)
     def metrics(self, t): return dict(components=len(t), groups=int(t.group.nunique()))
 
 class Loadings(Analysis):
@@ -64,7 +71,7 @@ class Loadings(Analysis):
     needs = ('loadings','hierarchy')
     def why_not(self, s): return '' if s.model.factor_loadings().shape[2] else 'the model has no factors'
     def generate(self, s): return _numbered(s, loadings_table(s.model, s.source.columns))
-    def plot(self, table, s): return plot_loadings(s.model, s.source.columns, unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._moved(s)
+    def plot(self, table, s): return plot_loadings(s.model, s.source.columns, _called(s, len(s.model.factor_loadings())), unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._moved(s)
     def _moved(self, s, n=5):
         "Wide rows: what two SDs of its strongest factor make of a large cluster's centre."
         load,(w,centre,_) = s.model.factor_loadings(),s.model.gaussians()
@@ -86,10 +93,11 @@ class Samples(Analysis):
         return pd.DataFrame(x, columns=s.source.columns).assign(component=label)
     def plot(self, table, s):
         real,drawn = (s.source.train.X,s.memberships['train'].argmax(1)),(table[list(s.source.columns)].to_numpy(),table.component.to_numpy())
-        return plot_samples(*real, *drawn, s.source.columns, unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._painted(s, real, drawn)
+        return plot_samples(*real, *drawn, s.source.columns, names=_called(s, s.memberships['train'].shape[1]) if s.of_mice else None, unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._painted(s, real, drawn)
     def _painted(self, s, real, drawn, n=5):
-        "Wide rows: two of the data and two the model makes, of each of the first components."
-        rows = [(X[at[i]],f'{say} {k}') for say,(X,of) in (('real',real),('generated',drawn)) for i in range(2) for k in range(n) if len(at := np.flatnonzero(of==k))>i]
+        "Wide rows: two of the data and two the model makes, of each of the components it makes most of."
+        most = np.sort(np.argsort(-np.bincount(drawn[1]), kind='stable')[:n])
+        rows = [(X[at[i]],f'{say} {k}') for say,(X,of) in (('real',real),('generated',drawn)) for i in range(2) for k in most if len(at := np.flatnonzero(of==k))>i]
         fig = s.source.paint_clusters(np.array([r for r,_ in rows]), [name for _,name in rows])
         return fig.update_layout(title_text=f'<b>{escaped(s.source.name)}: rows of the data and rows the model makes</b>')
     def metrics(self, t): return dict(components_drawn=int(t.component.nunique()))
@@ -98,7 +106,7 @@ class PredictiveCheck(Analysis):
     "Statistics of the data among those of data the model makes."
     columns = dict(kind=str, what=str, observed=float, drawn=float, low=float, high=float, p=float)
     needs = ('generates',)
-    draws = 40
+    draws = 100
     def generate(self, s):
         rows = slice(None) if s.fit.fitted is None else s.fit.fitted # mice that are only assigned are no test of the fit
         X = s.source.train.X[rows]
@@ -125,7 +133,7 @@ class Agreement(Analysis):
     def plot(self, table, s):
         last = 'test' if 'test' in set(table.part) else 'train'
         t = table[table.part==last].pivot_table(index='label', columns='cluster', values='rows', fill_value=0)
-        name = match_labels(*self._rows(table, 'train'), 'majority')(t.columns.to_numpy())
+        name = match_labels(*self._rows(table, 'train'), 'majority')(t.columns.to_numpy()) if 'train' in set(table.part) else ['?']*t.shape[1]
         fig = go.Figure(go.Heatmap(z=t.to_numpy(), x=[f'{k} ({escaped(n)})' for k,n in zip(t.columns, name)], y=[escaped(v) for v in t.index], colorscale=BLUES, colorbar=dict(title='rows', thickness=12), hovertemplate='%{y} in %{x}: %{z}<extra></extra>'))
         fig.update_xaxes(title_text='cluster (most frequent class)', type='category', tickangle=-45).update_yaxes(type='category', autorange='reversed')
         return finish(fig, f'Classes by cluster, {table[table.part==last].rows.sum():,} {"fitted" if last=="train" else "other"} rows', width=min(900, 220+44*t.shape[1]), height=200+24*len(t), l=120, r=90, b=110)

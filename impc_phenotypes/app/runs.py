@@ -39,12 +39,13 @@ class RunFolder:
     "One saved analysis on disk."
     def __init__(self,
         path, # The folder
-    ): self.path = Path(path).absolute()
+    ): self.path,self.made = Path(path).absolute(),() # `made`: folders around it that were made for it
     def __truediv__(self, name): return self.path/name
     def __fspath__(self): return str(self.path)
     def __repr__(self): return f'RunFolder({self.name})'
     @property
-    def name(self): return f'{self.path.parent.name}/{self.path.name}'
+    def name(self): # experiment/run, or experiment/sweep/trial
+        return '/'.join(self.path.parts[-3:] if (self.path.parent/'sweep.json').is_file() else self.path.parts[-2:])
 
 @patch(as_prop=True)
 def metadata(self:RunFolder)->dict:
@@ -118,8 +119,12 @@ def new_folder(
     base = Path(base)
     for p in (base, *base.parents):
         if p.exists() and not p.is_dir(): raise InputError(f"{p}: is a file; choose another experiment name or output folder")
-    base.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix='.new-', dir=base))
+    for left in range(9, -1, -1): # another process may be clearing away an empty folder
+        base.mkdir(parents=True, exist_ok=True)
+        try: new = Path(tempfile.mkdtemp(prefix='.new-', dir=base))
+        except FileNotFoundError:
+            if not left: raise
+        else: break
     try:
         new.chmod(0o755)
         yield new
@@ -141,11 +146,14 @@ def create_run(
     said = config if isinstance(config, dict) else dict(preset=config.preset, seed=config.seed)
     meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], **said,
         host=host, platform=platform.platform(), data=data, versions=versions(), durations={}, **facts)
-    base = Path(root)/name
+    base = (Path(root)/name).absolute()
+    made = [p for p in (base, *base.parents) if not p.exists()]
     with new_folder(base) as new:
         RunFolder(new).write_config(config)
         write_json(meta, new/'metadata.json')
-        return RunFolder(_claim(new, base/(folder or f'{now:%Y%m%d-%H%M%S}_{host}'), 1 if folder else 1000))
+        run = RunFolder(_claim(new, base/(folder or f'{now:%Y%m%d-%H%M%S}_{host}'), 1 if folder else 1000))
+    run.made = made
+    return run
 
 def _claim(new, path, tries):
     for i in range(1, tries+1):
@@ -209,10 +217,10 @@ def working(self:RunFolder):
 
 @patch
 def discard(self:RunFolder)->bool: # Was it removed?
-    "Remove a run that came to nothing; one with results or checkpoints stays."
+    "Remove a run that came to nothing, and the folders that were made for it; one with results or checkpoints stays."
     if self.metadata.get('result') or any(p for p in self.path.rglob('*') if p.is_file() and p.name not in ('.lock','config.yaml','metadata.json')): return False
     shutil.rmtree(self.path)
-    for p in (self.path.parent, self.path.parent.parent):
+    for p in self.made:
         with contextlib.suppress(OSError): p.rmdir()
     return True
 
@@ -313,9 +321,13 @@ def list_runs(
     "All runs with status, data and size."
     return pd.DataFrame([_row(RunFolder(p)) for p in _all(root)], columns=['run','status','model','seed','data','mice','phenotypes','seconds']).astype(dict(seed='Int64', mice='Int64', phenotypes='Int64'))
 
+def _short_source(data): # 'digits', 'table:plants.csv', or the file of mice
+    name,_,path = str(data.get('source') or '').partition(':')
+    return f'{name}:{Path(path).name}' if path else name or Path(data.get('path', '')).name
+
 def _row(run):
     try: m = run.metadata
     except InputError: return dict(run=run.name, status='unreadable')
     result = m.get('result') or {}
-    return dict(run=run.name, status=run.status, model=m.get('model') or m.get('preset'), seed=m.get('seed'), data=(m.get('data') or {}).get('source') or Path((m.get('data') or {}).get('path', '')).name,
+    return dict(run=run.name, status=run.status, model=m.get('model') or m.get('preset'), seed=m.get('seed'), data=_short_source(m.get('data') or {}),
         mice=result.get('mice', result.get('rows')), phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total'))

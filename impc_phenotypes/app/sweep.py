@@ -123,7 +123,7 @@ class Plan:
     seed:int=42 # Of draws and of the lines held out
     notes:tuple=() # What to know before
     model:dict=None # Of a sweep over a registered model: name, parameters, source, options, repeats
-    def __repr__(self): return f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))})"
+    def __repr__(self): return f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))}" + (f"; mean of {self.model['repeats']} seeds" if self.model and self.model.get('repeats', 1)>1 else '') + ')'
 
 def _trials(asked, sampler, searches):
     size = math.prod(len(s.values) for s in searches) if all(s.kind=='choice' for s in searches) else None
@@ -131,7 +131,7 @@ def _trials(asked, sampler, searches):
     if sampler not in SAMPLERS: raise InputError(f"--sampler: unknown `{sampler}`; choose {', '.join(('auto', *SAMPLERS))}")
     if sampler=='grid' and size is None: raise InputError(f"--sampler grid: {next(s for s in searches if s.kind!='choice')} is a range; list its values with commas, or take random or tpe")
     if sampler=='grid' and asked not in (None, size): raise InputError(f"--trials {asked}: the grid has {size} combinations; leave --trials out, or take --sampler random")
-    n = size if sampler=='grid' else asked or 20
+    n = size if sampler=='grid' else 20 if asked is None else asked
     if not 1<=n<=10_000: raise InputError(f"--trials: must lie in 1 … 10,000, got {n:,}; take fewer values or --sampler random")
     return n, sampler
 
@@ -209,6 +209,12 @@ def _short(keys): # last parts, longer where two agree
 FILE_KEYS = ('data','name','parameters','trials','sampler','objective','workers','prune','seed','preset','config','model_config','model','repeats')
 _OF_NETWORKS,_OF_REGISTERED = ('prune','preset','config','model_config'),('repeats',)
 
+def _wrong(key, v): # what an entry of a sweep file must be, where it is something else
+    if key=='parameters': return ''
+    if key=='prune': return '' if isinstance(v, bool) else 'true or false'
+    if key in ('trials','repeats','seed'): return '' if isinstance(v, int) and not isinstance(v, bool) and v>=(key!='seed') else f"a whole number of at least {int(key!='seed')}"
+    return '' if isinstance(v, str) and v or key=='workers' and isinstance(v, int) and not isinstance(v, bool) else 'text' if key!='workers' else "a number of processes or 'dask://…'"
+
 def read_sweep_file(
     path, # YAML
 )->dict: # Its entries; `parameters` as a list of `Search`, or as they stand beside `model`
@@ -218,8 +224,9 @@ def read_sweep_file(
         if k not in FILE_KEYS: raise InputError(f"{path}: unknown entry `{k}`; " + (f"did you mean `{near}`?" if (near := nearest(k, FILE_KEYS)) else f"there are {', '.join(FILE_KEYS)}"))
     if not isinstance(tree.get('parameters'), dict): raise InputError(f"{path}: needs an entry `parameters` with a line a key, e.g. `k: [4, 8, 12]`")
     if bad := [k for k in (_OF_NETWORKS if 'model' in tree else _OF_REGISTERED) if k in tree]: raise InputError(f"{path}: `{bad[0]}` " + (f"is about networks; leave it out, or `model: {tree['model']}`" if 'model' in tree else 'is for registered models; leave it out, or name a `model`'))
-    for k,kind,word in (('trials',int,'a whole number'), ('seed',int,'a whole number'), ('repeats',int,'a whole number'), ('prune',bool,'true or false'), ('model',str,'a name')):
-        if k in tree and (not isinstance(tree[k], kind) or kind is int and isinstance(tree[k], bool)): raise InputError(f"{path}: `{k}` must be {word}, got {tree[k]!r}")
+    for k,v in tree.items():
+        if word := _wrong(k, v): raise InputError(f"{path}: `{k}` must be {word}, got {v!r}")
+    if odd := [k for k in tree['parameters'] if not isinstance(k, str)]: raise InputError(f"{path}: `parameters`: {odd[0]!r} is no name of a setting")
     return tree if 'model' in tree else tree | dict(parameters=[read_search(str(k), v, str(path)) for k,v in tree['parameters'].items()])
 
 # %% ../../nbs/app/40_sweep.ipynb #b1db0a45
@@ -422,11 +429,12 @@ def plot_sweep(
     done = t[t.state=='done']
     if not len(done): raise InputError(f"{sweep.name}: no trial is done, so there is nothing to draw")
     best = done.value.cummax() if direction=='maximize' else done.value.cummin()
-    fig = make_subplots(1, 2, column_widths=[.64,.36], horizontal_spacing=.2, subplot_titles=['trials', 'importance'])
+    two = bool(s.importances)
+    fig = make_subplots(1, 1+two, column_widths=[.64,.36] if two else None, horizontal_spacing=.2, subplot_titles=['trials', 'importance'] if two else None)
     fig.add_scatter(x=done.trial, y=done.value, mode='markers', name='trial', marker=dict(color=PALETTE[0], size=8), row=1, col=1)
     fig.add_scatter(x=done.trial, y=best, mode='lines', name='best so far', line=dict(color=PALETTE[1], shape='hv'), row=1, col=1)
-    fig.add_bar(y=list(s.importances)[::-1], x=list(s.importances.values())[::-1], orientation='h', marker=dict(color=PALETTE[2]), showlegend=False, row=1, col=2)
-    fig.update_xaxes(title_text='trial', row=1, col=1).update_yaxes(title_text=f'{s.objective}' + f', {unit}'*bool(unit), row=1, col=1)
-    fig.update_xaxes(title_text='share of variance', row=1, col=2)
+    if two: fig.add_bar(y=list(s.importances)[::-1], x=list(s.importances.values())[::-1], orientation='h', marker=dict(color=PALETTE[2]), showlegend=False, row=1, col=2)
+    fig.update_xaxes(title_text='trial', **(dict(dtick=1) if len(t)<=12 else {}), row=1, col=1).update_yaxes(title_text=f'{s.objective}' + f', {unit}'*bool(unit), row=1, col=1)
+    if two: fig.update_xaxes(title_text='share of variance', row=1, col=2)
     counts = ', '.join(f'{n} {k}' for k,n in s.counts.items() if n)
     return below(finish(fig, f'{sweep.name}: {len(t)} trials', counts, 760, 360, l=92, t=96, b=92))

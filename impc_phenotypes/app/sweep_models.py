@@ -14,7 +14,7 @@ from .estimators import fitted_mice, mouse_features, mouse_words
 from .fits import _takes, open_source, train_fit
 from .plugins import inspect_plugin, load_plugin
 from .sweep import Plan, Search, _parts, _RANGE, _trials, _yaml, planned
-from .train_models import _COUNT, build_model, train_model
+from .train_models import _COUNT, _SEED, build_model, train_model
 from ..data.controls import match_controls
 from ..data.errors import InputError, RunError
 from ..data.schema import nearest
@@ -72,11 +72,15 @@ def plan_models(
     fixed = (start or {}) | {s.key:s.values[0] for s in searches if s.kind=='fixed'}
     searches = tuple(s for s in searches if s.kind!='fixed')
     if repeats<1: raise InputError(f"--repeats {repeats}: a trial needs one seed at least")
+    if repeats>1 and (told := [k for k in _SEED if k in (*keys, *fixed)]): raise InputError(f"`{told[0]}` says which seed is used, so {repeats} repeats would be the same; leave one of them out")
     if not searches: raise InputError("nothing varies: give a parameter several values, e.g. n_components=4,8,12, or a range, e.g. n_factors=0..4")
     if trials is None and sampler in ('auto','grid'): searches = tuple(map(_listed, searches)) # a few whole numbers are a grid
     n,sampler = _trials(trials, sampler, searches)
     plan = Plan(searches, RunConfig(seed=seed), n, sampler, objective, False, seed, (), dict(name=model, parameters=fixed, source=source, options=options or {}, repeats=repeats))
-    for p in planned(plan): build_model(model, fixed | p, seed)
+    for p in planned(plan):
+        made = build_model(model, fixed | p, seed)
+        try: getattr(made, 'check_parameters', bool)()
+        except ValueError as e: raise InputError(f"model={model}: {e}") from None
     return plan
 
 # %% ../../nbs/app/44_sweep_models.ipynb #d50d4cf0
@@ -108,23 +112,31 @@ def model_value(
     return float(np.mean(judge(X[rest], **words(judge, rest))))
 
 # %% ../../nbs/app/44_sweep_models.ipynb #a1f31caf
+def _tried(model, data, rows, seed): # why it cannot be fitted, or ''
+    X,_,words = fitted_rows(model, data)
+    some,why = np.sort(np.random.default_rng(seed).permutation(len(X))[:rows]),''
+    for use in (some, np.arange(len(X))) if len(some)<len(X) else (some,): # too few rows may be the reason
+        try:
+            with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): model.fit(X[use], **words(model.fit, use))
+        except (RunError, FloatingPointError, np.linalg.LinAlgError) as e: return f'diverges: {e}'
+        except MemoryError: return 'out of memory'
+        except (ValueError, TypeError) as e: why = str(e).splitlines()[0]
+        else: return ''
+    return why
+
 def try_model(
     plan:Plan, # From `plan_models`
     data, # `Source` or `Cohort`
     rows:int=2000, # To try it on
 )->str: # A warning, or ''
-    "Fit the first configuration, before anything is written."
-    name,full = plan.model['name'],plan.model['parameters'] | (planned(plan) or [{}])[0]
-    model = build_model(name, full, plan.seed)
-    X,_,words = fitted_rows(model, data)
-    some = np.sort(np.random.default_rng(plan.seed).permutation(len(X))[:rows])
-    for use in (some, np.arange(len(X))) if len(some)<len(X) else (some,): # too few rows may be the reason
-        try:
-            with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): model.fit(X[use], **words(model.fit, use))
-        except (FloatingPointError, np.linalg.LinAlgError) as e: return f'the first configuration diverges: {e}'
-        except (ValueError, TypeError) as e: why = str(e).splitlines()[0]
-        else: return ''
-    raise InputError(f"model={name}: the first configuration ({', '.join(f'{k}={v}' for k,v in full.items())}) does not fit the data: {why}")
+    "Fit the first configuration, and where that fails the last, before anything is written."
+    known,name,note = [p for p in planned(plan) if p],plan.model['name'],''
+    for params in known[:1]+known[1:][-1:]:
+        full = plan.model['parameters'] | params
+        why,said = _tried(build_model(name, full, plan.seed), data, rows, plan.seed),', '.join(f'{k}={v}' for k,v in full.items())
+        if not why: return note
+        note = f'a trial that cannot be fitted: {said} ({why})'
+    raise InputError(f"model={name}: {said} does not fit the data: {why}")
 
 def attempt_model(
     sweep, # `SweepFolder`
@@ -135,7 +147,7 @@ def attempt_model(
 )->tuple: # Value or None, state, reason
     "Run one trial: its value, and its run folder with the fit to all rows."
     plan,run = sweep.plan,sweep.run(number)
-    of,full = plan.model,plan.model['parameters'] | params
+    of,full = dict(repeats=1) | plan.model,plan.model['parameters'] | params
     shutil.rmtree(run.path, ignore_errors=True) # of a killed worker; a fit takes seconds
     try:
         values = [model_value(build_model(of['name'], full, s), data, plan.objective, s) for s in range(plan.seed, plan.seed+of['repeats'])]

@@ -107,9 +107,13 @@ def train_model(
     info = _described(name, p, model, seed, cohort, matched, q, leak)
     info['notes'] += leakage_notes(leak, names)
     ph = Phenotypes.from_membership(matched, q, names, line_membership=lines, embedding=latent, config=dict(preset=name, parameters=parameters or {}), info=info)
+    if order is not None and hasattr(model, 'reorder'): # its components are numbered as the phenotypes are
+        model.reorder(order)
+        order = list(range(len(order)))
     run = create_run(dict(model=name, parameters=parameters or {}, seed=seed), name=experiment, root=root, data=data, **facts)
+    run.update(durations=dict(fit=(spent := round(time.monotonic()-start, 2)), total=spent))
     with run.working():
         run.write_result(ph, cohort)
         if order is not None and can_keep(model): save_estimator(model, run/'model', name, order=order, names=names, reference=matched.reference.to_dict(), parameters=parameters or {})
-        run.update(durations=dict(fit=round(time.monotonic()-start, 2)), **({'objective':info['criteria']} if info['criteria'] else {}))
+        if info['criteria']: run.update(objective=info['criteria'])
     return run, ph

@@ -22,7 +22,7 @@ from .schema import FREQUENCIES, nearest
 def _changed(own, new, at, path): # what a file says instead; the same shape
     def refuse(what): raise InputError(f"{path}: `{at}` must be {what}, got {new!r}; the packaged figures.yaml shows one")
     if isinstance(own, dict):
-        if not isinstance(new, dict): refuse('a block of entries')
+        if not isinstance(new, dict): raise InputError(f"{path}: {f'`{at}`' if at else 'the file'} must be a block of entries such as `grid: '#EBEBEB'`, got {new!r}")
         for k in new:
             if k not in own: raise InputError(f"{path}: unknown entry `{at}{'.'*bool(at)}{k}`; " + (f"did you mean `{near}`?" if (near := nearest(str(k), list(own))) else f"there are {', '.join(own)}"))
         return own | {k:_changed(own[k], v, f'{at}.{k}'.strip('.'), path) for k,v in new.items()}
@@ -32,8 +32,12 @@ def _changed(own, new, at, path): # what a file says instead; the same shape
         if len(new)!=len(own): refuse(f'{len(own)} values')
         return [_changed(o, v, at, path) for o,v in zip(own, new)]
     if isinstance(own, str) and own.startswith('#'): return new if re.fullmatch(r'#[0-9A-Fa-f]{6}', str(new)) else refuse("a colour such as '#0072B2'")
-    if isinstance(own, str): return new if isinstance(new, str) else refuse('text')
-    return new if isinstance(new, (int,float)) and not isinstance(new, bool) and new>=0 else refuse('a number of at least 0')
+    if isinstance(own, str): return new if isinstance(new, str) and new else refuse('text')
+    least = int(isinstance(own, int) and own>1) # sizes are of 1 px or more, places on a scale of 0 or more
+    return new if isinstance(new, (int,float)) and not isinstance(new, bool) and least<=new<=1000 else refuse(f'a number of {least} to 1000')
+
+_WORDS = dict(dash=('solid','dot','dash','longdash','dashdot','longdashdot'),
+    symbol=('circle','square','diamond','cross','x','star','triangle-up','triangle-down','triangle-left','triangle-right','pentagon','hexagon')) # plotly's, those that still pictures have too
 
 def read_style(
     path=None, # YAML file with what shall differ; None = the packaged style
@@ -41,15 +45,16 @@ def read_style(
     "The look of all figures."
     own = yaml.safe_load(files('impc_phenotypes').joinpath('config/figures.yaml').read_text(encoding='utf-8'))
     if not path: return own
-    try: new = yaml.safe_load(Path(path).expanduser().read_text(encoding='utf-8')) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e: raise InputError(f"{path}: cannot be read as a style file ({str(e).splitlines()[0]})") from None
-    style = _changed(own, new, '', path)
+    try: new = yaml.safe_load(Path(path).expanduser().read_text(encoding='utf-8'))
+    except (OSError, RuntimeError, UnicodeDecodeError, yaml.YAMLError) as e: raise InputError(f"{path}: cannot be read as a style file ({str(e).splitlines()[0]})") from None
+    style = _changed(own, {} if new is None else new, '', path)
     if len(style['palette'])<6: raise InputError(f"{path}: `palette` has {len(style['palette'])} colours; some figures need 6")
     for k in ('shares','diverging'):
         if (at := [v[0] for v in style[k]])!=sorted(at) or (at[0],at[-1])!=(0,1): raise InputError(f"{path}: `{k}` must rise from 0 to 1, got {at}")
-    for k in ('dashes','symbols'):
-        try: [go.Scatter(line_dash=d) if k=='dashes' else go.Scatter(marker_symbol=d) for d in style[k]]
-        except ValueError: raise InputError(f"{path}: `{k}` holds a word that plotly does not know: {', '.join(style[k])}") from None
+    words = {'dashes':style['dashes'], 'symbols':style['symbols']} | {f'sexes.{s}.{w}':[d[w]] for s,d in style['sexes'].items() for w in ('dash','symbol')}
+    for k,given in words.items():
+        known = _WORDS['dash' if 'dash' in k else 'symbol']
+        if bad := [w for w in given if w not in known]: raise InputError(f"{path}: `{k}`: unknown `{bad[0]}`; " + (f"did you mean `{near}`?" if (near := nearest(bad[0], known)) else f"there are {', '.join(known)}"))
     return style
 
 # %% ../../nbs/data/70_look.ipynb #491caa0e

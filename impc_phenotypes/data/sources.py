@@ -163,7 +163,7 @@ def paint_clusters(self:Source,
     means = np.atleast_2d(np.asarray(means, float))
     names = [str(i) for i in range(len(means))] if names is None else [escaped(n) for n in names]
     if len(names)!=len(means): raise ValueError(f"`names` has {len(names)} entries for {len(means)} clusters; give one a cluster")
-    return _painted(self, means, names, [phenotype_style(0 if n=='normal' else i+1) for i,n in enumerate(names)], f'{escaped(self.name)}: {len(means)} clusters')
+    return _painted(self, means, names, [phenotype_style(i) for i in range(len(names))], f'{escaped(self.name)}: {len(means)} clusters')
 
 # %% ../../nbs/data/80_sources.ipynb #dd0f0282
 def _strata(labels):

@@ -167,6 +167,12 @@ def _fresh(model, seed):
     if hasattr(m, 'random_state'): m.random_state = seed
     return m
 
+def _lengths(X):
+    "What the rows of a table of counts sum to, were there no holes; at least 1."
+    usual,seen = np.nan_to_num(np.nanmean(X, 0)),~np.isnan(X)
+    share = seen@usual/max(usual.sum(), 1e-12)
+    return np.maximum((np.nansum(X, 1)/np.maximum(share, 1e-12)).round(), 1).astype(int)
+
 def drawn_like(
     model, # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where a model of counts takes a `length`
     X:np.ndarray, # The cohort, shape (n, d), NaN where missing
@@ -178,8 +184,10 @@ def drawn_like(
     "Cohorts drawn from a model, with the holes and ceilings of the real one."
     if draws<1: raise ValueError(f"`draws` is {draws}; ask for at least 1")
     X,rng = np.asarray(X, float),np.random.default_rng(seed)
-    how = taken(model.sample, on_grid=not kw.get('step', STEP), length=np.maximum(np.nansum(X, 1).round(), 1).astype(int))
-    for s in rng.integers(2**31-1, size=draws): yield measured(rng.permutation(_fresh(model, int(s)).sample(len(X), **how)[0]), X, **kw)
+    how = taken(model.sample, on_grid=not kw.get('step', STEP), length=_lengths(X))
+    for s in rng.integers(2**31-1, size=draws):
+        rows = _fresh(model, int(s)).sample(len(X), **how)[0]
+        yield measured(rows if 'length' in how else rng.permutation(rows), X, **kw)
 
 # %% ../../nbs/evaluation/34_components.ipynb #86e9a2ec
 def _some(X, labels, k, n, rng):
@@ -193,20 +201,23 @@ def plot_samples(
     drawn_labels:np.ndarray, # Component each was generated from, or is assigned to, shape (m,)
     columns:Sequence=None, # Names of the columns
     *,
-    components:Sequence=None, # Which to show; None = the first five
+    components:Sequence=None, # Which to show; None = the first eight
+    names:Sequence=None, # Of all components; None = their numbers
     n:int=8, # Rows in a panel
     seed:int=0, # Of the choice of rows
     unit:str='dB SPL', # Of the data
 )->go.Figure: # Real rows above, generated rows below, one column a component
     "Real and generated rows, component by component."
     columns,rng = _columns(columns, np.shape(X)[1]),np.random.default_rng(seed)
-    ks = list(range(min(5, int(np.max(labels))+1))) if components is None else list(components)
-    fig,_,_,cell = panels(2*len(ks), len(ks), [f'{w} {k}' for w in ('real','generated') for k in ks])
+    there = int(max(np.max(labels), np.max(drawn_labels)))+1
+    ks = list(range(min(8, there))) if components is None else list(components)
+    called = lambda k: str(k) if names is None else escaped(names[k])
+    fig,_,_,cell = panels(2*len(ks), len(ks), [('real '*(names is None))+called(k) for k in ks] + [f'generated {k}' for k in ks])
     for i,(V,l) in enumerate(((X,labels),(drawn,drawn_labels))):
         for j,k in enumerate(ks):
             for v in _some(V, np.asarray(l), k, n, rng): fig.add_traces(_profile(v, columns, phenotype_style(k)|dict(dash='solid'), width=1.2, size=0, opacity=.7), **{o+'s':p for o,p in cell(i*len(ks)+j).items()})
     _axes(fig, columns).update_yaxes(title_text=unit, col=1)
-    return finish(fig, f'Rows of {len(ks)} components', f'{n} of each at random; above measured, below generated', max(460, 90+170*len(ks)), 520, t=100).update_layout(showlegend=False)
+    return finish(fig, f'Rows of {len(ks)} components' + f' of {there}'*(len(ks)<there), f'{n} of each at random; above measured, below generated', max(460, 90+170*len(ks)), 520, t=100).update_layout(showlegend=False)
 
 # %% ../../nbs/evaluation/34_components.ipynb #74b003b5
 def _shape_rates(X, steep, notch):
@@ -249,7 +260,7 @@ def table_statistics(
     out |= _missing_effect(X, columns)
     r = pd.DataFrame(X).corr().to_numpy()
     out |= {('correlation',f'{columns[i]} – {columns[j]}'):float(r[i,j]) for i,j in zip(*np.triu_indices(len(columns), 1))}
-    return pd.Series(out, index=pd.MultiIndex.from_tuples(out))
+    return pd.Series(out.values(), index=pd.MultiIndex.from_arrays([[k for k,_ in out],[w for _,w in out]]), dtype=float)
 
 # %% ../../nbs/evaluation/34_components.ipynb #16db3655
 def predictive_check(
@@ -259,14 +270,14 @@ def predictive_check(
     *,
     statistics:Callable=table_statistics, # (table, columns, **kw) → Series
     **kw, # Of `statistics`, such as `ceiling`
-)->pd.DataFrame: # One row a statistic: `kind`, `what`, `observed`, `drawn`, `low`, `high` (5 and 95 %), `difference` (observed − drawn), `p` (0–1)
+)->pd.DataFrame: # One row a statistic: `kind`, `what`, `observed`, `drawn`, `low`, `high` (2.5 and 97.5 %), `difference` (observed − drawn), `p` (0–1)
     "Where the cohort's statistics fall among those of drawn cohorts."
     observed = statistics(np.asarray(X, float), columns, **kw)
     sims = [statistics(v, columns, **kw).reindex(observed.index) for v in drawn]
     if not sims: raise ValueError("`drawn` is empty; an iterator can be used once only, so call `drawn_like` again")
     v,o,n = np.array(sims, float),observed.to_numpy(float),len(sims)
     p = np.minimum(1, 2*(1+np.minimum((v>=o-1e-12).sum(0), (v<=o+1e-12).sum(0)))/(n+1))
-    low,high = np.quantile(v, [.05,.95], axis=0)
+    low,high = np.quantile(v, [.025,.975], axis=0)
     table = pd.DataFrame(dict(observed=o, drawn=v.mean(0), low=low, high=high, difference=o-v.mean(0), p=np.where(np.isnan(o), np.nan, p)))
     table.insert(0, 'kind', observed.index.get_level_values(0)); table.insert(1, 'what', observed.index.get_level_values(1))
     table.attrs = dict(draws=n, rows=len(X))
@@ -278,7 +289,7 @@ _PANELS = dict(correlation='correlation between columns', ceiling='share at the 
 def _intervals(t):
     "Interval and observed number of each statistic."
     y,bad = np.arange(len(t)),(t.p<.05).to_numpy()
-    yield go.Bar(x=t.high-t.low, base=t.low, y=y, orientation='h', width=.5, marker_color='#C8C8C8', name='90 % of drawn cohorts', hoverinfo='skip')
+    yield go.Bar(x=t.high-t.low, base=t.low, y=y, orientation='h', width=.5, marker_color='#C8C8C8', name='95 % of drawn cohorts', hoverinfo='skip')
     for rows,colour,symbol,name in ((~bad,PALETTE[0],'circle','observed'),(bad,PALETTE[1],'diamond','observed, p < .05')):
         yield go.Scatter(x=t.observed[rows], y=y[rows], mode='markers', marker=dict(color=colour, symbol=symbol, size=8), name=name, text=t.what[rows], hovertemplate='%{text}: %{x:.3f}<extra></extra>')
 
@@ -300,7 +311,7 @@ def plot_predictive_check(
     parts = [_furthest(t, most) for t in whole]
     said = [_PANELS.get(k, escaped(k)).format(unit=unit) + (f', {len(p)} of {len(t)}: furthest off' if len(p)<len(t) else '') for k,p,t in zip(order, parts, whole)]
     right = [max(2, len(p)) for p in parts[1:]]
-    tall = max(sum(right), len(parts[0]))
+    tall = max(sum(right), *map(len, parts[:1]), 2)
     specs = [[dict(rowspan=len(right)),{}]]+[[None,{}] for _ in right[1:]] if right else [[{}]]
     fig = make_subplots(len(specs), len(specs[0]), specs=specs, row_heights=right or [1], horizontal_spacing=.16, vertical_spacing=.4/max(1, len(specs)), subplot_titles=said)
     for i,t in enumerate(parts):

@@ -104,6 +104,17 @@ class PCAKMeans(KMeansClusters):
 
 # %% ../../nbs/models/86_centroids.ipynb #9a701ccd
 @patch
+def reorder(self:KMeansClusters,
+    order, # Every cluster once, as it is numbered now
+): # `self`
+    "Number the clusters anew."
+    check_is_fitted(self)
+    if sorted(order)!=list(range(len(self.centres_))): raise ValueError(f"`order` is {list(order)}; name each of {len(self.centres_)} clusters once")
+    self.centres_ = self.centres_[list(order)]
+    if hasattr(self, 'labels_'): self.labels_ = np.argsort(order)[self.labels_]
+    return self
+
+@patch
 def state(self:KMeansClusters)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)

@@ -7,7 +7,9 @@ __all__ = ['FactorMixture']
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #83c1af77
 import json, warnings
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from numbers import Integral, Real
 import numpy as np, torch
 from fastcore.basics import patch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, DensityMixin, TransformerMixin
@@ -67,15 +69,14 @@ _least = dict(n_components=1, n_factors=0, n_init=1, max_iter=1, adam_steps=1, c
 _positive = ('step','noise_floor','learning_rate')
 _not_negative = ('tol','l1','l2','precision')
 
-def _refuse(m, n, d):
+def _refuse(m, n=np.inf, d=np.inf):
     "Raise what is wrong with the parameters for a table of `n` rows and `d` columns."
     for k,allowed in _choices.items():
         if getattr(m, k) not in allowed: raise ValueError(f"`{k}` is {getattr(m, k)!r}; choose one of {', '.join(map(repr, allowed))}")
     for k,low in _least.items():
-        if not getattr(m, k)>=low: raise ValueError(f"`{k}` is {getattr(m, k)}; it must be at least {low}")
+        if not isinstance(v := getattr(m, k), Integral) or v<low: raise ValueError(f"`{k}` is {v!r}; it must be a whole number of at least {low}")
     for k in _positive+_not_negative:
-        v = getattr(m, k)
-        if not (v>0 if k in _positive else v>=0) or not np.isfinite(v): raise ValueError(f"`{k}` is {v}; it must be a finite number {'above' if k in _positive else 'of at least'} 0")
+        if not isinstance(v := getattr(m, k), Real) or not (v>0 if k in _positive else v>=0) or not np.isfinite(v): raise ValueError(f"`{k}` is {v}; it must be a finite number {'above' if k in _positive else 'of at least'} 0")
     if not 0<=m.entropy<1: raise ValueError(f"`entropy` is {m.entropy}; it must be at least 0 and below 1, where each row would choose one component")
     if not 0<=m.holdout<1: raise ValueError(f"`holdout` is {m.holdout}; it is a share, from 0 to below 1")
     if m.n_components>n: raise ValueError(f"`n_components` is {m.n_components} but there are n_samples = {n} rows with a measurement; ask for fewer components")
@@ -86,6 +87,11 @@ def _refuse(m, n, d):
     if isinstance(m.init, str) and m.init not in ('kmeans','random','split'): raise ValueError(f"`init` is {m.init!r}; choose 'kmeans', 'random', 'split', or pass memberships (n_samples, n_components)")
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #45352c1a
+@patch
+def check_parameters(self:FactorMixture):
+    "Raise a `ValueError` for what no table could be fitted with."
+    _refuse(self)
+
 @patch
 def _table(self:FactorMixture, X, censored=None, reset=False):
     "Checked input as a `Table`."
@@ -199,7 +205,7 @@ def fit(self:FactorMixture,
     try: state,path,done,scores = self._search(table.shifted(-centre), weight, held, rng)
     except torch.linalg.LinAlgError as e: raise FloatingPointError(f"a covariance lost its rank ({e}); raise `noise_floor` (now {self.noise_floor:g}, columns vary by up to {np.nanvar(np.asarray(X, float), 0).max():g}) or scale the columns") from None
     if held.any(): state,path,done = self._climb(state, table.shifted(-centre), weight, 0)
-    self._keep(state.shifted(centre))
+    self._keep(state.shifted(centre).settled(self._rules()))
     if not done: _unfinished(self, path)
     self.history_,self.converged_,self.n_iter_,self.start_scores_ = np.array(path),done,max(1, len(path)),scores
     joint = torch.as_tensor(self._joint(table))
@@ -209,8 +215,8 @@ def fit(self:FactorMixture,
 
 @patch
 def _keep(self:FactorMixture, state):
-    "Store a state as arrays."
-    self._state = state.settled(self._rules())
+    "Store a state, and its arrays."
+    self._state = state
     c = self._state.components()
     for v in fields(Components): setattr(self, v.name+'_', getattr(c, v.name).numpy().copy())
     self.covariances_ = c.covariance.numpy()
@@ -328,6 +334,18 @@ def impute(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarr
     table = self._table(X, censored)
     x = expected_rows(table, self._state.components(), self.nodes)[1]
     return torch.where(table.seen & ~table.censored, table.x, x).numpy()
+
+@patch
+def reorder(self:FactorMixture,
+    order:Sequence[int], # Every component once, as it is numbered now
+): # `self`
+    "Number the components anew; nothing else changes."
+    check_is_fitted(self)
+    if sorted(order)!=list(range(self.n_components)): raise ValueError(f"`order` is {list(order)}; name each of {self.n_components} components once")
+    of_each = ('weights','means','loadings','noise','centres','spread')
+    self._keep(replace(self._state, **{f.name:getattr(self._state, f.name)[list(order)] for f in fields(self._state) if f.name in of_each}))
+    if hasattr(self, 'labels_'): self.labels_ = np.argsort(order)[self.labels_]
+    return self
 
 @patch
 def sample(self:FactorMixture,

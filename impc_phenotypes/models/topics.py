@@ -179,13 +179,14 @@ def sample(self:TopicMixture,
 )->tuple: # Counts (n, d); largest topic of each row (n,)
     "New rows."
     check_is_fitted(self)
-    draws = np.broadcast_to(np.asarray(length, int), n_samples) if np.size(length) in (1, n_samples) else None
-    if draws is None: raise ValueError(f"`length` has {np.size(length)} entries for {n_samples} rows; give one number, or one a row")
-    if n_samples<1 or draws.min()<1: raise ValueError(f"`n_samples` and `length` must be at least 1, got {n_samples} and {draws.min() if len(draws) else length}")
+    if n_samples<1: raise ValueError(f"`n_samples` is {n_samples}; ask for at least 1")
+    if np.shape(length) not in ((), (n_samples,)): raise ValueError(f"`length` has shape {np.shape(length)} for {n_samples} rows; give one number, or one a row")
+    draws = np.broadcast_to(length, n_samples)
+    if (draws!=np.round(draws)).any() or draws.min()<1: raise ValueError(f"`length` must be whole numbers of at least 1, got {draws.min()}")
     rng,p = check_random_state(self.random_state if random_state is None else random_state),self.prototypes()
     theta = rng.dirichlet([self.lda_.doc_topic_prior_]*len(p), n_samples)
     probs = theta@p
-    return np.stack([rng.multinomial(n, q/q.sum()) for n,q in zip(draws, probs)]).astype(float),theta.argmax(1)
+    return np.stack([rng.multinomial(n, q/q.sum()) for n,q in zip(draws.astype(int), probs)]).astype(float),theta.argmax(1)
 
 @patch
 def n_parameters(self:TopicMixture)->int:

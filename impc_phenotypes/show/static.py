@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import listify
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 from PIL import Image
 from plotly.graph_objects import Figure as PlotlyFigure
 from plotly.offline import get_plotlyjs
@@ -63,13 +63,14 @@ def _style_axis(ax, axis, side):
         put('ticks', list(axis.tickvals), [_words(o) for o in (axis.ticktext if axis.ticktext is not None else [f'{v:g}' for v in axis.tickvals])])
         getattr(ax, f'{side}axis').set_minor_locator(NullLocator())
     elif log: getattr(ax, f'{side}axis').set_major_formatter(FuncFormatter(lambda v,_: f'{v:,.0f}' if v>=1 else f'{v:g}'))
+    if axis.dtick and not log: getattr(ax, f'{side}axis').set_major_locator(MultipleLocator(axis.dtick))
     if axis.range is not None: put('lim', *([10**o for o in axis.range] if log else axis.range))
     elif axis.autorange=='reversed': getattr(ax, f'invert_{side}axis')()
-    if axis.title.text: put('label', _words(axis.title.text), fontsize=9*ax.figure.scale)
-    ax.tick_params(axis=side, labelsize=(axis.tickfont.size or 11*ax.figure.scale)*.72, length=2, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
+    if axis.title.text: put('label', _words(axis.title.text), fontsize=9*ax.figure.scale, color=ax.figure.ink)
+    ax.tick_params(axis=side, labelsize=(axis.tickfont.size or 11*ax.figure.scale)*.72, length=2, labelcolor=ax.figure.ink, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
     if axis.tickangle and side=='x': ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), ha='right' if axis.tickangle<0 else 'left')
     if axis.showticklabels is False: ax.tick_params(axis=side, **{'labelbottom' if side=='x' else 'labelleft': False})
-    if axis.showgrid is not False: ax.grid(axis=side, color='0.92', lw=.7)
+    if axis.showgrid is not False: ax.grid(axis=side, color=_colour(axis.gridcolor or '#EBEBEB'), lw=.7)
     if axis.visible is False:
         getattr(ax, f'{side}axis').set_visible(False)
         ax.spines['bottom' if side=='x' else 'left'].set_visible(False)
@@ -152,10 +153,12 @@ def _write(ax, x, y, text, size, frames=None, up=True, **kw):
     "Lines of text around a point; a line in `<b>` is bold, one in a `<span>` smaller and grey."
     lines = re.split(r'<br\s*/?>', str(text or ''))
     small = [bool(i) and any('<span' in o for o in lines[:i+1]) for i in range(len(lines))]
-    heights = [size*(1.15 if k else 1.3) for k in small]
+    note = re.search(r'font-size:([\d.]+)px', str(text or ''))
+    less = float(note[1])*.77/size if note else .84 # size of a small line beside the first
+    heights = [size*(1.37*less if k else 1.3) for k in small]
     for i,(l,k) in enumerate(zip(lines, small)):
         dy = sum(heights[i+1:]) if up else -sum(heights[:i])
-        ax.annotate(_words(l), (x,y), xycoords=frames or 'figure fraction', xytext=(0,dy), textcoords='offset points', fontsize=size*(.84 if k else 1),
+        ax.annotate(_words(l), (x,y), xycoords=frames or 'figure fraction', xytext=(0,dy), textcoords='offset points', fontsize=size*(less if k else 1),
             weight='bold' if l.startswith('<b>') else None, va='bottom' if up else 'top', annotation_clip=False, **kw | (dict(color='#555555') if k else {}))
 
 def _annotate(axes, fig, a):
@@ -193,7 +196,7 @@ def _legend(new, fig, axes):
 class Static(Figure):
     "A matplotlib figure that any notebook shows as PNG of 256 colours, whatever the backend."
     def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs)
-    scale = 1. # size of its words, 1 = 12 px in plotly
+    scale,ink = 1.,'#000000' # size and colour of its words; 1 = 12 px in plotly
     alt = '' # what it shows, for those who do not see it
     def _repr_png_(self):
         raw,small = BytesIO(),BytesIO()
@@ -208,7 +211,7 @@ def static(
     "The same picture, drawn by matplotlib."
     w,h,*_ = _frame(fig)
     new,axes,seen = Static(figsize=(w/SCALE, h/SCALE), dpi=dpi),{},set()
-    new.scale = (fig.layout.font.size or 12)/12
+    new.scale,new.ink = (fig.layout.font.size or 12)/12,_colour(fig.layout.font.color or '#000000')
     for t in fig.data:
         if t.type not in _DRAW: raise ValueError(f"`static` draws {', '.join(_DRAW)}, not '{t.type}'; use `fig.write_image` (needs kaleido)")
         xr,yr = t.xaxis or 'x',t.yaxis or 'y'
@@ -221,7 +224,7 @@ def static(
     for a in fig.layout.annotations: _annotate(axes, fig, a)
     _legend(new, fig, axes)
     new.alt = ' '.join(_words(fig.layout.title.text).replace('\\$', '$').split())
-    if fig.layout.title.text and axes: _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, (fig.layout.title.font.size or 15)*.733, up=False, ha='left')
+    if fig.layout.title.text and axes: _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, (fig.layout.title.font.size or 15)*.733, up=False, ha='left', color=new.ink)
     return new
 
 # %% ../../nbs/show/05_static.ipynb #f7b6eb5a
