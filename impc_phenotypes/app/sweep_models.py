@@ -138,6 +138,7 @@ def try_model(
         note = f'a trial that cannot be fitted: {said} ({why})'
     raise InputError(f"model={name}: {said} does not fit the data: {why}")
 
+# %% ../../nbs/app/44_sweep_models.ipynb #bc217d43
 def attempt_model(
     sweep, # `SweepFolder`
     number:int, # Of the trial
