@@ -15,7 +15,7 @@ from .plugins import load_plugin, plugins
 from .runs import RunFolder, write_json
 from ..data.errors import InputError
 from ..data.records import write_table
-from ..data.schema import OFFSETS, nearest
+from ..data.schema import OFFSETS, meant
 
 # %% ../../nbs/app/45_analyses.ipynb #71610a9e
 class Subject:
@@ -165,7 +165,7 @@ def _names(only, skip): # analyses to run, in the order of the registry
     known = plugins('analyses').name.tolist()
     for option,names in (('--only', only or ()), ('--skip', skip)):
         for n in names:
-            if n not in known: raise InputError(f"{option}: no analysis `{n}`; " + (f"did you mean `{near}`?" if (near := nearest(n, known)) else f"there are {', '.join(known)}"))
+            if n not in known: raise InputError(f"{option}: no analysis `{n}`; " + meant(n, known))
     loaded = {n:load_plugin('analyses', n) for n in known if n not in skip and (not only or n in only)}
     return {n:a for n,a in loaded.items() if isinstance(a, type) and (only or not getattr(a, 'slow', False))}
 

@@ -663,11 +663,6 @@ def _in_file(path): # what is wrong in a sweep file is said with its name
     try: yield
     except InputError as e: raise e if path is None or path.name in str(e) or str(e).startswith('command line') else InputError(f'{path}: {e}') from None
 
-def _names_model(path): # its parameters would be taken for a network's
-    from impc_phenotypes.app.config import read_yaml
-    from impc_phenotypes.data.errors import InputError
-    if 'model' not in read_yaml(path): raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
-
 def _sweep_data(data, words): # the first word may already be a setting
     return (None, [str(data), *words]) if data is not None and '=' in str(data) and not data.exists() else (data, list(words or []))
 
@@ -708,8 +703,7 @@ def sweep_run_command(
     data, words = _sweep_data(data, settings or [])
     from impc_phenotypes.app.sweep import plan_table, read_sweep_file
     named, given = any(w.startswith('model=') for w in words), dict(trials=trials, workers=workers, objective=objective, sampler=sampler, seed=seed, name=experiment_name)
-    if file and named: _names_model(file)
-    told = read_sweep_file(file) if file else {}
+    told = read_sweep_file(file, named) if file else {}
     if named or 'model' in told:
         _refuse({'--prune':prune, '--preset':preset, '--config':config, '--model-config':model_config}, 'a registered model')
         with _in_file(file): return _sweep_named(data, words, file, told, given | dict(repeats=repeats), columns, on_bad_rows, output_dir, dry_run)

@@ -23,7 +23,7 @@ from .train_models import build_model, named_parameters
 from ..data.controls import Matched
 from ..data.errors import InputError, RunError
 from ..data.records import atomic_path, write_table
-from ..data.schema import OFFSETS, nearest
+from ..data.schema import OFFSETS, meant
 from ..data.sources import Audiograms, Part, Source
 from ..evaluation.components import cluster_statistics
 from ..evaluation.trees import match_labels
@@ -46,7 +46,7 @@ def check_options(
     "Refuse an option that the loader does not know; nothing is loaded."
     known = [k for k in inspect.signature(load_plugin('data', name)).parameters if k!='path']
     for k in given:
-        if k not in known: raise InputError(f"data={name}: has no option `{k}`; " + (f"did you mean `data.{near}`?" if (near := nearest(k, known)) else f"it takes {', '.join(known) or 'none'}"))
+        if k not in known: raise InputError(f"data={name}: has no option `{k}`; " + meant(f'data.{k}', [f'data.{o}' for o in known], 'it takes'))
 
 # %% ../../nbs/app/27_fits.ipynb #077d1c62
 WORTH = 1. # Seconds of reading that make a copy worth its place on the disk

@@ -10,7 +10,7 @@ import numpy as np, pandas as pd
 import plotly.graph_objects as go
 from .analyses import Analysis
 from .fits import agreement
-from ..data.look import BLUES, escaped, finish
+from ..data.look import BLUES, escaped, finish, numbered
 from ..data.schema import STEP
 from ..evaluation.components import cluster_statistics, drawn_like, loadings_table, plot_loadings, plot_predictive_check, plot_samples, predictive_check, typical_rows
 from ..evaluation.trees import component_tree, match_labels
@@ -23,9 +23,13 @@ def _numbered(s, table):
     of = {c:p for p,c in enumerate(s.fit.order)}
     return table.assign(phenotype=[of.get(c, -1) if isinstance(c, (int,np.integer)) else -1 for c in table.component])
 
+def _painted(s, rows, names, title):
+    "Rows of a source, painted."
+    return s.source.paint_clusters(np.array(rows), names).update_layout(title_text=f'<b>{escaped(s.source.name)}: {title}</b>')
+
 def _called(s, k):
     "Names of the components, by number: those of the phenotypes where they are numbered alike."
-    return [f'{i} · {n}' for i,n in enumerate(s.phenotypes.names)] if s.of_mice and s.fit.order==list(range(k)) else [f'cluster {i}' for i in range(k)]
+    return [numbered(i, n) for i,n in enumerate(s.phenotypes.names)] if s.of_mice and s.fit.order==list(range(k)) else [f'cluster {i}' for i in range(k)]
 
 class Clusters(Analysis):
     "Rows, certainty, mean and spread of each cluster."
@@ -46,8 +50,8 @@ class Prototypes(Analysis):
         return _numbered(s, pd.DataFrame(both, columns=['component','kind','row',*s.source.columns]))
     def plot(self, table, s):
         name = _called(s, int(table.component.max())+1)
-        fig = s.source.paint_clusters(table[list(s.source.columns)].to_numpy(), [f'{name[k]}, {kind}' for k,kind in zip(table.component, table.kind)])
-        return fig.update_layout(title_text=f'<b>{escaped(s.source.name)}: centres as the model has them' + (', and the nearest rows' if 'typical' in set(table.kind) else '') + '</b>')
+        title = 'centres as the model has them' + (', and the nearest rows' if 'typical' in set(table.kind) else '')
+        return _painted(s, table[list(s.source.columns)], [f'{name[k]}, {kind}' for k,kind in zip(table.component, table.kind)], title)
     def metrics(self, t): return dict(largest=float(np.nanmax(t.drop(columns=['component','kind','row','phenotype'], errors='ignore').to_numpy(float))))
 
 # %% ../../nbs/app/46_model_analyses.ipynb #dc19b62d
@@ -62,7 +66,7 @@ class Tree(Analysis):
     def generate(self, s):
         t = self._tree(s)
         return _numbered(s, pd.DataFrame(dict(component=range(len(t)), share=t.sizes/t.sizes.sum(), group=t.groups(t.cut()), rule=t.rule)))
-    def plot(self, table, s): return self._tree(s).plot(_called(s, len(table)) if s.of_mice else None)
+    def plot(self, table, s): return self._tree(s).plot(_called(s, len(table)))
     def metrics(self, t): return dict(components=len(t), groups=int(t.group.nunique()))
 
 class Loadings(Analysis):
@@ -77,8 +81,7 @@ class Loadings(Analysis):
         load,(w,centre,_) = s.model.factor_loadings(),s.model.gaussians()
         strong,big = (load**2).sum(1).argmax(1),np.argsort(-w, kind='stable')[:n]
         rows = [(centre[k]+t*load[k,:,strong[k]],f'{k}, factor {strong[k]}: {say}') for t,say in ((-2,'−2 SD'),(0,'mean'),(2,'+2 SD')) for k in big]
-        fig = s.source.paint_clusters(np.array([r for r,_ in rows]), [n for _,n in rows])
-        return fig.update_layout(title_text=f'<b>{escaped(s.source.name)}: {len(big)} clusters along their strongest factor</b>')
+        return _painted(s, *zip(*rows), f'{len(big)} clusters along their strongest factor')
     def metrics(self, t): return dict(factors=int(t.factor.nunique()), mean_explained=float(t.explained.mean()))
 
 # %% ../../nbs/app/46_model_analyses.ipynb #d6975bb7
@@ -93,13 +96,12 @@ class Samples(Analysis):
         return pd.DataFrame(x, columns=s.source.columns).assign(component=label)
     def plot(self, table, s):
         real,drawn = (s.source.train.X,s.memberships['train'].argmax(1)),(table[list(s.source.columns)].to_numpy(),table.component.to_numpy())
-        return plot_samples(*real, *drawn, s.source.columns, names=_called(s, s.memberships['train'].shape[1]) if s.of_mice else None, unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._painted(s, real, drawn)
-    def _painted(self, s, real, drawn, n=5):
+        return plot_samples(*real, *drawn, s.source.columns, names=_called(s, s.memberships['train'].shape[1]), unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._pictures(s, real, drawn)
+    def _pictures(self, s, real, drawn, n=5):
         "Wide rows: two of the data and two the model makes, of each of the components it makes most of."
         most = np.sort(np.argsort(-np.bincount(drawn[1]), kind='stable')[:n])
         rows = [(X[at[i]],f'{say} {k}') for say,(X,of) in (('real',real),('generated',drawn)) for i in range(2) for k in most if len(at := np.flatnonzero(of==k))>i]
-        fig = s.source.paint_clusters(np.array([r for r,_ in rows]), [name for _,name in rows])
-        return fig.update_layout(title_text=f'<b>{escaped(s.source.name)}: rows of the data and rows the model makes</b>')
+        return _painted(s, *zip(*rows), 'rows of the data and rows the model makes')
     def metrics(self, t): return dict(components_drawn=int(t.component.nunique()))
 
 class PredictiveCheck(Analysis):

@@ -25,7 +25,7 @@ from .. import versions
 from .runs import RunFolder, _check_name, _plain, new_folder, write_json
 from ..data.errors import InputError, RunError
 from ..data.look import PALETTE, below, finish
-from ..data.schema import nearest
+from ..data.schema import meant, nearest
 
 # %% ../../nbs/app/40_sweep.ipynb #bf982a11
 try: import fcntl
@@ -123,7 +123,7 @@ class Plan:
     seed:int=42 # Of draws and of the lines held out
     notes:tuple=() # What to know before
     model:dict=None # Of a sweep over a registered model: name, parameters, source, options, repeats
-    def __repr__(self): return f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))}" + (f"; mean of {self.model['repeats']} seeds" if self.model and self.model.get('repeats', 1)>1 else '') + ')'
+    def __repr__(self): return f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))}" + (f"; mean of {self.model['repeats']} seeds" if self.model and self.model['repeats']>1 else '') + ')'
 
 def _trials(asked, sampler, searches):
     size = math.prod(len(s.values) for s in searches) if all(s.kind=='choice' for s in searches) else None
@@ -210,19 +210,24 @@ FILE_KEYS = ('data','name','parameters','trials','sampler','objective','workers'
 _OF_NETWORKS,_OF_REGISTERED = ('prune','preset','config','model_config'),('repeats',)
 
 def _wrong(key, v): # what an entry of a sweep file must be, where it is something else
-    if key=='parameters': return ''
-    if key=='prune': return '' if isinstance(v, bool) else 'true or false'
-    if key in ('trials','repeats','seed'): return '' if isinstance(v, int) and not isinstance(v, bool) and v>=(key!='seed') else f"a whole number of at least {int(key!='seed')}"
-    return '' if isinstance(v, str) and v or key=='workers' and isinstance(v, int) and not isinstance(v, bool) else 'text' if key!='workers' else "a number of processes or 'dask://…'"
+    whole,text = isinstance(v, int) and not isinstance(v, bool),isinstance(v, str) and v!=''
+    if key in ('trials','repeats'): ok,word = whole and v>=1,'a whole number of at least 1'
+    elif key=='seed': ok,word = whole and v>=0,'a whole number of at least 0'
+    elif key=='workers': ok,word = whole or text,"a number of processes or 'dask://…'"
+    elif key=='prune': ok,word = isinstance(v, bool),'true or false'
+    else: ok,word = text or key=='parameters','text'
+    return '' if ok else word
 
 def read_sweep_file(
     path, # YAML
+    named:bool=False, # The command line names a model, so the file must too
 )->dict: # Its entries; `parameters` as a list of `Search`, or as they stand beside `model`
     "A sweep file, checked."
     tree = read_yaml(path)
     for k in tree:
-        if k not in FILE_KEYS: raise InputError(f"{path}: unknown entry `{k}`; " + (f"did you mean `{near}`?" if (near := nearest(k, FILE_KEYS)) else f"there are {', '.join(FILE_KEYS)}"))
+        if k not in FILE_KEYS: raise InputError(f"{path}: unknown entry `{k}`; " + meant(k, FILE_KEYS))
     if not isinstance(tree.get('parameters'), dict): raise InputError(f"{path}: needs an entry `parameters` with a line a key, e.g. `k: [4, 8, 12]`")
+    if named and 'model' not in tree: raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
     if bad := [k for k in (_OF_NETWORKS if 'model' in tree else _OF_REGISTERED) if k in tree]: raise InputError(f"{path}: `{bad[0]}` " + (f"is about networks; leave it out, or `model: {tree['model']}`" if 'model' in tree else 'is for registered models; leave it out, or name a `model`'))
     for k,v in tree.items():
         if word := _wrong(k, v): raise InputError(f"{path}: `{k}` must be {word}, got {v!r}")
@@ -261,8 +266,8 @@ class SweepFolder:
     @cached_property
     def plan(self):
         f = self.facts
-        fixed = RunConfig(seed=f['seed']) if f.get('model') else load_config(base=self/'config.yaml') # a registered model's parameters stand in `sweep.json`
-        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), fixed, *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']), f.get('model'))
+        fixed = RunConfig(seed=f['seed']) if f['model'] else load_config(base=self/'config.yaml') # a registered model's parameters stand in `sweep.json`
+        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), fixed, *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']), f['model'] and dict(repeats=1) | f['model'])
     def run(self, number): return RunFolder(self/f'{number:03d}') # run folder of a trial
 
 # %% ../../nbs/app/40_sweep.ipynb #d4168f07

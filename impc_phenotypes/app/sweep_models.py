@@ -17,7 +17,7 @@ from .sweep import Plan, Search, _parts, _RANGE, _trials, _yaml, planned
 from .train_models import _COUNT, _SEED, build_model, train_model
 from ..data.controls import match_controls
 from ..data.errors import InputError, RunError
-from ..data.schema import nearest
+from ..data.schema import meant
 from ..data.sources import Part, Source, hold_out
 from ..models.contracts import capabilities
 
@@ -33,7 +33,7 @@ def model_search(
     "What one parameter of a model may be."
     known = inspect_plugin(model, 'models').parameters.parameter.tolist()
     if key=='k': key = next((p for p in _COUNT if p in known), key)
-    if key not in known: raise InputError((f'{origin}: ' if origin!='command line' else '') + f"model={model}: has no parameter `{key}`; " + (f"did you mean `{near}`?" if (near := nearest(key, known)) else f"it takes {', '.join(known)}"))
+    if key not in known: raise InputError((f'{origin}: ' if origin!='command line' else '') + f"model={model}: has no parameter `{key}`; " + meant(key, known, 'it takes'))
     if m := _RANGE.match(value) if isinstance(value, str) else None:
         low,high,log = m.groups()
         kind = int if re.fullmatch(r'[-+]?\d+', low) and re.fullmatch(r'[-+]?\d+', high) else float
@@ -79,7 +79,8 @@ def plan_models(
     plan = Plan(searches, RunConfig(seed=seed), n, sampler, objective, False, seed, (), dict(name=model, parameters=fixed, source=source, options=options or {}, repeats=repeats))
     for p in planned(plan):
         made = build_model(model, fixed | p, seed)
-        try: getattr(made, 'check_parameters', bool)()
+        try:
+            if hasattr(made, 'check_parameters'): made.check_parameters()
         except ValueError as e: raise InputError(f"model={model}: {e}") from None
     return plan
 
@@ -148,7 +149,7 @@ def attempt_model(
 )->tuple: # Value or None, state, reason
     "Run one trial: its value, and its run folder with the fit to all rows."
     plan,run = sweep.plan,sweep.run(number)
-    of,full = dict(repeats=1) | plan.model,plan.model['parameters'] | params
+    of,full = plan.model,plan.model['parameters'] | params
     shutil.rmtree(run.path, ignore_errors=True) # of a killed worker; a fit takes seconds
     try:
         values = [model_value(build_model(of['name'], full, s), data, plan.objective, s) for s in range(plan.seed, plan.seed+of['repeats'])]

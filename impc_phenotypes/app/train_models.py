@@ -17,7 +17,7 @@ from .sweep import _yaml
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
 from ..data.errors import InputError, RunError
-from ..data.schema import nearest
+from ..data.schema import meant
 from ..discover.baselines import baseline_features
 from ..discover.discover import _names, anchor_order, doubt_notes, leak_table
 from ..discover.phenotypes import Phenotypes, line_place
@@ -55,7 +55,7 @@ def build_model(
     if not hasattr(cls, 'fit'): raise InputError(f"model={name}: is a network without `fit`; `impc-phenotypes train DATA --preset anchored` or `classic` trains it")
     given = named_parameters(name, parameters)
     for k in given:
-        if k not in known: raise InputError(f"model={name}: has no parameter `{k}`; " + (f"did you mean `{near}`?" if (near := nearest(k, known)) else f"it takes {', '.join(known)}"))
+        if k not in known: raise InputError(f"model={name}: has no parameter `{k}`; " + meant(k, known, 'it takes'))
     try: return cls(**{p:seed for p in _SEED if p in known and p not in given} | given)
     except (TypeError, ValueError) as e: raise InputError(f"model={name}: {e}") from None
 

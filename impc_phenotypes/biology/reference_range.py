@@ -270,7 +270,7 @@ def plot_range(self:ReferenceRange,
     share = 100*n/max(len(control), 1)
     fig = go.Figure(go.Bar(x=level, y=share, width=4.4, marker_color='#BBBBBB', name=f'{len(control):,} controls', hovertemplate='%{x} dB SPL: %{y:.1f} %<extra>controls</extra>'))
     unit = max(share, default=10)/12
-    for i,(s,colour) in enumerate(((*((s,SEXES[s]['color']) for s in SEXES),('sex unknown','#555555')))):
+    for i,(s,colour) in enumerate([*((s,look['color']) for s,look in SEXES.items()), ('sex unknown','#555555')]):
         v = np.sort(x[~np.isin(sex, STRATA[1:])] if s=='sex unknown' else x[sex==s])
         step = np.arange(len(v))-np.searchsorted(v, v) # how many of the same level came before
         if len(v): fig.add_scatter(x=v+1.3*(i-.5), y=-unit*(1+.9*step), mode='markers', marker=dict(color=colour, size=8), name=s, hovertemplate='%{x:.0f} dB SPL<extra>'+s+'</extra>')

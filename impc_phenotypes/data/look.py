@@ -16,7 +16,7 @@ import numpy as np, yaml
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from .errors import InputError
-from .schema import FREQUENCIES, nearest
+from .schema import FREQUENCIES, meant
 
 # %% ../../nbs/data/70_look.ipynb #2b47c5f9
 def _changed(own, new, at, path): # what a file says instead; the same shape
@@ -24,7 +24,7 @@ def _changed(own, new, at, path): # what a file says instead; the same shape
     if isinstance(own, dict):
         if not isinstance(new, dict): raise InputError(f"{path}: {f'`{at}`' if at else 'the file'} must be a block of entries such as `grid: '#EBEBEB'`, got {new!r}")
         for k in new:
-            if k not in own: raise InputError(f"{path}: unknown entry `{at}{'.'*bool(at)}{k}`; " + (f"did you mean `{near}`?" if (near := nearest(str(k), list(own))) else f"there are {', '.join(own)}"))
+            if k not in own: raise InputError(f"{path}: unknown entry `{at}{'.'*bool(at)}{k}`; " + meant(str(k), list(own)))
         return own | {k:_changed(own[k], v, f'{at}.{k}'.strip('.'), path) for k,v in new.items()}
     if isinstance(own, list):
         if not isinstance(new, list) or not new: refuse('a list')
@@ -54,7 +54,7 @@ def read_style(
     words = {'dashes':style['dashes'], 'symbols':style['symbols']} | {f'sexes.{s}.{w}':[d[w]] for s,d in style['sexes'].items() for w in ('dash','symbol')}
     for k,given in words.items():
         known = _WORDS['dash' if 'dash' in k else 'symbol']
-        if bad := [w for w in given if w not in known]: raise InputError(f"{path}: `{k}`: unknown `{bad[0]}`; " + (f"did you mean `{near}`?" if (near := nearest(bad[0], known)) else f"there are {', '.join(known)}"))
+        if bad := [w for w in given if w not in known]: raise InputError(f"{path}: `{k}`: unknown `{bad[0]}`; " + meant(bad[0], known))
     return style
 
 # %% ../../nbs/data/70_look.ipynb #491caa0e

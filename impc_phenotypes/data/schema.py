@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TONES', 'FREQUENCIES', 'THRESHOLDS', 'OWN_CEILINGS', 'OFFSETS', 'IMPC_THRESHOLDS', 'PARAMETERS', 'PROCEDURES', 'STEP',
            'VALID_RANGE', 'DEFAULT_CEILING', 'CEILINGS', 'MIN_TONES', 'COLUMNS', 'REQUIRED', 'NUMERIC', 'DATES',
-           'SAMPLE_GROUPS', 'GROUP_COLUMNS', 'METADATA', 'ceiling', 'nearest']
+           'SAMPLE_GROUPS', 'GROUP_COLUMNS', 'METADATA', 'ceiling', 'nearest', 'meant']
 
 # %% ../../nbs/data/10_schema.ipynb #a7d0c5ec
 import re
@@ -84,3 +84,12 @@ def nearest(
     plain = {_plain(v):v for v in valid}
     hit = get_close_matches(_plain(name), plain, n=1, cutoff=.6)
     return plain[hit[0]] if hit else None
+
+def meant(
+    name:str, # What was found
+    valid, # Names that would have been right
+    otherwise:str='there are', # Words before all of them
+)->str: # A question, or the whole list
+    "The remedy in a message about an unknown name."
+    near = nearest(name, valid)
+    return f'did you mean `{near}`?' if near else f"{otherwise} {', '.join(valid) or 'none'}"

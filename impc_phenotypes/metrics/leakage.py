@@ -110,7 +110,7 @@ def plot_leakage(
     fig.add_vline(x=LEAK_LIMIT, line=dict(color=INK, dash='dash', width=1.5))
     fig.update_xaxes(title_text='adjusted mutual information with the phenotype', range=[values.min(initial=0)-.001, values.max(initial=2*LEAK_LIMIT)*2.3])
     fig.update_yaxes(tickvals=name, ticktext=name, showgrid=False)
-    note = f'bars: among controls, orange fails · blue ticks: among all mice · dashed: limit {LEAK_LIMIT:g} · text: most crowded cell'
+    note = f'bars: among controls, orange fails · blue ticks: among all mice · dashed: limit {LEAK_LIMIT:g}' + ' · text: most crowded cell'*any(fig.data[0].text)
     return finish(fig.update_layout(showlegend=False), f'Leakage: {int((~d.ok).sum())} of {len(d)} variables fail', note, 820, 146+30*len(d), l=140, b=48)
 
 # %% ../../nbs/metrics/40_leakage.ipynb #48cf1e92

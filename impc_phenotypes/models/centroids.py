@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
-from .contracts import written_params
+from .contracts import as_order, written_params
 
 # %% ../../nbs/models/86_centroids.ipynb #cfa82375
 class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -109,8 +109,8 @@ def reorder(self:KMeansClusters,
 ): # `self`
     "Number the clusters anew."
     check_is_fitted(self)
-    if sorted(order)!=list(range(len(self.centres_))): raise ValueError(f"`order` is {list(order)}; name each of {len(self.centres_)} clusters once")
-    self.centres_ = self.centres_[list(order)]
+    order = as_order(order, len(self.centres_))
+    self.centres_ = self.centres_[order]
     if hasattr(self, 'labels_'): self.labels_ = np.argsort(order)[self.labels_]
     return self
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CAPABILITIES', 'SoftAssigns', 'HasLikelihood', 'HasCriteria', 'Generates', 'HasPrototypes', 'HasHierarchy',
-           'HasLoadings', 'Keeps', 'capabilities', 'taken', 'lacking', 'written_params']
+           'HasLoadings', 'Keeps', 'capabilities', 'taken', 'as_order', 'lacking', 'written_params']
 
 # %% ../../nbs/models/05_contracts.ipynb #e4eaa7bf
 import inspect, json
@@ -74,6 +74,15 @@ def taken(
     names = inspect.signature(method).parameters
     every = any(p.kind==p.VAR_KEYWORD for p in names.values())
     return {k:v for k,v in known.items() if v is not None and (every or k in names)}
+
+def as_order(
+    order, # Numbers of components, as they are now
+    k:int, # How many there are
+)->list: # The same
+    "Every component once, or a `ValueError`."
+    order = list(order)
+    if sorted(order)!=list(range(k)): raise ValueError(f"`order` is {order}; name each of {k} components once")
+    return order
 
 def lacking(
     model, # An estimator, or its class

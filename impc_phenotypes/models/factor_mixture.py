@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from ..data.schema import STEP
+from .contracts import as_order
 from .factor_likelihood import Components, Table, expected_rows, log_densities, soft_assign
 from .factor_steps import Common, Rules, adam, begin, column_moments, deal, em, filled, objective, sums
 
@@ -341,9 +342,9 @@ def reorder(self:FactorMixture,
 ): # `self`
     "Number the components anew; nothing else changes."
     check_is_fitted(self)
-    if sorted(order)!=list(range(self.n_components)): raise ValueError(f"`order` is {list(order)}; name each of {self.n_components} components once")
+    order = as_order(order, self.n_components)
     of_each = ('weights','means','loadings','noise','centres','spread')
-    self._keep(replace(self._state, **{f.name:getattr(self._state, f.name)[list(order)] for f in fields(self._state) if f.name in of_each}))
+    self._keep(replace(self._state, **{f.name:getattr(self._state, f.name)[order] for f in fields(self._state) if f.name in of_each}))
     if hasattr(self, 'labels_'): self.labels_ = np.argsort(order)[self.labels_]
     return self
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 from PIL import Image
 from plotly.graph_objects import Figure as PlotlyFigure
 from plotly.offline import get_plotlyjs
+from ..data.look import GRID, INK
 from ..data.records import atomic_path
 
 # %% ../../nbs/show/05_static.ipynb #bbcb5be1
@@ -62,15 +63,19 @@ def _style_axis(ax, axis, side):
     if axis.tickvals is not None:
         put('ticks', list(axis.tickvals), [_words(o) for o in (axis.ticktext if axis.ticktext is not None else [f'{v:g}' for v in axis.tickvals])])
         getattr(ax, f'{side}axis').set_minor_locator(NullLocator())
-    elif log: getattr(ax, f'{side}axis').set_major_formatter(FuncFormatter(lambda v,_: f'{v:,.0f}' if v>=1 else f'{v:g}'))
+    elif log:
+        few = lambda: np.ptp(np.log10(getattr(ax, f'get_{side}lim')()))<1.2 # ticks at whole decades; asked when it is drawn
+        plain = lambda v,_=None: f'{v:,.0f}' if v>=1 else f'{v:g}'
+        getattr(ax, f'{side}axis').set_major_formatter(FuncFormatter(plain))
+        getattr(ax, f'{side}axis').set_minor_formatter(FuncFormatter(lambda v,_: plain(v) if f'{v:e}'[0] in '25' and few() else ''))
     if axis.dtick and not log: getattr(ax, f'{side}axis').set_major_locator(MultipleLocator(axis.dtick))
     if axis.range is not None: put('lim', *([10**o for o in axis.range] if log else axis.range))
     elif axis.autorange=='reversed': getattr(ax, f'invert_{side}axis')()
     if axis.title.text: put('label', _words(axis.title.text), fontsize=9*ax.figure.scale, color=ax.figure.ink)
-    ax.tick_params(axis=side, labelsize=(axis.tickfont.size or 11*ax.figure.scale)*.72, length=2, labelcolor=ax.figure.ink, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
+    ax.tick_params(axis=side, which='both', labelsize=(axis.tickfont.size or 11*ax.figure.scale)*.72, length=2, labelcolor=ax.figure.ink, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
     if axis.tickangle and side=='x': ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), ha='right' if axis.tickangle<0 else 'left')
     if axis.showticklabels is False: ax.tick_params(axis=side, **{'labelbottom' if side=='x' else 'labelleft': False})
-    if axis.showgrid is not False: ax.grid(axis=side, color=_colour(axis.gridcolor or '#EBEBEB'), lw=.7)
+    if axis.showgrid is not False: ax.grid(axis=side, color=_colour(axis.gridcolor or GRID), lw=.7)
     if axis.visible is False:
         getattr(ax, f'{side}axis').set_visible(False)
         ax.spines['bottom' if side=='x' else 'left'].set_visible(False)
@@ -196,7 +201,7 @@ def _legend(new, fig, axes):
 class Static(Figure):
     "A matplotlib figure that any notebook shows as PNG of 256 colours, whatever the backend."
     def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs)
-    scale,ink = 1.,'#000000' # size and colour of its words; 1 = 12 px in plotly
+    scale,ink = 1.,INK # size and colour of its words; 1 = 12 px in plotly
     alt = '' # what it shows, for those who do not see it
     def _repr_png_(self):
         raw,small = BytesIO(),BytesIO()
@@ -211,7 +216,7 @@ def static(
     "The same picture, drawn by matplotlib."
     w,h,*_ = _frame(fig)
     new,axes,seen = Static(figsize=(w/SCALE, h/SCALE), dpi=dpi),{},set()
-    new.scale,new.ink = (fig.layout.font.size or 12)/12,_colour(fig.layout.font.color or '#000000')
+    new.scale,new.ink = (fig.layout.font.size or 12)/12,_colour(fig.layout.font.color or INK)
     for t in fig.data:
         if t.type not in _DRAW: raise ValueError(f"`static` draws {', '.join(_DRAW)}, not '{t.type}'; use `fig.write_image` (needs kaleido)")
         xr,yr = t.xaxis or 'x',t.yaxis or 'y'
