@@ -193,15 +193,23 @@ def whiteners(
     return A[code.ravel()],const[code.ravel()]
 
 @patch
+def log_density_of(self:ControlBackground,
+    offset:np.ndarray, # dB, shape (n, 6), NaN where missing
+    group:np.ndarray, # Codes, shape (n,)
+)->tuple: # Nats, shape (n,); normal scores, shape (n, 6), 0 where missing
+    "Log density of mice given as arrays, and their scores."
+    mask = ~np.isnan(offset)
+    A,const = whiteners(self.corr_, group, mask)
+    at = group[:,None],np.arange(len(TONES)),_place(np.nan_to_num(offset))
+    z,jac = self.tables['z'][at]*mask,self.tables['jac'][at]*mask
+    return const + jac.sum(1) - .5*np.square(np.einsum('nij,nj->ni', A, z)).sum(1) - mask.sum(1)/2*np.log(2*np.pi),z
+
+@patch
 def log_density(self:ControlBackground,
     m:Matched, # Of groups the background knows
 )->np.ndarray: # Nats, shape (n,); the click counts like a tone
     "How ordinary is each mouse for a wild type of its group?"
-    group = self.codes(m)
-    A,const = whiteners(self.corr_, group, m.mask)
-    z = np.nan_to_num(self.scores(m.offset, group))
-    jac = self.tables['jac'][group[:,None], np.arange(len(TONES)), _place(np.nan_to_num(m.offset))]
-    return const + (jac*m.mask).sum(1) - .5*np.square(np.einsum('nij,nj->ni', A, z)).sum(1) - m.mask.sum(1)/2*np.log(2*np.pi)
+    return self.log_density_of(m.offset, self.codes(m))[0]
 
 # %% ../../nbs/models/60_background.ipynb #8b89b0ee
 _saved = ('pooled','pooled_corr','density','corr','spread')

@@ -162,18 +162,18 @@ class LossWeights:
 class LineModelConfig:
     "The mixture over lines of class × penetrance × severity."
     relevance:float = 100. # Controls at which a group's own background counts half, above 0
-    severity_grid:list[float] = field(default_factory=lambda: [.4,.55,.7,.85,1.,1.15,1.3,1.45]) # Multiples of a profile a line may have, above 0
-    severity_sd:float = .15 # SD of severity over lines, above 0
+    severity_grid:list[float] = field(default_factory=lambda: [.4,.6,.8,1.,1.2,1.4,1.6]) # Multiples of a profile a line may have, above 0
+    severity_sd:float = .2 # SD of severity over lines that is expected, above 0; the fit learns its own from there
     mouse_sd:float = .12 # SD of severity over the mice of a line, above 0
     profile_sd:float = 3. # SD by which a line's profile strays from its phenotype's, dB a tone, ≥ 0
-    penetrance_grid:list[float] = field(default_factory=lambda: [.5,.65,.8,.9,1.]) # Share of affected mice in a line, in (0, 1]
+    penetrance_grid:list[float] = field(default_factory=lambda: [.25,.4,.55,.7,.85,1.]) # Share of affected mice in a line, in (0, 1]
     n_starts:int = 12 # Starts of the EM, ≥ 1
     refine:int = 3 # Starts that are followed to the end, ≥ 1
     max_phenotypes:int = 10 # Most phenotypes beside normal, ≥ 1
-    line_icc_cap:float = .3 # Largest share of variance given to the line, in [0, 1)
+    line_icc_cap:float = .6 # Largest share of variance given to the line, in [0, 1)
     min_lines:int = 3 # Lines a phenotype must explain, ≥ 1
-    max_iter:int = 40 # EM iterations, ≥ 1
-    null_cohorts:int = 3 # Cohorts of pseudo-lines a phenotype must outdo when the number is chosen, ≥ 0
+    max_iter:int = 60 # EM iterations, ≥ 1
+    null_cohorts:int = 19 # Cohorts of pseudo-lines whose 95 % point a phenotype must outdo when the number is chosen, ≥ 0
     censoring:bool = True # Read the loudest level as a lower limit
     line_prior:bool = True # Let the mice of a line share their phenotype when memberships are given
     calibration_lines:int = 8000 # Pseudo-lines on which probabilities are corrected; 0 = they stay as the model gives them
