@@ -74,7 +74,7 @@ def test_names_are_unique_and_explained():
     assert not any(n.split()[0] in words and n.split()[1:2] and n.split()[1] in words for n in names)
 
 def test_every_name_can_be_read():
-    for v,s in zip(*random_profiles()):
+    for v,s in zip(*random_profiles(80)):
         r = read_profile(v, censored=s)
         assert r.human_pattern.startswith(human_pattern(r.shape)) and r.reason.startswith(r.shape+': ') and '  ' not in r.sentence
         if r.shape.split()[0] in dict(SEVERITIES): assert r.severity==r.shape.split()[0] and r.sentence.lower().startswith(r.shape+' loss')
