@@ -19,7 +19,7 @@ from .gene_sets import _table
 from ..data.errors import InputError
 from ..data.schema import FREQUENCIES, MIN_TONES, OFFSETS, TONES, nearest
 from ..data.look import PALETTE, finish
-from ..metrics.shapes import SEVERITIES, _first_rule, explain_name, severity, shape_name
+from ..metrics.shapes import SEVERITIES, _ceiling_words, _first_rule, _graded, explain_name, severity, shape_name
 
 # %% ../../nbs/biology/45_reading.ipynb #ec5c62dd
 def cochlear_place(
@@ -63,14 +63,14 @@ def grade(
     edge = _edge(None if sd is None else tuple(map(float, sd)))
     return 'better than controls' if db<=-edge else 'none' if db<edge else next(w for w,low in SEVERITIES if db>=low)
 
-def _severity(profile, shape):
+def _severity(profile, shape, censored=None):
     "Severity of a profile whose shape is known."
-    return dict(normal='none').get(shape, shape) if shape in ('normal','better than controls') else severity(profile, flat=shape.endswith('flat'))[0]
+    return dict(normal='none').get(shape, shape) if shape in ('normal','better than controls') else severity(profile, _graded(shape), censored)[0]
 
 # %% ../../nbs/biology/45_reading.ipynb #1fc13781
 PATTERNS = { # shape, severity taken off → human configuration, an example
     'normal': ('normal', ''), 'better than controls': ('normal', ''),
-    'flat': ('flat', ''),
+    'flat': ('flat', ''), **{w:('no one configuration', '') for w,_ in SEVERITIES},
     'high-frequency': ('sloping (high-frequency)', 'as in presbycusis'), '24 kHz only': ('sloping (high-frequency)', 'as in presbycusis'), '30 kHz only': ('sloping (high-frequency)', 'as in presbycusis'),
     'low-frequency': ('rising (low-frequency)', 'as with WFS1 variants'), '6 kHz only': ('rising (low-frequency)', 'as with WFS1 variants'),
     'mid-frequency': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'), '12 kHz only': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'), '18 kHz only': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'),
@@ -123,14 +123,15 @@ def _click_words(v, shape, sd):
     if loss and not raised and not np.isnan(v[5]): return f' The click is not raised ({_db(v[5])} dB).'
     return ''
 
-def _sentence(v, shape, word, sd):
+def _sentence(v, shape, word, sd, censored=None):
     "A profile in words."
     hit,spared,lost = _band_words(v, sd)
-    tail = _click_words(v, shape, sd) + (f" {_join(lost)} {'was' if len(lost)==1 else 'were'} not measured." if lost else '')
+    limit = _ceiling_words(v, censored)
+    tail = (f' {limit[0].upper()}{limit[1:]}.' if limit else '') + _click_words(v, shape, sd) + (f" {_join(lost)} {'was' if len(lost)==1 else 'were'} not measured." if lost else '')
     if len(lost)>5-MIN_TONES: tail += ' From so few tones the shape is a guess.'
     if shape=='normal': return f'No loss: the largest tone is {_db(np.nanmax(v[:5]))} dB above matched controls.{tail}'
     if shape=='better than controls': return f'Better than matched controls, by {_db(-np.nanmean(v[:5]))} dB on average.{tail}'
-    head = f"{word} loss at {shape}" if shape.endswith('only') else f'{word} {shape.removeprefix(word).strip()} loss'
+    head = f"{word} loss at {shape}" if shape.endswith('only') else f'{shape} loss' if _graded(shape) else f'{word} {shape} loss'
     words = '; '.join(([f'hit: {_join(hit)}'] if hit else []) + ([f'spared: {_join(spared)}'] if spared else []))
     return f'{head[0].upper()}{head[1:]}; {words}.{tail}'
 
@@ -155,18 +156,19 @@ def read_profile(
     offsets, # dB above matched controls at 6, 12, 18, 24, 30 kHz (and the click), or a row with `offset_…`
     *,
     sd=None, # Control SD at each tone, dB, shape (5,) or (6,), as for `shape_name`
+    censored=None, # Share of the mice at the ceiling at each tone, 0–1, shape (5,) or (6,), as for `shape_name`
 )->Reading:
     "Which part of hearing is hit?"
     v = _values(offsets)
     if np.isnan(v[:5]).all(): raise InputError("no tone of this profile was measured; five tones, of which one at least has a value, are needed")
-    shape = shape_name(v, sd)
+    shape = shape_name(v, sd, censored)
     khz = np.array([*FREQUENCIES, np.nan])
     t = pd.DataFrame(dict(khz=khz, offset=v, grade=[grade(o, sd) for o in v], per_cent_from_base=cochlear_place(khz), human_khz=human_frequency(khz),
         band=[*(band_of(f) for f in FREQUENCIES), 'all']), index=pd.Index(TONES, name='stimulus'))
-    word = _severity(v, shape)
+    word = _severity(v, shape, censored)
     key = 'flat' if shape.endswith('flat') else shape
     pattern = human_pattern(shape) + (f', {PATTERNS[key][1]}' if PATTERNS[key][1] else '')
-    return Reading(t, shape, word, _sentence(v, shape, word, sd), explain_name(v, sd), pattern, CAVEAT)
+    return Reading(t, shape, word, _sentence(v, shape, word, sd, censored), explain_name(v, sd, censored), pattern, CAVEAT)
 
 # %% ../../nbs/biology/45_reading.ipynb #8058757e
 _INK = dict(zip(BANDS.index, ('#EAF2F8','#DCEBDD','#FBEBDC','#E6E6E6')))
@@ -212,23 +214,25 @@ def _more_words(row, shape):
     return ((' Half of its mice or more are at the ceiling: the loss is at least this large.' if top==top and top>=.5 else '')
             + ('' if called is None or called is True or called==1 else ' Not called: chance may explain it.' if tested else ' Not tested: too few mice or controls.'))
 
-def _one_row(v, sd):
+def _one_row(v, sd, censored):
     if np.isnan(v[:5]).all(): return None,'not measured','No tone was measured.',None
-    shape = shape_name(v, sd)
-    word = _severity(v, shape)
-    return word,shape,_sentence(v, shape, word, sd),human_pattern(shape)
+    shape = shape_name(v, sd, censored)
+    word = _severity(v, shape, censored)
+    return word,shape,_sentence(v, shape, word, sd, censored),human_pattern(shape)
 
 def read_profiles(
     frame:pd.DataFrame, # With `offset_6kHz` … `offset_30kHz` (and `offset_click`), dB, e.g. `call_lines(cohort).summary`
     *,
     sd=None, # Control SD at each tone, dB, shape (5,) or (6,)
+    censored:np.ndarray=None, # Share of the mice of each row at the ceiling, 0–1, shape (n, 5) or (n, 6)
 )->pd.DataFrame: # A copy with `severity`, `shape`, `reading` and `human_pattern`, all text; None and 'not measured' without a tone
     "Read every profile of a table."
     lack = [o for o in OFFSETS[:5] if o not in frame]
     if lack: raise InputError(f"the table has no column `{lack[0]}`" + (f"; did you mean '{nearest(lack[0], frame.columns)}'?" if nearest(lack[0], frame.columns) else '') + ' Offsets come from `call_lines(cohort).summary` or `Phenotypes.lines`')
     v = frame.reindex(columns=list(OFFSETS)).apply(pd.to_numeric, errors='coerce').to_numpy(float)
     v[np.isinf(v)] = np.nan
-    rows = [_one_row(o, sd) for o in v]
+    if censored is not None and len(censored)!=len(v): raise InputError(f"`censored` has one row a profile, {len(v)}, got {len(censored)}")
+    rows = [_one_row(o, sd, s) for o,s in zip(v, [None]*len(v) if censored is None else np.asarray(censored, float))]
     extra = frame[[c for c in ('called','p_value','share_at_ceiling') if c in frame]]
     more = [_more_words(r, o[1]) for r,o in zip(extra.itertuples(index=False), rows)] if extra.shape[1] else ['']*len(rows)
     columns = {c:[o[i] for o in rows] for i,c in enumerate(READING_COLUMNS)}

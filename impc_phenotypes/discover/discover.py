@@ -24,7 +24,7 @@ from ..training.config import TrainingConfig, training_config as _training_confi
 from ..training.guards import copy_weights
 from ..training.learner import phenotype_learner
 from ..training.stages import cohort_memberships
-from ..metrics.shapes import name_profiles
+from ..metrics.shapes import censored_shares, name_profiles
 from ..metrics.leakage import leakage, leakage_notes
 from .phenotypes import IN_DOUBT, Fitted, Phenotypes, _plain, line_place, network_place, profile_table
 
@@ -190,7 +190,8 @@ def _names(matched, membership, line_model):
     mean = p[list(OFFSETS)].to_numpy(float)
     if line_model is not None: mean = np.where(p.n_mice.to_numpy()[:,None]>0, mean, line_model.profiles_)
     named = mean[:-1] if line_model is not None and line_model.unplaced_ else mean
-    return [*name_profiles(named, np.nanmedian(matched.scale, 0)), *['unplaced']*(len(mean)-len(named))]
+    top = censored_shares(matched.censored, matched.mask, label, len(named))
+    return [*name_profiles(named, np.nanmedian(matched.scale, 0), top), *['unplaced']*(len(mean)-len(named))]
 
 def _line_info(m):
     if m is None: return None

@@ -14,10 +14,10 @@ import numpy as np, pandas as pd
 from fastcore.xml import (Body, Button, Caption, Code, Div, Figcaption, Figure, H1, H2, Head, Html, Input, Label, Li, Meta, Nav, A, P, Pre, Safe, Script, Section,
     Style, Table, Tbody, Td, Th, Thead, Title, Tr, Ul, Main, Details, Summary, to_xml)
 from plotly.offline import get_plotlyjs
-from ..data.schema import OFFSETS, TONES
+from ..data.schema import OFFSETS, THRESHOLDS, TONES
 from ..models.line_mixture import calibrated
 from ..metrics.leakage import leakage_notes, plot_leakage
-from ..metrics.shapes import explain_profiles
+from ..metrics.shapes import censored_shares, explain_profiles
 from ..discover.phenotypes import IN_DOUBT, Phenotypes
 from ..evaluation.stability import UNSTABLE_BELOW
 from . import plots
@@ -123,11 +123,18 @@ def _control_sd(ph):
     rows = [scale[g] for g in ph.mice.technical_group if g in scale]
     return np.nanmedian(rows, axis=0) if rows else None
 
+def _ceiling_shares(ph):
+    "Share of each phenotype's mice at the ceiling, as it was when the names were given; None where thresholds were not kept."
+    label,k = ph.assignments.phenotype.to_numpy(),len(ph.names)
+    if ph.matched is not None: return censored_shares(ph.matched.censored, ph.matched.mask, label, k)
+    if 'ceiling' not in ph.mice: return None
+    return censored_shares(ph.mice[list(THRESHOLDS)].to_numpy(float)>=ph.mice.ceiling.to_numpy(float)[:,None], ph.mice[list(OFFSETS)].notna().to_numpy(), label, k)
+
 def name_reasons(
     ph:Phenotypes, # A result
 )->list: # One sentence a phenotype; empty where no rule of `shapes` gives the name it has
     "The rule behind each name, with its numbers."
-    said = [o.split(': ', 1) for o in explain_profiles(ph.profiles[list(OFFSETS)].to_numpy(float), _control_sd(ph))]
+    said = [o.split(': ', 1) for o in explain_profiles(ph.profiles[list(OFFSETS)].to_numpy(float), _control_sd(ph), _ceiling_shares(ph))]
     own = dict(unplaced='resembles neither wild types nor any phenotype found')
     return [why if rule==name else own.get(name, '') for (rule,why),name in zip(said, ph.names)]
 
