@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.stats import chi2, norm
-from .line_null import contrast_values, line_means, tail_p, winsorised
+from ..models.line_null import contrast_values, line_means, tail_p, winsorised
 from .lines import LineCalls, _largest, _members, _patterns, call_lines
 from .power import called_of, planted_lines
 from .reference_range import reference_range
