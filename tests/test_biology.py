@@ -6,7 +6,7 @@ import pytest
 from test_cli import ALONE, FAST, impc, refused, tree
 from impc_phenotypes.app.config import FOLDER
 from impc_phenotypes.biology import lines as lines_module
-from impc_phenotypes.biology.line_null import line_nulls
+from impc_phenotypes.models.line_null import line_nulls
 from impc_phenotypes.biology.lines import call_lines
 from impc_phenotypes.biology.power import called_of, planted_lines
 from impc_phenotypes.biology.validation import Validation, joined_lines, validate

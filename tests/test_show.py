@@ -125,7 +125,7 @@ def test_methods_say_what_this_run_did(ph):
     assert 'was undone' in undone and 'Xie' not in undone and 'Xie' in methods_text(ph)
 
 def test_a_missing_tone_leaves_a_verdict_without_numbers(ph):
-    calls = ph.lines.assign(p_value=.001, called=True, called_strict=True, q_value=.01, contrast='low', mean_offset=np.nan, mean_offset_low=np.nan, mean_offset_high=np.nan, note='no mean')
+    calls = ph.lines.assign(p_value=.001, called=True, called_liberal=True, q_value=.01, contrast='low', mean_offset=np.nan, mean_offset_low=np.nan, mean_offset_high=np.nan, note='no mean')
     said = gene_data(ph, calls)['call'][0]
     assert 'nan' not in said and 'q = 0.01 at low' in said and 'no mean' in said
 
@@ -187,11 +187,11 @@ def test_text_of_report_and_figures_can_be_read():
     assert not [(i, g) for i in inks for g in grounds if contrast(i, g) < 4.5]
 
 def test_gene_data_survives_a_loaded_run(ph, tmp_path):
-    calls = ph.lines.assign(p_value=[.001]*len(ph.lines), called=True, called_strict=False, q_value=.01, contrast='mean', mean_offset=30., mean_offset_low=20., mean_offset_high=40., note='')
+    calls = ph.lines.assign(p_value=[.001]*len(ph.lines), called=True, called_liberal=False, q_value=.01, contrast='mean', mean_offset=30., mean_offset_low=20., mean_offset_high=40., note='')
     d, back = gene_data(ph, calls), gene_data(Phenotypes.load(ph.save(tmp_path/'m')), calls)
     assert d == back and json.loads(json.dumps(d, allow_nan=False)) == d
     i = d['gene'].index('Myo7a')
-    assert d['n'][i] == 6 and d['call'][i].startswith('called, not under the stricter null; +30 dB (20 to 40), q = 0.01 at mean')
+    assert d['n'][i] == 6 and d['call'][i].startswith('called; +30 dB (20 to 40), q = 0.01 at mean')
     raw = np.frombuffer(base64.b64decode(d['offsets']), np.int8).reshape(-1, 6)[d['start'][i]:d['start'][i]+6]
     want = ph.mice[ph.mice.gene_symbol == 'Myo7a'][list(OFFSETS)].to_numpy()
     assert (raw[:, 0] == want[:, 0].round()).all() and (raw[1::2, 5] != -128).any() and (raw[np.isnan(want)] == -128).all()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.stats import hypergeom
-from .line_null import main_group
+from ..models.line_null import main_group
 from .sexes import fdr
 from ..data.controls import MIN_LINE
 from ..data.look import DIVERGING, escaped, finish

@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr
 from sklearn.metrics import silhouette_score
-from .line_null import WEIGHTS
+from ..models.line_null import WEIGHTS
 from .lines import LineCalls, find_lines
 from .sexes import fdr
 from ..data.errors import InputError

@@ -10,8 +10,8 @@ __all__ = ['LOSSES', 'EFFECTS', 'planted_lines', 'called_of', 'Calibration', 'ca
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
-from .line_null import _control_scores, _effects, _read_back, _unit_T, contrast_values, line_means, winsorised
-from .lines import LineCalls, _members, call_lines, line_p
+from ..models.line_null import _control_scores, _effects, _read_back, line_p_values, rank_effects, rank_nulls
+from .lines import LineCalls, call_lines
 from ..data.controls import Matched
 from ..data.errors import InputError
 from ..data.schema import STEP, THRESHOLDS
@@ -31,10 +31,8 @@ def _shared_rank(m, null, pool, row, line, k, rng):
     "Offsets with a shift in rank that mice of a line share; the click keeps its own."
     x = m.offset[pool]
     z,levels = _control_scores(x[:,:5], rng)
-    U = _unit_T(null.T, null.variance)/(1-1/max(null.mice, 2))
-    rho = np.clip(np.diag(U), 1e-6, .9)
-    shared = _effects(U*np.sqrt(np.outer(rho, rho)/np.outer(*[np.maximum(np.diag(U), 1e-6)]*2)), k, np.inf, rng)
-    return np.c_[_read_back(shared[line]+np.sqrt(1-rho)*z[row], levels), x[row,5]]
+    shared,kept = rank_effects(null.T, null.R, k, np.inf, rng)
+    return np.c_[_read_back(shared[line]+np.sqrt(kept)*z[row], levels), x[row,5]]
 
 EFFECTS = {'shift in dB':_shared_shift, 'shift in rank':_shared_rank}
 
@@ -75,7 +73,7 @@ def planted_lines(
 )->tuple: # `Matched`; truth, one row a line: `gene_symbol`, `loss` (name or None), `n_mice`, `technical_group`
     "Lines of real controls, some with a loss."
     if effect not in EFFECTS: raise ValueError(f"`effect` is one of {', '.join(EFFECTS)}, got '{effect}'")
-    rng = np.random.default_rng(seed)
+    rng,shared = np.random.default_rng(seed),rank_nulls(m) if effect=='shift in rank' else nulls
     t = _templates(m, nulls, n_lines, sizes, rng)
     line,names = np.repeat(np.arange(n_lines), t['size']),list(losses)
     loss = np.where(rng.random(n_lines)<affected, rng.integers(len(names), size=n_lines), -1)
@@ -84,7 +82,7 @@ def planted_lines(
         mine,pool = np.flatnonzero(t.group.to_numpy()[line]==g),np.flatnonzero((m.group==g) & m.is_reference & m.cohort.is_control)
         row = rng.integers(len(pool), size=len(mine))
         code,local = np.unique(line[mine], return_inverse=True)
-        rows[mine],offset[mine] = pool[row],EFFECTS[effect](m, nulls[m.groups[g]], pool, row, local, len(code), rng)
+        rows[mine],offset[mine] = pool[row],EFFECTS[effect](m, shared[m.groups[g]], pool, row, local, len(code), rng)
     offset += np.vstack([np.array([losses[k] for k in names], float), np.zeros(6)])[loss][line]
     symbol = np.array([f'Line{i:05d}' for i in range(n_lines)], object)
     truth = pd.DataFrame(dict(gene_symbol=symbol, loss=np.array([*names, None], object)[loss], n_mice=t['size'], technical_group=np.array(m.groups, object)[t.group]))
@@ -104,14 +102,14 @@ def called_of(
 @dataclass(frozen=True)
 class Calibration:
     "Calls in cohorts whose truth is known."
-    cohorts:pd.DataFrame # One row a cohort: counts, `p_threshold` (largest p that was called), counts of the stricter null with `strict_`
+    cohorts:pd.DataFrame # One row a cohort: counts, `p_threshold` (largest p that was called), counts of the liberal null with `liberal_`, decoy FDR
     normal_p:np.ndarray # p-values of normal lines, all cohorts, 0–1
     settings:dict # What was planted
 
     @property
     def summary(self)->pd.DataFrame: # Mean and SD over cohorts
         "Mean and spread of error rate and power."
-        keep = ['calls','false','realised_fdr','power','strict_calls','strict_realised_fdr','strict_power','p_threshold']
+        keep = ['calls','false','realised_fdr','power','decoy_fdr','liberal_calls','liberal_realised_fdr','liberal_power','p_threshold']
         return self.cohorts[keep].agg(['mean','std']).T.assign(cohorts_with_calls=[(self.cohorts[k]>0).sum() if k.endswith('calls') else np.nan for k in keep])
     def _repr_html_(self): return f"<p>{len(self.cohorts)} cohorts of {self.settings['n_lines']:,} lines, {self.settings['affected']:.0%} affected, mice of a line share a {self.settings['effect']}</p>"+self.summary.to_html(float_format=lambda v: f'{v:.3g}')
 
@@ -129,8 +127,8 @@ def calibration(
         planted,truth = planted_lines(m, nulls, seed=seed, **kw)
         c = call_lines(planted, by_sex=False, fdr_level=fdr_level, seed=seed)
         s = c.tested
-        strict = called_of(truth, s.gene_symbol[s.called_strict])
-        rows.append(dict(seed=seed) | called_of(truth, c.called.gene_symbol) | {f'strict_{k}':v for k,v in strict.items() if k!='affected'} | dict(p_threshold=c.called.p_value.max()))
+        liberal = called_of(truth, s.gene_symbol[s.called_liberal])
+        rows.append(dict(seed=seed) | called_of(truth, c.called.gene_symbol) | {f'liberal_{k}':v for k,v in liberal.items() if k!='affected'} | dict(p_threshold=c.called.p_value.max(), decoy_fdr=c.decoy_fdr))
         normal.append(s.p_value[s.gene_symbol.isin(truth.gene_symbol[truth.loss.isna()])].to_numpy())
     settings = dict(n_lines=2000, affected=.02, effect='shift in dB', fdr_level=fdr_level) | {k:v for k,v in kw.items() if k in ('n_lines','affected','effect')}
     return Calibration(pd.DataFrame(rows), np.concatenate(normal), settings)
@@ -149,16 +147,12 @@ def plot_qq(
     return finish(fig, f'{len(p):,} normal lines', f"effect of a line: {c.settings['effect']} · above the dotted line: too many small p", 560, 410)
 
 # %% ../../nbs/biology/15_power.ipynb #0934d395
-def _p_given(m, nulls, draws, seed):
+def _p_given(m, ranks, draws, seed):
     "p of every line against given nulls: Series by gene symbol."
-    out = []
-    for g,(rows,code) in _members(m).items():
-        null,(names,line) = nulls[m.groups[g]],np.unique(code, return_inverse=True)
-        null = replace(null, centre=null.zero) # planted lines are controls and sit where controls sit
-        means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows])), line, len(names))
-        symbol = m.cohort.frame.gene_symbol.to_numpy(object)[rows[np.unique(line, return_index=True)[1]]]
-        out.append(pd.Series(line_p(null, np.bincount(line), null.scores(means, n), draws=draws, seed=seed).p_value.to_numpy(), index=symbol))
-    return pd.concat(out)
+    ranks = {k:replace(o, centre=o.zero) for k,o in ranks.items()} # planted lines are controls and sit where controls sit
+    symbol = dict(zip(m.cohort.line, m.cohort.frame.gene_symbol))
+    p = line_p_values(m, nulls=ranks, draws=draws, seed=seed)
+    return pd.Series(p.p_value.to_numpy(), index=p.line.map(symbol))
 
 def power_table(
     m:Matched, # A cohort with controls and lines
@@ -175,7 +169,7 @@ def power_table(
     p = calls.called.p_value.max() if p_threshold is None else p_threshold
     if not p>0: raise InputError('no line is called, so there is no p to hold planted lines against; pass `p_threshold`, e.g. .001')
     planted,t = planted_lines(m, calls.nulls, n_lines=n_lines, affected=1., sizes=n_mice, losses=losses, effect=effect, seed=seed)
-    below = t.gene_symbol.map(_p_given(planted, calls.nulls, calls.settings['draws'], seed)).le(p)
+    below = t.gene_symbol.map(_p_given(planted, calls.ranks, calls.settings['draws'], seed)).le(p)
     table,n = (getattr(below.groupby([t.loss, t.n_mice]), f)().unstack().reindex(list(losses)) for f in ('mean','size'))
     table = table.rename_axis(index='loss', columns='mice')
     table.attrs = dict(p_threshold=float(p), standard_error=float(np.sqrt(table*(1-table)/n).mean().mean()), planted=int(n.min().min()))

@@ -13,7 +13,7 @@ import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch
 from scipy.stats import hypergeom
 from .sexes import fdr
-from .line_null import main_group
+from ..models.line_null import main_group
 from ..data.cohort import Cohort
 from ..data.controls import Matched
 from ..data.errors import InputError

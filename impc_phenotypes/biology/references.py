@@ -164,7 +164,7 @@ def check_symbols(
     return d
 
 # %% ../../nbs/biology/40_references.ipynb #f8705cf7
-LOWER_IS_WORSE = ('p_value','q_value','p_strict','q_strict') # scores whose small values speak for a loss
+LOWER_IS_WORSE = ('p_value','q_value','q_local','p_liberal','q_liberal') # scores whose small values speak for a loss
 _NEEDED = ('line','gene_symbol','technical_group','n_mice','mean_offset','p_value','called')
 
 def _score(frame, score):

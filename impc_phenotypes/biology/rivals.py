@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.stats import chi2, norm
-from .line_null import contrast_values, line_means, tail_p, winsorised
+from ..models.line_null import contrast_values, line_means, tail_p, winsorised
 from .lines import LineCalls, _largest, _members, _patterns, call_lines
 from .power import called_of, planted_lines
 from .reference_range import reference_range
@@ -46,7 +46,7 @@ def _permuted(null, size, means, n, draws, seed):
     return np.nan_to_num(np.nanmax(z, 1)),p
 
 # %% ../../nbs/biology/17_rivals.ipynb #f7c4d644
-RULES = {'max contrast with line effect':'ours', 'the same, stricter null':'strict', 'mean z > 2':'mean_z', 'reference range, p < 1e-4':'range_impc', 'reference range, BH':'range_bh',
+RULES = {'nine shapes, shared ranks':'ours', 'liberal null, in dB':'liberal', 'mean z > 2':'mean_z', 'reference range, p < 1e-4':'range_impc', 'reference range, BH':'range_bh',
     'permuted controls, max contrast':'permuted', 'mean z, normal p':'normal', 'Mahalanobis, χ²':'mahalanobis'} # name → ending of its column in `rule_table`
 
 def _group_rules(m, g, rows, code, null, draws, seed):
@@ -67,8 +67,8 @@ def rule_table(
     m,draws,seed,level = calls.matched,calls.settings['draws'],calls.settings['seed'],calls.settings['fdr']
     parts = [_group_rules(m, g, rows, code, calls.nulls[m.groups[g]], draws, seed) for g,(rows,code) in _members(m).items()]
     rr = reference_range(m).lines.set_index('line')
-    t = calls.tested[['line','gene_symbol','phenotyping_center','technical_group','n_mice','mean_offset','score','p_value','called','called_strict']].merge(pd.concat(parts), on='line', how='left')
-    t = t.assign(called_ours=t.called, called_strict=t.called_strict, called_mean_z=t.score_mean_z>2, called_range_impc=t.line.map(rr.called_impc).fillna(False).astype(bool), called_range_bh=t.line.map(rr.q_value).lt(level))
+    t = calls.tested[['line','gene_symbol','phenotyping_center','technical_group','n_mice','mean_offset','score','p_value','called','called_liberal']].merge(pd.concat(parts), on='line', how='left')
+    t = t.assign(called_ours=t.called, called_mean_z=t.score_mean_z>2, called_range_impc=t.line.map(rr.called_impc).fillna(False).astype(bool), called_range_bh=t.line.map(rr.q_value).lt(level))
     for k in ('normal','mahalanobis','permuted'): t[f'called_{k}'] = fdr(t[f'p_{k}'])<level
     range_p = t.line.map(rr.p_value).astype(float)
     return t.assign(score_ours=-np.log10(t.p_value), score_range=-np.log10(range_p.clip(lower=1e-300)).fillna(0.)).drop(columns=['called','score'])

@@ -33,7 +33,7 @@ def gene_readings(
     "Genes and what their profile says."
     g = calls.genes
     if not len(g): return g.assign(severity=None, shape=None, reading=None, human_pattern=None)
-    keep = [c for c in (*OFFSETS, 'name', 'probability', 'share_beyond', 'called_strict', 'note') if c in calls.summary]
+    keep = [c for c in (*OFFSETS, 'name', 'probability', 'share_beyond', 'called_liberal', 'note') if c in calls.summary]
     g = g.merge(calls.summary[['line', *keep]].rename(columns=dict(line='best_line', name='phenotype_name', probability='phenotype_probability')), on='best_line', how='left')
     shift = np.array([calls.nulls[t].centre[:5] for t in g.technical_group]).reshape(-1, 5)
     read = read_profiles(g.assign(**dict(zip(OFFSETS, (g[list(OFFSETS[:5])].to_numpy(float)-shift).T))))

@@ -16,7 +16,7 @@ from .report import _FORMATS, _HEADS, _figure, _prose, _searchable, html_table
 
 # %% ../../nbs/show/25_biology_report.ipynb #787d8e5c
 SHOWN = 300 # lines or genes in the page
-_LINE_COLUMNS = ['gene_symbol','zygosity','phenotyping_center','n_mice','mean_offset','mean_offset_low','mean_offset_high','q_value','called','called_strict','name','evidence','n_controls','p_over_10dB','share_beyond','contrast','p_value','q_strict','sex_difference','sex_q','note']
+_LINE_COLUMNS = ['gene_symbol','zygosity','phenotyping_center','n_mice','mean_offset','mean_offset_low','mean_offset_high','q_value','called','called_liberal','name','evidence','n_controls','p_over_10dB','share_beyond','contrast','p_value','q_local','q_liberal','sex_difference','sex_q','note']
 
 def _checks(v):
     bad = v.checks[~v.checks.ok.astype(bool)]
@@ -26,14 +26,14 @@ def _checks(v):
 def _calls(v):
     t = v.lines.sort_values(['p_value','mean_offset'], ascending=[True,False])
     t = t[t.p_value.notna()]
-    called,strict = int(t.called.sum()),int((t.called & t.called_strict).sum())
-    said = (f'{called:,} of {len(t):,} tested lines hear worse than normal lines of their laboratory at {v.settings["fdr"]:.0%} false discovery rate. {strict:,} of them also do if mice of a line share a shift in rank rather than in dB (called strict): '
-            'believe those first, and none with evidence bulk-reference alone: such a line is worse than the other lines of its laboratory, which has too few controls to say more. Offsets are dB over five tones, measured from the median line of the laboratory, with 95 % intervals that include the variance between normal lines.')
+    called,liberal = int(t.called.sum()),int(t.called_liberal.sum())
+    said = (f'{called:,} of {len(t):,} tested lines hear worse than normal lines of their laboratory at {v.settings["fdr"]:.0%} false discovery rate. A null in which mice of a line share a shift in dB would call {liberal:,} (called liberal), at a higher error rate. '
+            'Believe no line with evidence bulk-reference alone: such a line is worse than the other lines of its laboratory, which has too few controls to say more. Offsets are dB over five tones, measured from the median line of the laboratory, with 95 % intervals that include the variance between normal lines.')
     page = _searchable('Line calls', 'calls', t.head(max(SHOWN, called))[[c for c in _LINE_COLUMNS if c in t]], said)
     return Section(page, _figure('volcano', v.calls.plot_volcano(), 'Every tested line: effect against evidence.', f'Scatter plot of {len(t):,} lines. Largest effects among the {called:,} called: ' + '; '.join(f'{r.gene_symbol} {f"{r.mean_offset:.0f} dB, " if r.mean_offset==r.mean_offset else ""}q {r.q_value:.1g}' for r in t[t.called.astype(bool)].head(8).itertuples()) + '.') if len(t) else '', *_checks(v), *([P('Notes'), Ul(*[_prose(n) for n in v.notes])] if v.notes else []))
 
 # %% ../../nbs/show/25_biology_report.ipynb #e88913fa
-_GENE_COLUMNS = ['gene_symbol','human_symbol','n_lines','n_called','n_mice','mean_offset','mean_offset_low','mean_offset_high','q_value','called_strict','centers','phenotype_name','severity','shape','human_pattern']
+_GENE_COLUMNS = ['gene_symbol','human_symbol','n_lines','n_called','n_mice','mean_offset','mean_offset_low','mean_offset_high','q_value','centers','phenotype_name','severity','shape','human_pattern']
 
 def _genes(v):
     g = v.genes[v.genes.called.astype(bool)]

@@ -74,7 +74,7 @@ def _fit_words(ph, k):
 def _call_words(lines, settings, groups):
     t,few = lines[lines.p_value.notna()],int((groups.drawn_from!='own').sum()) if 'drawn_from' in groups else 0
     return (f'Each of {len(t):,} lines of three or more mice was tested against lines drawn from controls of its technical group, with the variance between normal lines added; the largest of eight contrasts was the statistic, its tail fitted by a generalised Pareto distribution{{tail}}, '
-        f'and the false discovery rate held at {settings["fdr"]:.0%}{{fdr}}. {int(t.called.sum()):,} lines were called, {int((t.called.astype(bool) & t.called_strict.astype(bool)).sum()):,} of them also under a null in which mice of a line share a shift in rank. '
+        f'and the false discovery rate held at {settings["fdr"]:.0%}{{fdr}}. {int(t.called.sum()):,} lines were called. '
         + (f'In {few} of {len(groups)} technical groups, which have too few controls to show how chance behaves far out, controls of other groups were added for that. ' if few else ''))
 
 def methods_text(

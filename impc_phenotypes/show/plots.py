@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from fastcore.basics import patch
 from plotly.subplots import make_subplots
 from scipy.stats import poisson
-from ..biology.line_null import main_group
+from ..models.line_null import main_group
 from ..data.cohort import Cohort
 from ..data.errors import InputError
 from ..data.look import BLUES, DIVERGING, INK, PALETTE, SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, numbered, panels, phenotype_style, soft, tone_quantiles, zygosity_words
