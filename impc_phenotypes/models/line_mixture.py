@@ -17,6 +17,7 @@ from scipy.stats import false_discovery_control
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from ..data.controls import Matched
+from ..data.errors import InputError
 from ..data.schema import TONES
 from .background import ControlBackground
 from .config import LineModelConfig
@@ -507,12 +508,17 @@ def _null(self:LineMixture, m, task):
     found = self._null_support(task.wild)
     self.null_support_,self.null_gain_ = found.T if len(found) else (np.zeros(0),np.zeros(0))
     self.need_ = float(np.quantile(self.null_support_, .95)) if len(found) else 0.
-    p = line_p_values(m, seed=self.seed)
-    names = {n:i for i,n in enumerate(m.line_names)}
-    q = false_discovery_control(p.p_value.to_numpy(float)) if len(p) else np.zeros(0)
-    self.called_ = np.array([names[n] for n in p.line[q<CALLED]], int)
+    self.called_ = _called(m, self.seed)
 
 CALLED = .05 # false discovery rate of the calls that a phenotype needs
+
+def _called(m, seed):
+    "Lines that are called without any phenotype, as positions in `m.line_names`; none where no group has controls to draw."
+    try: p = line_p_values(m, seed=seed).dropna(subset='p_value')
+    except InputError: return np.zeros(0, int)
+    if not len(p): return np.zeros(0, int)
+    names = {n:i for i,n in enumerate(m.line_names)}
+    return np.array([names[n] for n in p.line[false_discovery_control(p.p_value.to_numpy(float))<CALLED]], int)
 
 @patch
 def _adopt(self:LineMixture, fit):
