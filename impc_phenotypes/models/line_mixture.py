@@ -328,14 +328,16 @@ def _em(self:LineMixture, task, start, max_iter, final=True):
 # %% ../../nbs/models/70_line_mixture.ipynb #28670ae1
 @patch
 def _judged(self:LineMixture, task, s, st):
-    "The state with its log-likelihood, posteriors, gain of lines and support of phenotypes, nats."
+    "The state with its log-likelihood, posteriors, gain of lines, support and distinctness of phenotypes, nats."
     e = self._pass(task, s, st, True, sweeps=2, keep=True)
     wild = task.wild.update(self.grid_, s, self._severity(s)[2][0], True)
     others = lambda j: [i for i in range(e.log_post.shape[1]) if i!=j]
     drop = torch.stack([e.total-torch.logsumexp(e.log_post[:,others(j)], 1) for j in range(1, e.log_post.shape[1])], 1)
     ll = float(e.total.sum())+task.n_normal*float(s['log_pi'][0])+float((torch.logaddexp(task.wild.f0, wild)-task.wild.f0).sum())
     gain = float((e.total-e.normal).sum())+task.n_normal*float(s['log_pi'][0])
-    return s | dict(ll=ll, st=st, gain=gain, post=e.post.cpu().numpy(), support=drop.sum(0).cpu().numpy())
+    alone = torch.logaddexp(e.log_post[:,1:], e.log_post[:,:1])-e.log_post[:,:1]
+    array = lambda v: v.cpu().numpy()
+    return s | dict(ll=ll, st=st, gain=gain, post=array(e.post), support=array(alone.sum(0)), apart=array(drop.sum(0)))
 
 @patch
 def _best(self:LineMixture, task, starts, refine=None, first=5):
@@ -346,7 +348,7 @@ def _best(self:LineMixture, task, starts, refine=None, first=5):
 # %% ../../nbs/models/70_line_mixture.ipynb #cef6799b
 LEAST_LOSS = 10. # dB; two steps of the grid at one tone at least (ours)
 LEAST_CALLED = 2 # lines of a phenotype that are called by a test of their own (ours)
-COPY_SCALE,COPY_DB = (2/3,1.5),5. # factors, and dB RMS over the five tones, within which two profiles are one (ours)
+COPY_SCALE,COPY_DB = (3/4,4/3),5. # factors, and dB RMS over the five tones, within which two profiles are one (ours)
 STOP_AFTER = 2 # numbers that do not stand, one after the other
 
 def _cost(n_lines): return (D+1)/2*np.log(max(n_lines, 1)) # nats a phenotype
@@ -376,20 +378,22 @@ def _stands(self:LineMixture, task, fit):
     lines,loss = fit['post'][:,1:].sum(0),fit['deltas'].cpu().numpy()[:,:5].max(1)
     mine = fit['post'][:,1:]>.5
     called = (mine & np.isin(task.L.code, self.called_)[:,None]).sum(0)
-    tests = dict(few=lines>=self.config.min_lines, small=loss>=LEAST_LOSS, cost=fit['support']>_cost(task.n_lines), chance=fit['support']>self.need_, uncalled=called>=LEAST_CALLED, copy=~_copies(fit['deltas'].cpu().numpy()))
+    support,affected = fit['support'],lines.sum()
+    tests = dict(few=lines>=self.config.min_lines, small=loss>=LEAST_LOSS, cost=support>_cost(task.n_lines), chance=support>self.need_,
+                 uncalled=called>=LEAST_CALLED, copy=~_copies(fit['deltas'].cpu().numpy()), apart=fit['apart']>_cost(affected))
     ok = np.logical_and.reduce(list(tests.values()))
     return ok,'' if ok.all() else next(k for k,v in tests.items() if not v.all())
 
 # %% ../../nbs/models/70_line_mixture.ipynb #90cacff4
 WHY = dict(few='a phenotype has too few lines', small=f'a phenotype stays below {LEAST_LOSS:g} dB at every tone', cost='a phenotype is worth less than it costs',
-           chance='pseudo-lines show as much', uncalled='a phenotype has fewer than two lines that are called', copy='two phenotypes are copies of each other')
+           chance='pseudo-lines show as much', uncalled='a phenotype has fewer than two lines that are called', copy='two phenotypes are copies of each other', apart='two phenotypes cannot be told apart')
 
 @patch
 def _row(self:LineMixture, fit, task, why=''):
     "What a number of phenotypes was worth."
     k = len(fit['deltas'])
     bic = -2*fit['gain']+2*k*_cost(task.n_lines)
-    return dict(n_phenotypes=k+1, loglik=fit['ll'], gain=fit['gain'], bic=bic, icl=bic+2*entr(fit['post']).sum(), smallest=fit['post'][:,1:].sum(0).min(), support=fit['support'].min(), stands=not why, why=WHY.get(why, ''))
+    return dict(n_phenotypes=k+1, loglik=fit['ll'], gain=fit['gain'], bic=bic, icl=bic+2*entr(fit['post']).sum(), smallest=fit['post'][:,1:].sum(0).min(), support=fit['support'].min(), apart=fit['apart'].min(), stands=not why, why=WHY.get(why, ''))
 
 @patch
 def _grown(self:LineMixture, fit, profile):
@@ -401,7 +405,7 @@ def _grown(self:LineMixture, fit, profile):
 @patch
 def _choose(self:LineMixture, task):
     "The largest number that stands; rows of `selection_` say what was tried."
-    fit,best,rows,failed,few = None,None,[dict(n_phenotypes=1, loglik=np.nan, gain=0., bic=0., icl=0., smallest=np.nan, support=np.nan, stands=True, why='')],0,max(2, self.config.n_starts//4)
+    fit,best,rows,failed,few = None,None,[dict(n_phenotypes=1, loglik=np.nan, gain=0., bic=0., icl=0., smallest=np.nan, support=np.nan, apart=np.nan, stands=True, why='')],0,max(2, self.config.n_starts//4)
     for k in range(1, min(self.config.max_phenotypes, len(task.profile))+1):
         starts = self._starts(task.profile, k, few)+(self._grown(fit, task.profile) if fit else [])
         fit = self._best(task, starts, refine=1)
@@ -461,7 +465,7 @@ def _blank(self:LineMixture):
     self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = np.zeros((1,D)),np.ones(1),np.zeros(0),0.,1.
     self.log_r_,self.calibration_ = np.full(q, -np.log(q)),_as_said()
     self.null_support_,self.null_gain_,self.need_,self.called_ = np.zeros(0),np.zeros(0),0.,np.zeros(0, int)
-    self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','gain','bic','icl','smallest','support','stands','why'])
+    self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','gain','bic','icl','smallest','support','apart','stands','why'])
 
 @patch
 def _fit(self:LineMixture, m, truth):
