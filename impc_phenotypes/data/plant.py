@@ -7,16 +7,16 @@ __all__ = ['PLANTED_SHAPES', 'MIN_VALUES', 'MIN_CONTROLS', 'normal_scores', 'cop
            'plant_cohort']
 
 # %% ../../nbs/data/45_plant.ipynb #a7a5f510
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.special import ndtr
 from scipy.stats import norm
-from .schema import GROUP_COLUMNS, STEP, THRESHOLDS, TONES
+from .schema import GROUP_COLUMNS, STEP, THRESHOLDS, TONES, meant
 from .schema import ceiling
 from .errors import InputError
 from .cohort import Cohort
-from .simulate import CENTRES, _deal, _effects, _flatten, _line_classes, _line_sizes, _litters
+from .simulate import CENTRES, _check_changes, _date, _deal, _effects, _few_litters, _flatten, _line_classes, _line_sizes, _litters, _season, _shift, _stream, _swaps
 
 # %% ../../nbs/data/45_plant.ipynb #0611f2fc
 PLANTED_SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
@@ -152,12 +152,13 @@ def _roster(rng, groups, n):
     return mice.assign(litter=_litters(rng, mice)),lines
 
 # %% ../../nbs/data/45_plant.ipynb #1582fba1
-def _normal_numbers(rng, mice, n_lines, icc, litter_icc):
-    "Standard normal numbers, shape (n, 6), alike within lines and within control litters."
-    a = np.where(mice.line>=0, icc, litter_icc)[:,None]
-    unit = np.where(mice.line>=0, mice.line, n_lines+mice.litter)
-    shared = rng.standard_normal((n_lines+mice.litter.max()+1, len(TONES)))[unit]
-    return np.sqrt(a)*shared + np.sqrt(1-a)*rng.standard_normal((len(mice), len(TONES)))
+def _normal_numbers(rng, mice, n_lines, icc, litter_icc, line_litter_icc, more):
+    "Standard normal numbers, shape (n, 6), alike within lines, within their litters (drawn from `more`) and within control litters."
+    a,b = (np.where(mice.line>=0, *o)[:,None] for o in ((icc, litter_icc), (line_litter_icc, 0.)))
+    unit,litters = np.where(mice.line>=0, mice.line, n_lines+mice.litter),mice.litter.max()+1
+    shared = rng.standard_normal((n_lines+litters, len(TONES)))[unit]
+    z = np.sqrt(a)*shared + np.sqrt(1-a-b)*rng.standard_normal((len(mice), len(TONES)))
+    return z + np.sqrt(b)*more.standard_normal((litters, len(TONES)))[mice.litter] if line_litter_icc else z
 
 def _background(rng, copula, mice, z):
     "Normal thresholds and holes of each mouse, (n, 6); mean threshold of its group's controls."
@@ -168,18 +169,27 @@ def _background(rng, copula, mice, z):
         mean[rows] = np.where(g.seen.any(0), np.nansum(g.values, 0)/np.maximum(g.seen.sum(0), 1), np.nan)
     return level,hole,mean
 
-def _hurt(groups, mice, level, mean, effect):
-    "Thresholds of the mice if all were affected, as their laboratories would read them."
-    x = _flatten(np.nan_to_num(mean, nan=30.), np.nan_to_num(level-mean), effect)
+def _read(groups, mice, x, level):
+    "Thresholds as their laboratories read them: on the grid, up to the loudest level or to what a control had."
     grid,top = (np.array(v)[mice.group][:,None] for v in ([g.grid for g in groups], [ceiling(g.centre) for g in groups]))
     return np.minimum(np.where(grid, np.round(x/STEP)*STEP, np.round(x, 1)), np.maximum(top, level))
+
+def _hurt(groups, mice, level, mean, effect, shift):
+    "Readings of the mice if all were affected."
+    return _read(groups, mice, _flatten(np.nan_to_num(mean, nan=30.)+shift[:,None], np.nan_to_num(level-mean), effect), level)
+
+def _moved(rng, groups, mice, level, shift):
+    "Readings of normal mice in a laboratory whose level has moved. A reading stands for its whole cell, or small shifts would vanish in the rounding."
+    cell = np.where(np.array([g.grid for g in groups])[mice.group], STEP/2, 0.)[:,None]
+    return _read(groups, mice, level + cell*rng.uniform(-1, 1, level.shape) + shift[:,None], level)
 
 # %% ../../nbs/data/45_plant.ipynb #98630f8a
 def _refuse(copula, n, shares, shapes):
     if not hasattr(copula, 'groups_'): raise ValueError("the copula knows no controls yet; call `ControlCopula().fit(cohort)` first")
     for k,v in shares.items():
         if not 0<=v<=1: raise ValueError(f"`{k}` is a share between 0 and 1, got {v}")
-        if 'icc' in k and v==1: raise ValueError(f"`{k}` must stay below 1, or mice of a line would be copies of each other")
+        if k in ('icc','litter_icc') and v==1: raise ValueError(f"`{k}` must stay below 1, or mice of a line would be copies of each other")
+    if shares['icc']+shares['line_litter_icc']>=1: raise ValueError(f"`icc` + `line_litter_icc` must stay below 1, or littermates would be copies of each other; got {shares['icc']+shares['line_litter_icc']:g}")
     if not shapes: raise ValueError("`shapes` is empty; pass name → six offsets in dB, or `null=True` for nobody affected")
     bad = [k for k,v in shapes.items() if len(v)!=len(TONES)]
     if bad: raise ValueError(f"shape '{bad[0]}' needs {len(TONES)} offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
@@ -187,12 +197,22 @@ def _refuse(copula, n, shares, shapes):
     least = int(np.ceil(5*mice.sum()/mice.min()))
     if n<least: raise ValueError(f"`n` must be at least {least:,}, so that each of {len(mice)} technical groups has a line and controls; got {n:,}")
 
+def _years(seed, mice, groups, n_lines):
+    "Mice with `date_of_experiment` and `years` from the middle of their laboratory's: litters of a line within a month or so."
+    rng = _stream(seed, 'dates')
+    first,last = (np.array([CENTRES[k].get(g.centre, y) for g in groups])[mice.group] for k,y in (('first',2013.5), ('last',2023.5)))
+    litter = rng.normal(0, .04, mice.litter.max()+1)[mice.litter]
+    years = (_season(rng, mice, n_lines)-.5)*(last-first) + litter
+    days = (((first+last)/2+years-1970)*365.25).astype(int)
+    return mice.assign(years=years, date_of_experiment=_date(days))
+
 def _frame(copula, mice, lines, x, true, line_class, names):
     "Canonical columns and the truth."
     columns = pd.DataFrame([g.columns for g in copula.groups_]).iloc[mice.group].reset_index(drop=True)
     symbol = np.append(np.array([f'Plant{i:05d}' for i in range(len(lines))], object), None)[mice.line]
     facts = dict(specimen_id=[f'P{i:06d}' for i in range(len(mice))], biological_sample_group=np.where(mice.line<0, 'control', 'experimental'),
         gene_symbol=symbol, allele_symbol=symbol, zygosity=mice.zygosity, litter_id=mice.litter.map('L{:06d}'.format), age_in_weeks=np.floor(mice.age))
+    if 'date_of_experiment' in mice: facts['date_of_experiment'] = mice.date_of_experiment
     return columns.assign(**facts, true_phenotype=true, true_class=line_class, true_name=names[true], **dict(zip(THRESHOLDS, x.T)))
 
 # %% ../../nbs/data/45_plant.ipynb #36d06fc2
@@ -202,29 +222,46 @@ def plant_cohort(
     *,
     seed:int=42, # Same seed, same cohort
     affected:float=.035, # Expected share of affected mice in the cohort, 0–1
+    affected_lines:float|None=None, # Share of lines with a loss, 0–1; None: as many as `affected` asks for
     icc:float=.25, # Share of the background variance that mice of a line have in common
     litter_icc:float=None, # The same for control litters; None = half of `icc`
+    line_litter_icc:float=0., # The same for litters of lines, beyond what their line shares
+    litters:int|None=None, # At most this many litters a line; None: one to four mice a litter
     shapes:dict=PLANTED_SHAPES, # Name → six offsets in dB; phenotype k is the k-th
+    penetrance:tuple=(8,1.5), # Share of a line's mice that is affected: parameters of a Beta distribution
     severity_sd:float=.15, # SD of line severity (1 = the shape)
     mouse_sd:float=.12, # SD of mouse severity within a line
     line_dev:float=3., # SD of a line's profile around its shape, dB a tone
     het:float=.75, # Effect in heterozygotes relative to homozygotes
     missing:bool=True, # Leave out tones as the controls do
     null:bool=False, # Nobody is affected
+    dates:bool=False, # Give mice a date of experiment: a line at one time, litters of controls over all years of the laboratory
+    drift:float=0., # Change of every laboratory's level, dB a year, 0 in the middle of its years; brings dates with it
+    batch_sd:float=0., # SD of the shift that batches of lines have in one laboratory, dB
+    mislabelled:float=0., # Share of mice of lines that have the readings of another mouse of their technical group, 0–1
 )->Cohort: # With `true_phenotype`, `true_class` and `true_name`
     "A cohort with planted losses on the background of real controls."
     litter_icc = icc/2 if litter_icc is None else litter_icc
-    _refuse(copula, n, dict(affected=affected, icc=icc, litter_icc=litter_icc), shapes)
+    _refuse(copula, n, dict(affected=affected, icc=icc, litter_icc=litter_icc, line_litter_icc=line_litter_icc), shapes)
+    _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
     rng,groups = np.random.default_rng(seed),copula.groups_
     mice,lines = _roster(rng, groups, n)
-    lines['class'] = _line_classes(rng, lines, n, 0. if null else affected, len(shapes), None)
+    mice['litter'] = _few_litters(mice, litters)
+    lines['class'] = _line_classes(rng, lines, n, 0. if null else affected, len(shapes), None, penetrance, affected_lines)
     zygosity = rng.choice(['homozygote','heterozygote','hemizygote'], len(lines), p=[.66,.32,.02])
     mice['zygosity'] = np.where(mice.line<0, 'wildtype', np.append(zygosity.astype(object), None)[mice.line])
     mice['age'] = rng.normal(14.2, 1.1, n)
-    level,hole,mean = _background(rng, copula, mice, _normal_numbers(rng, mice, len(lines), icc, litter_icc))
-    effect,hit,line_class = _effects(rng, mice, lines, list(shapes.values()), severity_sd, mouse_sd, line_dev, het)
-    x = np.where(hit[:,None] & ~np.isnan(level), _hurt(groups, mice, level, mean, effect), level)
+    mice = _years(seed, mice, groups, len(lines)) if dates or drift else mice.assign(years=0.)
+    shift = _shift(seed, mice, np.array([g.centre for g in groups], object)[mice.group], drift, batch_sd)
+    z = _normal_numbers(rng, mice, len(lines), icc, litter_icc, line_litter_icc, _stream(seed, 'litters'))
+    level,hole,mean = _background(rng, copula, mice, z)
+    effect,hit,line_class = _effects(rng, mice, lines, list(shapes.values()), severity_sd, mouse_sd, line_dev, het, penetrance)
+    normal = _moved(_stream(seed, 'cells'), groups, mice, level, shift) if shift.any() else level
+    x = np.where(hit[:,None] & ~np.isnan(level), _hurt(groups, mice, level, mean, effect, shift), normal)
+    if shift.any(): x = np.maximum(x, np.minimum(level, 0))
     if missing: x[hole] = np.nan
-    frame = _frame(copula, mice, lines, x, np.where(hit, line_class, 0), line_class, np.array(['normal', *shapes], object))
+    swap = _swaps(_stream(seed, 'swaps'), mice, mislabelled)
+    has = np.where(hit, line_class, 0)[swap]
+    frame = _frame(copula, mice, lines, x[swap], has, line_class, np.array(['normal', *shapes], object))
     source = dict(planted=True, seed=seed, n=n, affected=0. if null else affected, icc=icc, litter_icc=litter_icc)
     return Cohort(frame.iloc[rng.permutation(n)], source=source)
