@@ -169,10 +169,12 @@ def _line_classes(rng, lines, n, affected, n_shapes, weights, penetrance, affect
     order,(a,b) = rng.permutation(len(lines)),penetrance
     expected = lines['size'].to_numpy()[order].cumsum()*a/(a+b)
     k = int(np.searchsorted(expected, affected*n)) + 1 if affected>0 and len(lines) else 0
-    k = min(k, len(lines)) if affected_lines is None or affected==0 else round(affected_lines*len(lines))
-    out = np.zeros(len(lines), int)
     w = np.full(n_shapes, 1/n_shapes) if weights is None else np.asarray(weights, float)/np.sum(weights)
-    out[order[:k]] = rng.permutation(np.repeat(np.arange(n_shapes)+1, _deal(k, w)))
+    dealt = lambda rng,k: rng.permutation(np.repeat(np.arange(n_shapes)+1, _deal(k, w)))
+    classes = dealt(rng, min(k, len(lines)))
+    if affected_lines is not None: classes = dealt(rng.spawn(1)[0], round(affected_lines*len(lines))) # all else is drawn as without it
+    out = np.zeros(len(lines), int)
+    out[order[:len(classes)]] = classes
     return out
 
 def _effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het, penetrance):
@@ -342,12 +344,13 @@ def simulate_cohort(
     shares = dict(affected=affected, icc=icc, litter_icc=litter_icc, line_litter_icc=line_litter_icc)
     _check(n, shares | ({} if controls is None else dict(controls=controls)), icc, litter_icc, line_litter_icc, shapes)
     _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
+    if null: affected,affected_lines = 0.,None
     rng = np.random.default_rng(seed)
     mice,lines = _roster(rng, n, controls)
     mice['litter'] = _litters(rng, mice)
     mice['litter'] = _few_litters(mice, litters)
     lines = _name_lines(rng, lines)
-    lines['class'] = _line_classes(rng, lines, n, 0. if null else affected, len(shapes), weights, penetrance, affected_lines)
+    lines['class'] = _line_classes(rng, lines, n, affected, len(shapes), weights, penetrance, affected_lines)
     centre = GROUPS.centre.to_numpy()[mice.group]
     wild = np.array([CONTROL_ZYGOSITY.get(c, 'wildtype') for c in centre], object)
     mice['zygosity'] = np.where(mice.line<0, wild, np.append(lines.zygosity.to_numpy(object), None)[mice.line])
@@ -360,7 +363,7 @@ def simulate_cohort(
     has,names = np.where(hit, line_class, 0)[swap],np.array(['normal', *shapes], object)
     frame = frame.assign(true_phenotype=has, true_class=line_class, true_name=names[has]).iloc[rng.permutation(n)].reset_index(drop=True)
     frame['specimen_id'] = [f'S{i:06d}' for i in range(n)]
-    return Cohort(frame, source=dict(simulated=True, seed=seed, n=n, affected=0. if null else affected, icc=icc, litter_icc=litter_icc))
+    return Cohort(frame, source=dict(simulated=True, seed=seed, n=n, affected=affected, icc=icc, litter_icc=litter_icc))
 
 # %% ../../nbs/data/40_simulate.ipynb #60de4aa3
 def _hearing(rng, mice, lines, shapes, shared, spread, shift):
