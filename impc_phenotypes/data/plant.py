@@ -283,6 +283,7 @@ class Change:
     changes:dict = field(default_factory=dict) # Keywords of `plant_cohort` and `simulate_cohort`
     says:str = '' # In a sentence
 
+# %% ../../nbs/data/45_plant.ipynb #2361de19
 _FACTORS = { # name → `Change`
     'shapes': Change(dict(shapes=CHANGED_SHAPES), "Six other shapes, among them a slope, a notch and a mild loss of high frequencies only."),
     'severity': Change(dict(severity_sd=.3), "Lines of one phenotype differ in severity by SD .3 instead of .15."),
@@ -293,6 +294,8 @@ _FACTORS = { # name → `Change`
     'mislabelled': Change(dict(mislabelled=.03), "Three per cent of the mice of lines have the readings of a wild type or of a mouse of another line."),
     'batch': Change(dict(batch_sd=5.), "In one laboratory batches of twenty lines are measured with a shift of SD 5 dB that its controls do not share."),
 }
+
+# %% ../../nbs/data/45_plant.ipynb #97f5afdd
 _ALL = {k:v for name,o in _FACTORS.items() if name!='few lines' for k,v in o.changes.items()}
 CHANGES = _FACTORS | {
     'all': Change(_ALL, "All of these together, with as many affected lines as by default."),

@@ -281,7 +281,7 @@ def wins(self:Benchmark)->list: # Sentences
                 if r[m]>own: out.setdefault((*at,preset), []).append(f'{_NAMES[m]} ({r["name"]} {r[m]:.2f} against {own:.2f})')
     for at in s.index.droplevel('method').unique():
         for preset,row in PRESETS.items():
-            if (*at,row) not in s.index: missing.setdefault(preset, []).append(at[0])
+            if (*at,row) not in s.index: missing.setdefault(preset, []).append(f'{at[0]} ({at[1]:,} mice)')
     return [f'{c}, {n:,} mice: a baseline beats {preset} in {", ".join(v)}' for (c,n,preset),v in out.items()] + [f'{p} did not run on {", ".join(dict.fromkeys(v))}' for p,v in missing.items()]
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #505b477c
