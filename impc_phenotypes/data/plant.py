@@ -215,6 +215,29 @@ def _frame(copula, mice, lines, x, true, line_class, names):
     if 'date_of_experiment' in mice: facts['date_of_experiment'] = mice.date_of_experiment
     return columns.assign(**facts, true_phenotype=true, true_class=line_class, true_name=names[true], **dict(zip(THRESHOLDS, x.T)))
 
+# %% ../../nbs/data/45_plant.ipynb #7fcb9f5a
+def _colony(rng, seed, groups, n, litters, classes, dated):
+    "Mice with group, line, litter, zygosity, age and years; lines with class."
+    mice,lines = _roster(rng, groups, n)
+    mice['litter'] = _few_litters(mice, litters)
+    lines['class'] = _line_classes(rng, lines, n, *classes)
+    zygosity = rng.choice(['homozygote','heterozygote','hemizygote'], len(lines), p=[.66,.32,.02])
+    mice['zygosity'] = np.where(mice.line<0, 'wildtype', np.append(zygosity.astype(object), None)[mice.line])
+    mice['age'] = rng.normal(14.2, 1.1, n)
+    return _years(seed, mice, groups, len(lines)) if dated else mice.assign(years=0.),lines
+
+def _hearing(rng, seed, copula, mice, lines, z, shifts, spread, missing):
+    "Thresholds as they were read, dB SPL, who is affected, and the line's class."
+    groups = copula.groups_
+    shift = _shift(seed, mice, np.array([g.centre for g in groups], object)[mice.group], *shifts)
+    level,hole,mean = _background(rng, copula, mice, z)
+    effect,hit,line_class = _effects(rng, mice, lines, *spread)
+    normal = np.where(shift[:,None]!=0, _moved(_stream(seed, 'cells'), groups, mice, level, shift), level)
+    x = np.where(hit[:,None] & ~np.isnan(level), _hurt(groups, mice, level, mean, effect, shift), normal)
+    x = np.where(shift[:,None]!=0, np.maximum(x, np.minimum(level, 0)), x)
+    if missing: x[hole] = np.nan
+    return x,hit,line_class
+
 # %% ../../nbs/data/45_plant.ipynb #36d06fc2
 def plant_cohort(
     copula:ControlCopula, # Fitted
@@ -245,22 +268,10 @@ def plant_cohort(
     _refuse(copula, n, dict(affected=affected, icc=icc, litter_icc=litter_icc, line_litter_icc=line_litter_icc), shapes)
     _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
     if null: affected,affected_lines = 0.,None
-    rng,groups = np.random.default_rng(seed),copula.groups_
-    mice,lines = _roster(rng, groups, n)
-    mice['litter'] = _few_litters(mice, litters)
-    lines['class'] = _line_classes(rng, lines, n, affected, len(shapes), None, penetrance, affected_lines)
-    zygosity = rng.choice(['homozygote','heterozygote','hemizygote'], len(lines), p=[.66,.32,.02])
-    mice['zygosity'] = np.where(mice.line<0, 'wildtype', np.append(zygosity.astype(object), None)[mice.line])
-    mice['age'] = rng.normal(14.2, 1.1, n)
-    mice = _years(seed, mice, groups, len(lines)) if dates or drift else mice.assign(years=0.)
-    shift = _shift(seed, mice, np.array([g.centre for g in groups], object)[mice.group], drift, batch_sd)
+    rng = np.random.default_rng(seed)
+    mice,lines = _colony(rng, seed, copula.groups_, n, litters, (affected, len(shapes), None, penetrance, affected_lines), dates or drift!=0)
     z = _normal_numbers(rng, mice, len(lines), icc, litter_icc, line_litter_icc, _stream(seed, 'litters'))
-    level,hole,mean = _background(rng, copula, mice, z)
-    effect,hit,line_class = _effects(rng, mice, lines, list(shapes.values()), severity_sd, mouse_sd, line_dev, het, penetrance)
-    normal = np.where(shift[:,None]!=0, _moved(_stream(seed, 'cells'), groups, mice, level, shift), level)
-    x = np.where(hit[:,None] & ~np.isnan(level), _hurt(groups, mice, level, mean, effect, shift), normal)
-    x = np.where(shift[:,None]!=0, np.maximum(x, np.minimum(level, 0)), x)
-    if missing: x[hole] = np.nan
+    x,hit,line_class = _hearing(rng, seed, copula, mice, lines, z, (drift,batch_sd), (list(shapes.values()),severity_sd,mouse_sd,line_dev,het,penetrance), missing)
     swap = _swaps(_stream(seed, 'swaps'), mice, mislabelled)
     has = np.where(hit, line_class, 0)[swap]
     frame = _frame(copula, mice, lines, x[swap], has, line_class, np.array(['normal', *shapes], object))

@@ -296,13 +296,26 @@ def _measure(rng, level, centre, missing):
         x[rng.random(len(x)) < .007,3] = np.nan
     return x
 
+# %% ../../nbs/data/40_simulate.ipynb #18e35c47
+def _colony(rng, n, controls, litters, classes):
+    "Mice with group, line, litter, sex, age and dates; lines with names and class; the centre of each mouse."
+    mice,lines = _roster(rng, n, controls)
+    mice['litter'] = _litters(rng, mice)
+    mice['litter'] = _few_litters(mice, litters)
+    lines = _name_lines(rng, lines)
+    lines['class'] = _line_classes(rng, lines, n, *classes)
+    centre = GROUPS.centre.to_numpy()[mice.group]
+    wild = np.array([CONTROL_ZYGOSITY.get(c, 'wildtype') for c in centre], object)
+    mice['zygosity'] = np.where(mice.line<0, wild, np.append(lines.zygosity.to_numpy(object), None)[mice.line])
+    return _people(rng, mice, lines),lines,centre
+
 # %% ../../nbs/data/40_simulate.ipynb #ccd8d63e
-def _check(n, shares, icc, litter_icc, line_litter_icc, shapes):
+def _check(n, shares, shapes):
     if n<1: raise ValueError(f"`n` must be at least 1 mouse, got {n}")
     for k,v in shares.items():
         if not 0<=v<=1: raise ValueError(f"`{k}` is a share between 0 and 1, got {v}")
-    name,litter = max((('litter_icc',litter_icc), ('line_litter_icc',line_litter_icc)), key=lambda o: o[1])
-    if icc+litter>=1: raise ValueError(f"`icc` + `{name}` must stay below 1, got {icc+litter:g}")
+    for k in ('litter_icc','line_litter_icc'):
+        if (total := shares['icc']+shares[k])>=1: raise ValueError(f"`icc` + `{k}` must stay below 1, got {total:g}")
     bad = [k for k,v in shapes.items() if len(v)!=6]
     if bad: raise ValueError(f"shape '{bad[0]}' needs 6 offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
 
@@ -342,22 +355,13 @@ def simulate_cohort(
     "A cohort like IMPC's with planted hearing phenotypes."
     line_litter_icc = litter_icc if line_litter_icc is None else line_litter_icc
     shares = dict(affected=affected, icc=icc, litter_icc=litter_icc, line_litter_icc=line_litter_icc)
-    _check(n, shares | ({} if controls is None else dict(controls=controls)), icc, litter_icc, line_litter_icc, shapes)
+    _check(n, shares | ({} if controls is None else dict(controls=controls)), shapes)
     _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
     if null: affected,affected_lines = 0.,None
     rng = np.random.default_rng(seed)
-    mice,lines = _roster(rng, n, controls)
-    mice['litter'] = _litters(rng, mice)
-    mice['litter'] = _few_litters(mice, litters)
-    lines = _name_lines(rng, lines)
-    lines['class'] = _line_classes(rng, lines, n, affected, len(shapes), weights, penetrance, affected_lines)
-    centre = GROUPS.centre.to_numpy()[mice.group]
-    wild = np.array([CONTROL_ZYGOSITY.get(c, 'wildtype') for c in centre], object)
-    mice['zygosity'] = np.where(mice.line<0, wild, np.append(lines.zygosity.to_numpy(object), None)[mice.line])
-    mice = _people(rng, mice, lines)
+    mice,lines,centre = _colony(rng, n, controls, litters, (affected, len(shapes), weights, penetrance, affected_lines))
     shift = _shift(seed, mice, centre, drift, batch_sd)
-    spread = severity_sd,mouse_sd,line_dev,het,penetrance
-    level,hit,line_class = _hearing(rng, mice, lines, list(shapes.values()), (icc,litter_icc,line_litter_icc), spread, shift)
+    level,hit,line_class = _hearing(rng, mice, lines, list(shapes.values()), (icc,litter_icc,line_litter_icc), (severity_sd,mouse_sd,line_dev,het,penetrance), shift)
     swap = _swaps(_stream(seed, 'swaps'), mice, mislabelled)
     frame = _table(rng, mice, lines, _measure(rng, level, centre, missing)[swap], missing)
     has,names = np.where(hit, line_class, 0)[swap],np.array(['normal', *shapes], object)

@@ -429,6 +429,20 @@ def _under(kinds, generator, factors):
         return kinds
     return [c for k in kinds for c in (k, *(f'{k}: {f}' for f in _asked(factors, CHANGES, 'factor')))]
 
+def _todo(methods, ablations, generator):
+    "What to run on each cohort: kind and name."
+    if generator=='changed': methods = UNDER_CHANGE if methods is None else dict.fromkeys([*methods, ORACLE])
+    todo = [('method', m) for m in _asked(methods, METHODS, 'method')]
+    if ablations: todo += [('ablation', a) for a in dict.fromkeys(['default', *_asked(None if ablations is True else ablations, ABLATIONS, 'ablation')])]
+    if not todo: raise InputError("nothing to run: name methods, or ask for ablations")
+    return todo
+
+def _planted(kind): # phenotypes, normal included
+    return 1+len(cohort_kind(kind)[1].get('shapes', PLANTED_SHAPES if kind.startswith('planted') else SHAPES))
+
+def _save_calibration(b, out):
+    with atomic_path(Path(out)/'calibration.csv') as p: pd.concat([b.calibration(o).reset_index() for o in (False, True)]).to_csv(p, index=False)
+
 # %% ../../nbs/evaluation/20_benchmark.ipynb #e3ad22f3
 def run_benchmark(
     kind='planted', # As for `cohort_kind`, or several
@@ -449,25 +463,19 @@ def run_benchmark(
 )->Benchmark: # Rows, reliability tables, settings
     "Run methods on cohorts whose truth is known."
     kinds,sizes = ([o] if isinstance(o, (str,int)) else list(o) for o in (kind, n))
-    kinds = _under(kinds, generator, factors)
-    if generator=='changed': methods = UNDER_CHANGE if methods is None else dict.fromkeys([*methods, ORACLE])
-    todo = [('method', m) for m in _asked(methods, METHODS, 'method')]
-    if ablations: todo += [('ablation', a) for a in dict.fromkeys(['default', *_asked(None if ablations is True else ablations, ABLATIONS, 'ablation')])]
-    if not todo: raise InputError("nothing to run: name methods, or ask for ablations")
+    kinds,todo = _under(kinds, generator, factors),_todo(methods, ablations, generator)
     copula,mark = _controls(data, columns)
     b = _resumed(out, dict(version=__version__, controls=mark, epochs=list(epochs) if epochs else None, n_phenotypes=n_phenotypes, device=device))
     for k,size,seed in product(kinds, sizes, seeds):
         left = [(dict(zip(KEYS, (k,size,seed,*o))),*o) for o in todo]
         left = [o for o in left if not b.has(o[0])]
         if not left: continue
-        shapes = cohort_kind(k)[1].get('shapes', PLANTED_SHAPES if k.startswith('planted') else SHAPES)
-        job = Job(match_controls(benchmark_cohort(k, size, seed, copula)), n_phenotypes or 1+len(shapes), seed, epochs, device)
+        job = Job(match_controls(benchmark_cohort(k, size, seed, copula)), n_phenotypes or _planted(k), seed, epochs, device)
         for keys,what,name in left:
             b.add(keys, *measure(job, what, name))
             if progress: _tell(b, keys)
             if out is not None: b.save(out)
-    if out is not None:
-        with atomic_path(Path(out)/'calibration.csv') as p: pd.concat([b.calibration(o).reset_index() for o in (False, True)]).to_csv(p, index=False)
+    if out is not None: _save_calibration(b, out)
     return b
 
 def _tell(b, keys):
