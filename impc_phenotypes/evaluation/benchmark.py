@@ -238,7 +238,8 @@ def changed(self:Benchmark,
     t = _ran(self.table)
     t = t[t.kind=='method']
     t = t.assign(method=row_name(t), base=t.cohort.str.partition(': ')[0], change=t.cohort.str.partition(': ')[2])
-    t = t[t.base.isin(t.base[t.change!=''])].set_index(['base','n','seed','change','method'])[metric].astype(float)
+    altered = t[t.change!=''].set_index(['base','n','method']).index
+    t = t[pd.MultiIndex.from_frame(t[['base','n','method']]).isin(altered)].set_index(['base','n','seed','change','method'])[metric].astype(float)
     if not len(t): return pd.DataFrame()
     at = t.index.to_frame(index=False)
     plain,ceiling = (t.reindex(pd.MultiIndex.from_frame(at.assign(**o))).to_numpy() for o in (dict(change=''), dict(method=ORACLE)))
@@ -278,11 +279,11 @@ def wins(self:Benchmark)->list: # Sentences
         for at,r in self._best(m).iterrows():
             for preset,row in PRESETS.items():
                 own = s[m,'mean'].get((*at,row), np.nan)
-                if r[m]>own: out.setdefault((*at,preset), []).append(f'{_NAMES[m]} ({r["name"]} {r[m]:.2f} against {own:.2f})')
+                if r[m]>own: out.setdefault((preset,m), []).append(f'{at[0]}, {at[1]:,} mice ({r["name"]} {r[m]:.2f} against {own:.2f})')
     for at in s.index.droplevel('method').unique():
         for preset,row in PRESETS.items():
             if (*at,row) not in s.index: missing.setdefault(preset, []).append(f'{at[0]} ({at[1]:,} mice)')
-    return [f'{c}, {n:,} mice: a baseline beats {preset} in {", ".join(v)}' for (c,n,preset),v in out.items()] + [f'{p} did not run on {", ".join(dict.fromkeys(v))}' for p,v in missing.items()]
+    return [f'a baseline beats {preset} in {_NAMES[m]} on {"; ".join(v)}' for (preset,m),v in out.items()] + [f'{p} did not run on {", ".join(dict.fromkeys(v))}' for p,v in missing.items()]
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #505b477c
 CONTESTED = ('ari','balanced_ari','macro_recall','ari_affected') # where a baseline may win
@@ -290,7 +291,7 @@ ENOUGH_COHORTS = 10 # to pool for a calibration error
 
 @patch
 def calibration(self:Benchmark,
-    phenotypes:bool=False, # Each planted phenotype apart, P(phenotype) against having it
+    phenotypes:bool=False, # P(phenotype) against having it: each planted phenotype apart, and all of them in one heap
     kind:str='method', # `method` or `ablation`
 )->pd.DataFrame: # Index cohort, n, method (and phenotype); `cohorts`, `mice_in_doubt`, `error`, `floor`, `floor_95`, `excess`
     "Calibration error with the mice of all seeds in one heap, beside what a perfect forecaster would show who said the same."
@@ -299,7 +300,8 @@ def calibration(self:Benchmark,
     if not len(b): return pd.DataFrame(columns=columns).set_index(columns)
     b,t = (o[o.kind==kind].assign(method=lambda v: row_name(v)) for o in (b, t))
     cohorts = t.groupby(['cohort','n','method'], sort=False).seed.nunique()
-    b = b[(b.phenotype!='affected')==phenotypes].drop(columns='kind')
+    b = b[(b.phenotype!='affected')==phenotypes]
+    if phenotypes: b = pd.concat([b, b.assign(phenotype='every phenotype')])
     rows = {}
     for at,g in b.groupby(columns, sort=False):
         cells = pd.DataFrame(dict(n=g.n_mice, said=g.said, true=g.true))
@@ -441,7 +443,8 @@ def _planted(kind): # phenotypes, normal included
     return 1+len(cohort_kind(kind)[1].get('shapes', PLANTED_SHAPES if kind.startswith('planted') else SHAPES))
 
 def _save_calibration(b, out):
-    with atomic_path(Path(out)/'calibration.csv') as p: pd.concat([b.calibration(o).reset_index() for o in (False, True)]).to_csv(p, index=False)
+    t = pd.concat([b.calibration().reset_index().assign(phenotype='affected'), b.calibration(phenotypes=True).reset_index()])
+    with atomic_path(Path(out)/'calibration.csv') as p: t.round(4).to_csv(p, index=False)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #e3ad22f3
 def run_benchmark(
