@@ -281,9 +281,10 @@ def wins(self:Benchmark)->list: # Sentences
                 own = s[m,'mean'].get((*at,row), np.nan)
                 if r[m]>own: out.setdefault((preset,m), []).append(f'{at[0]}, {at[1]:,} mice ({r["name"]} {r[m]:.2f} against {own:.2f})')
     for at in s.index.droplevel('method').unique():
-        for preset,row in PRESETS.items():
-            if (*at,row) not in s.index: missing.setdefault(preset, []).append(f'{at[0]} ({at[1]:,} mice)')
-    return [f'a baseline beats {preset} in {_NAMES[m]} on {"; ".join(v)}' for (preset,m),v in out.items()] + [f'{p} did not run on {", ".join(dict.fromkeys(v))}' for p,v in missing.items()]
+        lack = '; '.join(p for p,row in PRESETS.items() if (*at,row) not in s.index)
+        if lack: missing.setdefault(lack, []).append(f'{at[0]} ({at[1]:,} mice)')
+    beaten = [f'a baseline beats {preset} in {_NAMES[m]} on {"; ".join(v)}' for (preset,m),v in out.items()]
+    return beaten + [f'{p} did not run on {", ".join(v)}' for p,v in missing.items()]
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #505b477c
 CONTESTED = ('ari','balanced_ari','macro_recall','ari_affected') # where a baseline may win
