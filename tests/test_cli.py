@@ -412,7 +412,8 @@ def test_the_benchmark_goes_on_where_it_stopped(work, export):
 
 @pytest.mark.parametrize('args,words', [(['--methods', 'k-means,magic'], ['magic', 'tied mixture']), (['--methods', 'none'], ['nothing to run']), (['--kind', 'real'], ['real', 'planted-null']), (['--kind', 'planted'], ['--data']), (['--seeds', '1,two'], ['--seeds', '1,two']),
     (['--epochs', '5'], ['--epochs', '2 whole']), (['--n', 'many'], ['--n', 'many']), (['--data', 'none.csv'], ['none.csv']), (['--data', 'few.csv'], ['controls']), (['--data', 'clean.csv', '--kind', 'simulated'], ['--data']), (['--device', 'abacus'], ['abacus']),
-    (['--columns', 'mine.yaml'], ['--columns', '--data']), (['--n-phenotypes', 1], ['n-phenotypes']), (['--out', 'clean.csv'], ['clean.csv', 'holds no benchmark'])])
+    (['--columns', 'mine.yaml'], ['--columns', '--data']), (['--n-phenotypes', 1], ['n-phenotypes']), (['--out', 'clean.csv'], ['clean.csv', 'holds no benchmark']),
+    (['--generator', 'chnged'], ['--generator', 'did you mean `changed`']), (['--generator', 'changed', '--factors', 'severty'], ['--factors', 'did you mean `severity`']), (['--factors', 'drift'], ['--factors', '--generator changed'])])
 def test_a_bad_benchmark_is_named(args, words, work, export):
     export[export.biological_sample_group!='control'].head(60).to_csv(work/'few.csv', index=False)
     refused(impc('benchmark', *args, *([] if '--methods' in args else ['--methods', 'k-means']), cwd=work), *words)

@@ -569,7 +569,20 @@ def _whole(option, text, least, count=None):
 
 def _methods(text):
     from impc_phenotypes.evaluation.methods import FAST, METHODS
-    return {'all':None, 'fast':(*FAST,'line mixture'), 'none':()}.get(text, tuple(_split(text, METHODS)))
+    return None if text is None else {'all':tuple(METHODS), 'fast':(*FAST,'line mixture'), 'none':()}.get(text, tuple(_split(text, METHODS)))
+
+def _factors(text, generator):
+    from impc_phenotypes.data.errors import InputError
+    from impc_phenotypes.data.plant import CHANGES
+    from impc_phenotypes.data.schema import meant
+    from impc_phenotypes.evaluation.benchmark import GENERATORS
+    if generator not in GENERATORS: raise InputError(f"--generator: unknown generator `{generator}`; {meant(generator, GENERATORS)}")
+    if text is None: return None
+    if generator=='default': raise InputError("--factors: are changes of the generator; say `--generator changed` too")
+    names = _split(text, CHANGES)
+    bad = [f for f in names if f not in CHANGES]
+    if bad or not names: raise InputError(f"--factors: unknown factor `{(bad or [text])[0]}`; {meant((bad or [text])[0], CHANGES)}")
+    return tuple(names)
 
 def _kinds(kind, data):
     from impc_phenotypes.data.errors import InputError
@@ -587,22 +600,24 @@ def benchmark_command(
     kind:Annotated[Optional[list[str]], Opt('Kind of cohort, again for another, or with commas (default: planted with --data, else simulated)')]=None,
     n:Annotated[str, Opt('Mice; several sizes with commas', '--n', show_default=True)]='20000',
     seeds:Annotated[str, Opt('Seeds of cohorts and methods, with commas', show_default=True)]='1,2,3',
-    methods:Annotated[str, Opt('all, fast, none, or names with commas', show_default=True)]='all',
+    methods:Annotated[Optional[str], Opt('all, fast, none, or names with commas (default: all; under a changed generator the line mixture, both presets and a baseline)')]=None,
+    generator:Annotated[str, Opt('default, or changed: each factor beside the unchanged one, with the ceiling of a model that knows the truth', show_default=True)]='default',
+    factors:Annotated[Optional[str], Opt('What `--generator changed` changes, names with commas (default: every factor and all together)')]=None,
     data:Annotated[Optional[Path], Opt('Table with controls to plant losses on')]=None,
     columns:Columns=None,
     ablations:Annotated[bool, Opt('Also run the default with one part left out at a time', '--ablations')]=False,
     epochs:Annotated[Optional[str], Opt('Of pretraining and joint training, e.g. 5,10 (default: 50,150)')]=None,
     n_phenotypes:Annotated[Optional[int], Opt('Given to methods that need a number (default: as planted)', min=2)]=None,
     device:Annotated[str, Opt('Where networks train: auto, cpu, cuda or mps', show_default=True)]='cpu',
-    out:Annotated[Optional[Path], Opt('Folder (default: benchmarks/KIND)')]=None,
+    out:Annotated[Optional[Path], Opt('Folder (default: benchmarks/KIND, benchmarks/KIND-changed)')]=None,
 ):
     "Which method finds losses that were planted? The last line of output is the folder."
     kinds = _kinds(kind, data)
     if columns is not None and data is None: _refuse({'--columns':columns}, 'no --data')
-    options = dict(n=_whole('--n', n, 1), seeds=_whole('--seeds', seeds, 0), methods=_methods(methods), ablations=ablations, epochs=epochs and _whole('--epochs', epochs, 1, 2))
+    options = dict(n=_whole('--n', n, 1), seeds=_whole('--seeds', seeds, 0), methods=_methods(methods), generator=generator, factors=_factors(factors, generator), ablations=ablations, epochs=epochs and _whole('--epochs', epochs, 1, 2))
     from impc_phenotypes.training.learner import pick_device
     pick_device(device)
-    print(_benchmark(out or Path('benchmarks')/'+'.join(kinds), kinds, data=data, columns=_map(columns), n_phenotypes=n_phenotypes, device=device, **options))
+    print(_benchmark(out or Path('benchmarks')/('+'.join(kinds) + '-changed'*(generator=='changed')), kinds, data=data, columns=_map(columns), n_phenotypes=n_phenotypes, device=device, **options))
 
 def _benchmark(folder, kinds, **options):
     from contextlib import redirect_stdout

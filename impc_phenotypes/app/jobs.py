@@ -8,7 +8,7 @@ __all__ = ['MIN_COMPARED', 'MIN_DRAWN', 'DEMO', 'plot_epoch', 'draw_epochs', 'tr
            'planted_and_found', 'missed', 'write_benchmark']
 
 # %% ../../nbs/app/25_jobs.ipynb #558e76e2
-import dataclasses, json, time, warnings
+import dataclasses, json, re, time, warnings
 from collections.abc import Callable
 from pathlib import Path
 import numpy as np, pandas as pd, plotly.graph_objects as go
@@ -418,7 +418,7 @@ def _benchmark_figures(b):
         out[metric+tail] = plot_benchmark(b, metric, kind=kind)
         bins = b.bins[b.bins.kind==kind] if len(b.bins) else b.bins
         for cohort in dict.fromkeys(bins.cohort if len(bins) else []):
-            out[f'reliability{tail}' + f'_{cohort}'*(bins.cohort.nunique()>1)] = plot_reliability(dataclasses.replace(b, bins=bins), cohort=cohort)
+            out[f'reliability{tail}' + ('_'+re.sub('[^a-z0-9]+', '-', cohort))*(bins.cohort.nunique()>1)] = plot_reliability(dataclasses.replace(b, bins=bins), cohort=cohort)
     return out
 
 def write_benchmark(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHAPES', 'CENTRES', 'NO_CLICK', 'POOLED', 'CORRELATIONS', 'CLICK_CORRELATION', 'GROUPS', 'STRAINS', 'PRODUCERS',
            'PROJECTS', 'OLD_PROCEDURE', 'CONTROL_ZYGOSITY', 'HF_LOADING', 'GENERAL_SHARE', 'GENERAL_SD', 'SEX_EFFECT',
-           'AGE_EFFECT', 'INTERPOLATED', 'simulate_cohort', 'to_impc']
+           'AGE_EFFECT', 'BATCH_LINES', 'INTERPOLATED', 'simulate_cohort', 'to_impc']
 
 # %% ../../nbs/data/40_simulate.ipynb #5540ff55
 import numpy as np, pandas as pd
@@ -118,6 +118,13 @@ def _litters(rng, mice):
     since = np.arange(len(mice)) - np.maximum.accumulate(np.where(start|change, np.arange(len(mice)), 0))
     return np.cumsum(start | change | (since==4)) - 1
 
+def _few_litters(mice, most):
+    "Litter of each mouse when a line has at most `most`, about equally large; those of controls stay."
+    if most is None: return mice.litter
+    g = mice.groupby('line').litter
+    merged = g.transform('min') + mice.groupby('line').cumcount()*most//g.transform('size')
+    return mice.litter.where((mice.line<0) | (g.transform('nunique')<=most), merged)
+
 # %% ../../nbs/data/40_simulate.ipynb #eb174a5b
 HF_LOADING = np.array([0,0,.1,.45,1,.05]) # a high-frequency loss of 1 dB at 30 kHz, at each stimulus
 GENERAL_SHARE,GENERAL_SD = .03,1.5 # share of wild types with a loss at all stimuli; its mean in control SDs
@@ -144,11 +151,11 @@ def _losses(u, centre):
     return hf+general, r.hf_share*r.hf_db*HF_LOADING + GENERAL_SHARE*GENERAL_SD*np.array(r.sd)
 
 # %% ../../nbs/data/40_simulate.ipynb #9245aee9
-def _background(rng, mice, n_lines, icc, litter_icc):
+def _background(rng, mice, n_lines, icc, litter_icc, line_litter_icc):
     "Deviation of each mouse from its group's mean, dB, (n, 6)."
-    a = np.where(mice.line>=0, icc, 0.)[:,None]
-    shared = [np.sqrt(r)*rng.standard_normal((k,8))[i] for r,k,i in ((a, n_lines+1, mice.line), (litter_icc, mice.litter.max()+1, mice.litter))]
-    u = sum(shared) + np.sqrt(1-a-litter_icc)*rng.standard_normal((len(mice),8))
+    a,t = (np.where(mice.line>=0, *o)[:,None] for o in ((icc, 0.), (line_litter_icc, litter_icc)))
+    shared = [np.sqrt(r)*rng.standard_normal((k,8))[i] for r,k,i in ((a, n_lines+1, mice.line), (t, mice.litter.max()+1, mice.litter))]
+    u = sum(shared) + np.sqrt(1-a-t)*rng.standard_normal((len(mice),8))
     out = np.empty((len(mice),6))
     for c in CENTRES.index:
         rows = (GROUPS.centre==c).to_numpy()[mice.group]
@@ -157,18 +164,20 @@ def _background(rng, mice, n_lines, icc, litter_icc):
     return out
 
 # %% ../../nbs/data/40_simulate.ipynb #5cf442d9
-def _line_classes(rng, lines, n, affected, n_shapes, weights):
-    "Class of each line, 0 normal: random lines until `affected`·`n` mice are expected, shapes dealt by weight."
-    order = rng.permutation(len(lines))
-    expected = lines['size'].to_numpy()[order].cumsum()*8/9.5
+def _line_classes(rng, lines, n, affected, n_shapes, weights, penetrance, affected_lines):
+    "Class of each line, 0 normal: random lines until `affected`·`n` mice are expected, or a share of the lines; shapes dealt by weight."
+    order,(a,b) = rng.permutation(len(lines)),penetrance
+    expected = lines['size'].to_numpy()[order].cumsum()*a/(a+b)
     k = int(np.searchsorted(expected, affected*n)) + 1 if affected>0 and len(lines) else 0
-    k = min(k, len(lines))
-    out = np.zeros(len(lines), int)
     w = np.full(n_shapes, 1/n_shapes) if weights is None else np.asarray(weights, float)/np.sum(weights)
-    out[order[:k]] = rng.permutation(np.repeat(np.arange(n_shapes)+1, _deal(k, w)))
+    dealt = lambda rng,k: rng.permutation(np.repeat(np.arange(n_shapes)+1, _deal(k, w)))
+    classes = dealt(rng, min(k, len(lines)))
+    if affected_lines is not None: classes = dealt(rng.spawn(1)[0], round(affected_lines*len(lines))) # all else is drawn as without it
+    out = np.zeros(len(lines), int)
+    out[order[:len(classes)]] = classes
     return out
 
-def _effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het):
+def _effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het, penetrance):
     "Rise of the threshold if the mouse is affected, dB, (n, 6), and whether it is."
     shape = np.vstack([np.zeros(6), *shapes])
     line_class = np.append(lines['class'].to_numpy(), 0)[mice.line]
@@ -176,7 +185,7 @@ def _effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het):
     severity = severity*np.clip(1+mouse_sd*rng.standard_normal(len(mice)), .4, 1.6)*np.where(mice.zygosity=='heterozygote', het, 1.)
     severity = severity*(1+.03*(mice.age.to_numpy()-14.2))
     dev = line_dev*rng.standard_normal((len(lines)+1,6))[mice.line]
-    hit = (line_class>0) & (rng.random(len(mice)) < rng.beta(8, 1.5, len(lines)+1)[mice.line])
+    hit = (line_class>0) & (rng.random(len(mice)) < rng.beta(*penetrance, len(lines)+1)[mice.line])
     return severity[:,None]*shape[line_class] + dev*(line_class>0)[:,None], hit, line_class
 
 def _flatten(normal, deviation, effect):
@@ -193,19 +202,23 @@ AGE_EFFECT = np.array([0,0,.1,.4,.5,.1]) # dB a week
 def _pick(rng, n, choices):
     return rng.choice(list(choices), n, p=np.array(list(choices.values()))/sum(choices.values())) if len(choices)>1 else np.full(n, next(iter(choices)))
 
+def _season(rng, mice, n_lines):
+    "When in its laboratory's years a mouse is measured, 0–1, (n,): a line at one time, litters of controls at any."
+    return np.where(mice.line>=0, rng.random(n_lines+1)[mice.line], rng.random(mice.litter.max()+1)[mice.litter])
+
 def _people(rng, mice, lines):
     "Sex, age, weight and dates; a litter shares its birthday, a line its season."
     n,c = len(mice),CENTRES.loc[GROUPS.centre.to_numpy()[mice.group]]
-    when = lambda k: rng.random(k)
-    season = np.where(mice.line>=0, when(len(lines)+1)[mice.line], when(mice.litter.max()+1)[mice.litter])
+    season = _season(rng, mice, len(lines))
     born = (c['first'].to_numpy() + season*(c['last']-c['first']).to_numpy() - 1970)*365.25 - 100
     born = (born + rng.normal(0, 12, mice.litter.max()+1)[mice.litter]).astype(int)
     days = np.clip(np.round(7*14.2 + rng.normal(0, 7.0, mice.litter.max()+1)[mice.litter] + rng.normal(0, 3, n)), 63, 133).astype(int)
     sex = np.where(rng.random(n)<.5, 'male', 'female')
     weight = np.where(sex=='male', rng.normal(28.7, 3.2, n), rng.normal(23.1, 2.7, n)).round(1)
-    date = lambda d: pd.to_datetime(d, unit='D').strftime('%Y-%m-%d').to_numpy(object)
     return mice.assign(sex=sex, age=days/7, age_in_days=days.astype(float), age_in_weeks=np.floor(days/7), weight=weight,
-        date_of_birth=date(born), date_of_experiment=date(born+days))
+        date_of_birth=_date(born), date_of_experiment=_date(born+days), years=(born+days)/365.25+1970-(c['first']+c['last']).to_numpy()/2)
+
+def _date(days): return pd.to_datetime(days, unit='D').strftime('%Y-%m-%d').to_numpy(object) # since 1970
 
 def _name_lines(rng, lines):
     "Gene, allele, zygosity, colony of each line; about 2 % of the genes are met again elsewhere."
@@ -235,6 +248,39 @@ def _labels(rng, mice, lines):
         strain_name=strain, genetic_background='involves: '+strain, production_center=producer, project_name=project, procedure_stable_id=procedure,
         colony_id=np.where(control, 'baseline', known('colony_id')), litter_id=np.array([f'L{i:06d}' for i in range(mice.litter.max()+1)], object)[mice.litter])
 
+# %% ../../nbs/data/40_simulate.ipynb #07235deb
+BATCH_LINES = 20 # lines of a batch
+_STREAMS = ('batches', 'swaps', 'dates', 'litters', 'cells')
+
+def _stream(seed, name): return np.random.default_rng([seed, 1+_STREAMS.index(name)])
+
+def _batches(rng, mice, centre, sd):
+    "Shift of each mouse by the batch of its line, dB, (n,), in the laboratory with most lines; `years` orders the lines."
+    line,out = (mice.line>=0).to_numpy(),np.zeros(len(mice))
+    if not line.any(): return out
+    own = line & (centre==mice[line].groupby(centre[line]).line.nunique().idxmax())
+    order = mice[own].groupby('line').years.mean().sort_values(kind='stable').index
+    shift = pd.Series(sd*np.repeat(rng.standard_normal(-(-len(order)//BATCH_LINES)), BATCH_LINES)[:len(order)], order)
+    out[own] = shift[mice.line[own]]
+    return out
+
+def _shift(seed, mice, centre, drift, batch_sd):
+    "What its date and its batch add to the level of a mouse, dB, (n,)."
+    return drift*mice.years.to_numpy() + (_batches(_stream(seed, 'batches'), mice, centre, batch_sd) if batch_sd else 0.)
+
+# %% ../../nbs/data/40_simulate.ipynb #8c59c87a
+def _swaps(rng, mice, share):
+    "Whose readings each mouse has, positions, (n,): of a share of the mice of lines, half trade with wild types of their group, half among each other."
+    take,line = np.arange(len(mice)),mice.line.to_numpy()
+    picked = rng.permutation(np.flatnonzero(line>=0))[:round(share*(line>=0).sum())]
+    for g in np.unique(mice.group):
+        here = picked[mice.group.to_numpy()[picked]==g]
+        wild = rng.permutation(np.flatnonzero((mice.group==g) & (line<0)))[:(len(here)+1)//2]
+        take[here[:len(wild)]],take[wild] = wild,here[:len(wild)]
+        rest = here[len(wild):][np.argsort(line[here[len(wild):]], kind='stable')]
+        take[rest] = np.roll(rest, len(rest)//2)
+    return take
+
 # %% ../../nbs/data/40_simulate.ipynb #33107065
 INTERPOLATED = {'RBRC':1., 'ICS':.09} # share of mice whose thresholds lie off the 5 dB grid
 
@@ -250,14 +296,36 @@ def _measure(rng, level, centre, missing):
         x[rng.random(len(x)) < .007,3] = np.nan
     return x
 
+# %% ../../nbs/data/40_simulate.ipynb #18e35c47
+def _colony(rng, n, controls, litters, classes):
+    "Mice with group, line, litter, sex, age and dates; lines with names and class; the centre of each mouse."
+    mice,lines = _roster(rng, n, controls)
+    mice['litter'] = _litters(rng, mice)
+    mice['litter'] = _few_litters(mice, litters)
+    lines = _name_lines(rng, lines)
+    lines['class'] = _line_classes(rng, lines, n, *classes)
+    centre = GROUPS.centre.to_numpy()[mice.group]
+    wild = np.array([CONTROL_ZYGOSITY.get(c, 'wildtype') for c in centre], object)
+    mice['zygosity'] = np.where(mice.line<0, wild, np.append(lines.zygosity.to_numpy(object), None)[mice.line])
+    return _people(rng, mice, lines),lines,centre
+
 # %% ../../nbs/data/40_simulate.ipynb #ccd8d63e
-def _check(n, shares, icc, litter_icc, shapes):
+def _check(n, shares, shapes):
     if n<1: raise ValueError(f"`n` must be at least 1 mouse, got {n}")
     for k,v in shares.items():
         if not 0<=v<=1: raise ValueError(f"`{k}` is a share between 0 and 1, got {v}")
-    if icc+litter_icc>=1: raise ValueError(f"`icc` + `litter_icc` must stay below 1, got {icc+litter_icc:g}")
+    for k in ('litter_icc','line_litter_icc'):
+        if (total := shares['icc']+shares[k])>=1: raise ValueError(f"`icc` + `{k}` must stay below 1, got {total:g}")
     bad = [k for k,v in shapes.items() if len(v)!=6]
     if bad: raise ValueError(f"shape '{bad[0]}' needs 6 offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
+
+def _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled):
+    "Of what may be changed in the planter and in the simulator."
+    if len(penetrance)!=2 or min(penetrance)<=0: raise ValueError(f"`penetrance` needs both parameters of a Beta distribution, above 0, e.g. (8, 1.5); got {penetrance}")
+    for k,v in dict(affected_lines=affected_lines, mislabelled=mislabelled).items():
+        if v is not None and not 0<=v<=1: raise ValueError(f"`{k}` is a share between 0 and 1, got {v}")
+    if litters is not None and litters<1: raise ValueError(f"`litters` of a line must be at least 1, got {litters}; None leaves them as they come")
+    if batch_sd<0: raise ValueError(f"`batch_sd` is a SD in dB, 0 or more, got {batch_sd}")
 
 # %% ../../nbs/data/40_simulate.ipynb #cba5865a
 def simulate_cohort(
@@ -265,10 +333,14 @@ def simulate_cohort(
     *,
     seed:int=42, # Same seed, same cohort
     affected:float=.035, # Expected share of affected mice in the cohort, 0–1
+    affected_lines:float|None=None, # Share of lines with a loss, 0–1; None: as many as `affected` asks for
     icc:float=.25, # Share of the background variance that mice of a line have in common
     litter_icc:float=.1, # The same for litters, controls' too
+    line_litter_icc:float|None=None, # The same for litters of lines; None: `litter_icc`
+    litters:int|None=None, # At most this many litters a line; None: one to four mice a litter
     shapes:dict=SHAPES, # Name → six offsets in dB; phenotype k is the k-th
     weights:list|None=None, # Relative number of lines of each shape; equal when None
+    penetrance:tuple=(8,1.5), # Share of a line's mice that is affected: parameters of a Beta distribution
     severity_sd:float=.15, # SD of line severity (1 = the shape)
     mouse_sd:float=.12, # SD of mouse severity within a line
     line_dev:float=3., # SD of a line's profile around its shape, dB a tone
@@ -276,33 +348,34 @@ def simulate_cohort(
     controls:float|None=None, # Share of controls in every group, 0–1; None: each centre's own
     missing:bool=True, # Leave out click and tones as the centres do
     null:bool=False, # Nobody is affected
+    drift:float=0., # Change of every laboratory's level, dB a year, 0 in the middle of its years
+    batch_sd:float=0., # SD of the shift that batches of lines have in one laboratory, dB
+    mislabelled:float=0., # Share of mice of lines that have the readings of another mouse of their technical group, 0–1
 )->Cohort: # With `true_phenotype`, `true_class` and `true_name`
     "A cohort like IMPC's with planted hearing phenotypes."
-    _check(n, dict(affected=affected, icc=icc, litter_icc=litter_icc) | ({} if controls is None else dict(controls=controls)), icc, litter_icc, shapes)
+    line_litter_icc = litter_icc if line_litter_icc is None else line_litter_icc
+    shares = dict(affected=affected, icc=icc, litter_icc=litter_icc, line_litter_icc=line_litter_icc)
+    _check(n, shares | ({} if controls is None else dict(controls=controls)), shapes)
+    _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
+    if null: affected,affected_lines = 0.,None
     rng = np.random.default_rng(seed)
-    mice,lines = _roster(rng, n, controls)
-    mice['litter'] = _litters(rng, mice)
-    lines = _name_lines(rng, lines)
-    lines['class'] = _line_classes(rng, lines, n, 0. if null else affected, len(shapes), weights)
-    centre = GROUPS.centre.to_numpy()[mice.group]
-    wild = np.array([CONTROL_ZYGOSITY.get(c, 'wildtype') for c in centre], object)
-    mice['zygosity'] = np.where(mice.line<0, wild, np.append(lines.zygosity.to_numpy(object), None)[mice.line])
-    mice = _people(rng, mice, lines)
-    level,hit,line_class = _hearing(rng, mice, lines, list(shapes.values()), icc, litter_icc, (severity_sd, mouse_sd, line_dev, het))
-    frame = _table(rng, mice, lines, _measure(rng, level, centre, missing), missing)
-    names = np.array(['normal', *shapes], object)
-    truth = dict(true_phenotype=np.where(hit, line_class, 0), true_class=line_class, true_name=names[np.where(hit, line_class, 0)])
-    frame = frame.assign(**truth).iloc[rng.permutation(n)].reset_index(drop=True)
+    mice,lines,centre = _colony(rng, n, controls, litters, (affected, len(shapes), weights, penetrance, affected_lines))
+    shift = _shift(seed, mice, centre, drift, batch_sd)
+    level,hit,line_class = _hearing(rng, mice, lines, list(shapes.values()), (icc,litter_icc,line_litter_icc), (severity_sd,mouse_sd,line_dev,het,penetrance), shift)
+    swap = _swaps(_stream(seed, 'swaps'), mice, mislabelled)
+    frame = _table(rng, mice, lines, _measure(rng, level, centre, missing)[swap], missing)
+    has,names = np.where(hit, line_class, 0)[swap],np.array(['normal', *shapes], object)
+    frame = frame.assign(true_phenotype=has, true_class=line_class, true_name=names[has]).iloc[rng.permutation(n)].reset_index(drop=True)
     frame['specimen_id'] = [f'S{i:06d}' for i in range(n)]
-    return Cohort(frame, source=dict(simulated=True, seed=seed, n=n, affected=0. if null else affected, icc=icc, litter_icc=litter_icc))
+    return Cohort(frame, source=dict(simulated=True, seed=seed, n=n, affected=affected, icc=icc, litter_icc=litter_icc))
 
 # %% ../../nbs/data/40_simulate.ipynb #60de4aa3
-def _hearing(rng, mice, lines, shapes, icc, litter_icc, spread):
+def _hearing(rng, mice, lines, shapes, shared, spread, shift):
     "Thresholds before they are measured, dB SPL, who is affected, and the line's class."
     mean = np.array(CENTRES['mean'].tolist())[CENTRES.index.get_indexer(GROUPS.centre)] + np.array(GROUPS['shift'].tolist())
     sex = np.where(mice.sex=='male', .5, -.5)[:,None]*SEX_EFFECT
-    normal = mean[mice.group] + sex + (mice.age.to_numpy()-14.2)[:,None]*AGE_EFFECT
-    deviation = _background(rng, mice, len(lines), icc, litter_icc)
+    normal = mean[mice.group] + sex + (mice.age.to_numpy()-14.2)[:,None]*AGE_EFFECT + shift[:,None]
+    deviation = _background(rng, mice, len(lines), *shared)
     effect,hit,line_class = _effects(rng, mice, lines, shapes, *spread)
     return np.where(hit[:,None], _flatten(normal, deviation, effect), normal+deviation), hit, line_class
 
