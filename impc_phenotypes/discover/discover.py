@@ -195,7 +195,7 @@ def _names(matched, membership, line_model):
 
 def _line_info(m):
     if m is None: return None
-    return dict(selection=m.selection_.to_dict('records'), profiles_dB=m.profiles_, shares=m.shares_, heterozygote=m.heterozygote_, calibration=m.calibration_, null_support=m.null_support_, icc=dict(zip(m.background_.groups_, m.icc_)))
+    return dict(selection=m.selection_.to_dict('records'), profiles_dB=m.profiles_, shares=m.shares_, heterozygote=m.heterozygote_, calibration=m.calibration_, null_support=m.null_support_, icc=dict(zip(m.background_.groups_, m.icc_)), median_line=dict(zip(m.background_.groups_, m.centre_)))
 
 # %% ../../nbs/discover/20_discover.ipynb #b83a86e4
 def leak_table(

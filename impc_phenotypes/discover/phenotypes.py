@@ -297,7 +297,7 @@ def predict(self:Phenotypes,
     return Prediction(a, line_table(m, p.membership, self.names, p.line_membership), m.excluded, p.embedding)
 
 # %% ../../nbs/discover/10_phenotypes.ipynb #d32348b4
-KIND,FORMAT = 'impc_phenotypes model',2
+KIND,FORMAT = 'impc_phenotypes model',3
 TABLES = ('assignments','lines','profiles','summary','excluded','history','mice')
 FILES = ('weights.safetensors','arrays.npz') + tuple(f'{t}.parquet' for t in TABLES)
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 from ..data.controls import Matched
 from ..data.look import GREY, INK, PALETTE, below, finish
 from ..models.config import LineModelConfig
-from ..models.line_mixture import NULL_MARGIN, LineMixture
+from ..models.line_mixture import LineMixture
 
 # %% ../../nbs/metrics/30_selection.ipynb #f0f822a2
 _COLOURS = dict(bic=PALETTE[0], icl=PALETTE[1], support=PALETTE[2], gain=PALETTE[3])
@@ -47,8 +47,8 @@ def plot_selection(
     fig.add_traces(list(_criteria(t.dropna(subset='bic'))), rows=1, cols=1)
     s = t.dropna(subset='support')
     fig.add_scatter(x=s.n_phenotypes, y=np.maximum(s.support, 1), name='weakest phenotype', mode='lines+markers', line=dict(color=_COLOURS['support']), marker=dict(symbol='square', size=8), row=1, col=2)
-    need = NULL_MARGIN*max(null_support) if null_support is not None and len(null_support) else 0
-    if need>1 and len(s): fig.add_scatter(x=[s.n_phenotypes.min(),s.n_phenotypes.max()], y=[need]*2, name='pseudo-lines, with margin', mode='lines', line=dict(color=INK, dash='dash', width=1.5), row=1, col=2)
+    need = float(np.quantile(null_support, .95)) if null_support is not None and len(null_support) else 0
+    if need>1 and len(s): fig.add_scatter(x=[s.n_phenotypes.min(),s.n_phenotypes.max()], y=[need]*2, name='95 % of pseudo-cohorts', mode='lines', line=dict(color=INK, dash='dash', width=1.5), row=1, col=2)
     if held: fig.add_traces(list(_gains(t.dropna(subset='gain'))), rows=1, cols=3)
     for i in range(2+held):
         if chosen: fig.add_vline(x=chosen, line=dict(color=GREY, dash='dot', width=1.5), row=1, col=i+1)

@@ -393,7 +393,7 @@ def _row(self:LineMixture, fit, task, why=''):
     "What a number of phenotypes was worth."
     k = len(fit['deltas'])
     bic = -2*fit['gain']+2*k*_cost(task.n_lines)
-    return dict(n_phenotypes=k+1, loglik=fit['ll'], gain=fit['gain'], bic=bic, icl=bic+2*entr(fit['post']).sum(), smallest=fit['post'][:,1:].sum(0).min(), support=fit['support'].min(), apart=fit['apart'].min(), stands=not why, why=WHY.get(why, ''))
+    return dict(n_phenotypes=k+1, loglik=fit['ll'], line_gain=fit['gain'], bic=bic, icl=bic+2*entr(fit['post']).sum(), smallest=fit['post'][:,1:].sum(0).min(), support=fit['support'].min(), apart=fit['apart'].min(), stands=not why, why=WHY.get(why, ''))
 
 @patch
 def _grown(self:LineMixture, fit, profile):
@@ -405,7 +405,7 @@ def _grown(self:LineMixture, fit, profile):
 @patch
 def _choose(self:LineMixture, task):
     "The largest number that stands; rows of `selection_` say what was tried."
-    fit,best,rows,failed,few = None,None,[dict(n_phenotypes=1, loglik=np.nan, gain=0., bic=0., icl=0., smallest=np.nan, support=np.nan, apart=np.nan, stands=True, why='')],0,max(2, self.config.n_starts//4)
+    fit,best,rows,failed,few = None,None,[dict(n_phenotypes=1, loglik=np.nan, line_gain=0., bic=0., icl=0., smallest=np.nan, support=np.nan, apart=np.nan, stands=True, why='')],0,max(2, self.config.n_starts//4)
     for k in range(1, min(self.config.max_phenotypes, len(task.profile))+1):
         starts = self._starts(task.profile, k, few)+(self._grown(fit, task.profile) if fit else [])
         fit = self._best(task, starts, refine=1)
@@ -465,7 +465,7 @@ def _blank(self:LineMixture):
     self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = np.zeros((1,D)),np.ones(1),np.zeros(0),0.,1.
     self.log_r_,self.calibration_ = np.full(q, -np.log(q)),_as_said()
     self.null_support_,self.null_gain_,self.need_,self.called_ = np.zeros(0),np.zeros(0),0.,np.zeros(0, int)
-    self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','gain','bic','icl','smallest','support','apart','stands','why'])
+    self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','line_gain','bic','icl','smallest','support','apart','stands','why'])
 
 @patch
 def _fit(self:LineMixture, m, truth):
@@ -485,6 +485,7 @@ def _learn(self:LineMixture, m, task, truth):
     "Profiles, shares, penetrance and sporadic rates from the candidate lines."
     if truth is not None: fit = self._best(task, [_true_profiles(m, np.asarray(truth))])
     elif self.n_phenotypes: fit = self._best(task, self._starts(task.profile, self.n_phenotypes-1, self.config.n_starts))
+    elif task.n_lines<self.config.min_lines: return
     else:
         self._null(m, task)
         fit = self._choose(task)

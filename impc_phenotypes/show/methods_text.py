@@ -69,7 +69,7 @@ def _fit_words(ph, k):
     if not line: return net + 'Memberships are the network\'s Student-t assignments. '
     asked,null = c.get('clustering', {}).get('n_phenotypes'),(ph.info.get('line_model') or {}).get('null_support')
     return net + ('Memberships are posteriors of a mixture over lines (phenotype × penetrance × severity, with a random effect of the line) on the background of the controls\' own distribution'
-        + (f', the number of phenotypes given ({asked})' if asked else ', the number of phenotypes chosen by BIC and checked against pseudo-lines of controls' if null is not None else '') + '. ')
+        + (f', the number of phenotypes given ({asked})' if asked else ', the number of phenotypes chosen by what lines gain from each, held against cohorts of pseudo-lines of controls and against calls that know no phenotype' if null is not None else '') + '. ')
 
 def _call_words(lines, settings, groups):
     t,few = lines[lines.p_value.notna()],int((groups.drawn_from!='own').sum()) if 'drawn_from' in groups else 0
