@@ -1,0 +1,104 @@
+"What the number of phenotypes rests on: each rule is broken on purpose once."
+import numpy as np, pandas as pd, pytest, torch
+from dataclasses import replace
+from impc_phenotypes.data.controls import match_controls
+from impc_phenotypes.data.cohort import Cohort
+from impc_phenotypes.data.simulate import simulate_cohort
+from impc_phenotypes.models import line_mixture
+from impc_phenotypes.models.config import LineModelConfig
+from impc_phenotypes.models.line_evidence import Lines, Normal, Tables
+from impc_phenotypes.models.line_mixture import LineMixture, _Task, _copies
+from impc_phenotypes.models.pseudo_lines import PseudoLines, line_mice
+
+QUICK = LineModelConfig(n_starts=3, refine=1, null_cohorts=0, calibration_lines=0)
+
+@pytest.fixture(scope='module')
+def null(): return match_controls(simulate_cohort(2500, seed=3, null=True))
+
+@pytest.fixture(scope='module')
+def planted(): return match_controls(simulate_cohort(2500, seed=5, affected=.08, controls=.3, shapes={'flat':(40.,)*6, 'high':(0.,4.,14.,42.,44.,6.)}))
+
+@pytest.fixture(scope='module')
+def fitted(planted): return LineMixture(QUICK, n_phenotypes=3).fit(planted)
+
+def test_single_mice_do_not_pay_for_a_phenotype(null):
+    "With the sporadic term left out of `normal`, the same null cohort gives its phenotype more than it costs."
+    model = LineMixture(QUICK, n_phenotypes=2).fit(null)
+    task = model._task(line_mice(null, model.background_, np.flatnonzero(null.usable_line & null.drives_fit)), model._wild_types(null))
+    with torch.no_grad():
+        fair = model._em(task, model._starts(task.profile, 1, 1)[0], 30)
+        whole = fair['ll']-float(Normal(task.L).evidence(task.L).sum())
+    cost = line_mixture._cost(task.n_lines)
+    assert fair['support'].max()<cost
+    assert whole>fair['gain']+5 # what a baseline without sporadic mice would have credited to the phenotype
+
+def _stand(fitted, planted, **change):
+    "The rules, asked of a fit of which one figure is changed."
+    m = fitted
+    with torch.no_grad():
+        task = m._task(line_mice(planted, m.background_, np.flatnonzero(planted.usable_line & planted.drives_fit)), m._wild_types(planted))
+        fit = m._em(task, m.profiles_[1:], 20)
+    m.need_,m.called_ = change.pop('need', 0.),change.pop('called', np.unique(planted.line[planted.line>=0]))
+    return m._stands(task, fit | change)
+
+def test_a_real_loss_stands(fitted, planted):
+    ok,why = _stand(fitted, planted)
+    assert ok.all() and why==''
+
+@pytest.mark.parametrize('change, why', [
+    (dict(need=1e6), 'chance'), (dict(support=np.array([1.,1e4])), 'cost'), (dict(apart=np.array([1e4,1.])), 'apart'), (dict(called=np.zeros(0, int)), 'uncalled'),
+    (dict(deltas=torch.tensor([[5.]*6,[40.]*6], dtype=torch.float64)), 'small'), (dict(deltas=torch.tensor([[40.]*6,[36.]*6], dtype=torch.float64)), 'copy')])
+def test_each_rule_can_refuse(fitted, planted, change, why):
+    ok,said = _stand(fitted, planted, **change)
+    assert not ok.all() and said==why and why in line_mixture.WHY
+
+def test_copies():
+    assert _copies([[40]*6,[20]*6,[0,5,15,40,45,5],[0,4,12,32,36,4]]).tolist()==[False,False,False,True]
+
+def test_a_mouse_or_line_order_changes_nothing(fitted, planted):
+    order = np.random.default_rng(0).permutation(len(planted))
+    q,again = fitted.predict(planted)[0],fitted.predict(match_controls(planted.cohort.subset(order), reference=planted.reference))[0]
+    np.testing.assert_allclose(again, q[order], atol=1e-6)
+
+def test_pseudo_lines_share_what_real_lines_share(planted):
+    "Line effects as ranks, the group's misfit, and no control twice in a line while there are enough."
+    m = LineMixture(QUICK, n_phenotypes=3).fit(planted)
+    p = PseudoLines(m.background_, planted, m.icc_, m.centre_+.5)
+    mice,rows = p.draw(seed=1)
+    z = m.background_.log_density_of(mice.offset, mice.group)[1]
+    z[np.isnan(mice.offset)] = np.nan
+    free = PseudoLines(m.background_, planted, m.icc_*0, m.centre_*0).draw(seed=1)[0]
+    means = lambda o, v: pd.DataFrame(v).groupby(o.line).mean()[2]
+    zf = m.background_.log_density_of(free.offset, free.group)[1]
+    assert np.nanmedian(z[:,:5])>.25 and means(mice, z).std()>1.15*means(free, zf).std()
+
+def _few(m, keep): return match_controls(m.cohort.subset(keep))
+
+@pytest.mark.parametrize('case', ['nine lines','one laboratory','one sex','all lines affected','60 % affected','one litter','no controls in some groups','dates equal'])
+def test_unusual_cohorts_run_or_say_why(planted, case):
+    f = planted.cohort.frame
+    hurt = planted.cohort.frame.true_class.to_numpy()>0
+    control = planted.cohort.is_control
+    keep,frame = np.ones(len(f), bool),f
+    if case=='nine lines': keep = control | np.isin(planted.line, np.unique(planted.line[planted.usable_line])[:9])
+    if case=='one laboratory': keep = (f.phenotyping_center=='HMGU').to_numpy()
+    if case=='one sex': keep = (f.sex=='male').to_numpy()
+    if case=='all lines affected': keep = control | hurt
+    if case=='60 % affected': keep = control | hurt | (np.arange(len(f))%22==0)
+    if case=='one litter': frame = f.assign(litter_id='L1')
+    if case=='no controls in some groups': keep = ~(control & f.phenotyping_center.isin(['UC Davis','WTSI','TCP']).to_numpy())
+    if case=='dates equal': frame = f.assign(date_of_experiment='2015-01-01')
+    m = match_controls(Cohort(frame).subset(keep))
+    model = LineMixture(QUICK).fit(m)
+    q,lines = model.predict(m)
+    assert np.allclose(q.sum(1), 1) and np.isfinite(q).all()
+    truth = m.cohort.frame.true_phenotype.to_numpy()>0
+    if case in ('all lines affected','60 % affected'): assert (q.argmax(1)[truth]>0).mean()>.5
+
+def test_tables_point_to_zero_where_nothing_was_measured(planted):
+    bg = LineMixture(QUICK, n_phenotypes=3).fit(planted).background_
+    t = Tables(bg)
+    mice = line_mice(planted, bg, np.flatnonzero(planted.usable_line)[:50])
+    base = t.base(mice.group, mice.mask, mice.at_ceiling)
+    hole = ~torch.as_tensor(mice.mask.T.copy())
+    assert hole.any() and (t.z[base[hole]]==0).all() and (t.jac[base[hole]]==0).all()
