@@ -248,10 +248,10 @@ FEW = 3 # calls; fewer are seen where nobody is affected, too (ours)
 CROWDED = 3. # times its share of the calls that a laboratory may have (ours)
 
 @patch(as_prop=True)
-def decoys(self:LineCalls)->int: # Lines whose mirror p is at most the largest p that was called
+def decoys(self:LineCalls)->int: # Lines that look better than controls rather than worse, by a mirror p at most the largest p that was called
     "How many lines hear better than controls as surely as the called ones hear worse."
     cut = self.called.p_value.max()
-    return int((self.tested.mirror_p<=cut).sum()) if len(self.called) else 0
+    return int(((self.tested.mirror_p<=cut) & (self.tested.mirror_p<self.tested.p_value)).sum()) if len(self.called) else 0
 
 @patch(as_prop=True)
 def decoy_fdr(self:LineCalls)->float: # `decoys` over calls, 0–1; 0 without calls
@@ -274,7 +274,7 @@ def _crowded(t, called, groups):
 
 def _check_rows(c):
     t,called = c.tested,c.called
-    n,odd = int((t.mirror_p<MIRROR).sum()),c.groups[~c.groups.fits.astype(bool)]
+    n,odd = int(((t.mirror_p<MIRROR) & (t.mirror_p<t.p_value)).sum()),c.groups[~c.groups.fits.astype(bool)]
     lack,borrowed = c.summary[c.summary.p_value.isna() & (c.summary.n_mice>=MIN_LINE)],c.groups[c.groups.drawn_from!='own']
     yield 'mirror', f'{n} of {len(t):,} lines hear better than controls at p < {MIRROR:g}', n<=max(1, MIRROR_RATE*len(t)), 'controls and mutants differ for another reason than the gene: look at the groups of those lines, match more finely (`match_controls(cohort, ladder=…)`)'
     yield 'controls fit', f'{len(odd)} of {len(c.groups)} groups have lines more than {MISFIT:g} control SDs from their controls' + (f" ({', '.join(odd.technical_group.str.split(' | ', regex=False).str[0].unique())})" if len(odd) else ''), not len(odd), 'their lines were measured from the median line; read their calls as differences from the other lines there, and look for controls of the same time'

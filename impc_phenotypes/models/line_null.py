@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'EVEN_LINES',
-           'MANY_BEYOND', 'BEYOND', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'MICE_DRAWN',
-           'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd', 'line_variance',
+           'MANY_BEYOND', 'BEYOND', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
+           'MICE_DRAWN', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd', 'line_variance',
            'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls', 'filled', 'RankNull',
            'rank_nulls', 'rank_effects', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
 
@@ -21,7 +21,7 @@ from scipy.stats import genpareto
 from ..data.controls import MIN_LINE, Matched, spread
 from ..data.errors import InputError
 from ..data.schema import TONES
-from .background import ControlBackground, _place
+from .background import AXIS, ControlBackground, _place
 
 # %% ../../nbs/models/62_line_null.ipynb #84cd4bcb
 CONTRASTS = pd.DataFrame(np.vstack([np.eye(5), np.full(5, .2), [.5,.5,0,0,0], [0,0,0,.5,.5]]), columns=TONES[:5], index=[*TONES[:5],'mean','low','high'])
@@ -357,11 +357,16 @@ class RankNull:
         back = self.background.offsets(np.c_[z, np.zeros(len(z))], group)[:,:5]
         return np.where(np.isnan(x[:,:5]), back, x[:,:5])
 
-    def readings(self, x, loss): # dB, shape (…, 5), none missing; dB, shape (5,)
-        "Scores, shape of `x`, and log slope, shape (…), once a loss is taken off."
-        t,i = np.arange(5),_place(x-loss)
-        table = {k:self.background.tables[k][self.code,:5] for k in ('z','jac')}
-        return table['z'][t,i],table['jac'][t,i].sum(-1)
+    def places(self, x): # dB, shape (…, 5), none missing
+        "Where each offset stands in the flattened tables of the group's tones."
+        return _place(x)+np.arange(5, dtype=np.int32)*len(AXIS)
+
+    def readings(self, at, loss): # from `places`; dB, shape (5,)
+        "Scores, shape of `at`, and log slope, shape (…), once a loss is taken off."
+        steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
+        moved = np.clip(np.arange(len(AXIS))-steps, 0, len(AXIS)-1)
+        z,jac = (np.take_along_axis(self.background.tables[k][self.code,:5], moved, 1).ravel() for k in ('z','jac'))
+        return z.take(at),jac.take(at)@np.ones(5, np.float32)
 
 # %% ../../nbs/models/62_line_null.ipynb #6cac2f31
 @patch
@@ -373,16 +378,18 @@ def evidence(self:RankNull,
     "How much better each loss explains each line than normal hearing does."
     n = x.shape[1]
     W = self.W+RIDGE_W*np.eye(5)
+    square = lambda v: np.einsum('lnt,lnt->ln', v, v)
     root,M = (v.astype(np.float32) for v in (np.linalg.cholesky(np.linalg.inv(W)), np.linalg.inv(W+n*self.T)-np.linalg.inv(W)))
-    far = lambda z: np.square(z@root).sum(-1)
-    shared = lambda y: n/2*((y@M)*y).sum(-1)
+    far = lambda z: square(z@root)
+    shared = lambda y: n/2*np.einsum('lt,lt->l', y@M, y)
     centre = np.asarray(centre, np.float32)
-    z,jac = self.readings(x, 0.)
+    at = self.places(x)
+    z,jac = self.readings(at, np.zeros(5))
     z = z-centre
     own,mean,counts = far(z)/2-jac,z.mean(1),sorted({int(np.ceil(a*n)) for a in AFFECTED})
     out = np.full((len(x),len(SOUGHT)), -np.inf, np.float32)
     for k,loss in enumerate(SOUGHT.to_numpy()):
-        y,jac = self.readings(x, sign*loss)
+        y,jac = self.readings(at, sign*loss)
         y = y-centre
         gain,moved = own-far(y)/2+jac,y-z
         order = np.argsort(-gain, 1)
@@ -527,7 +534,7 @@ def tail_p(
 
 # %% ../../nbs/models/62_line_null.ipynb #13e0fcc2
 MIRROR_LEVEL,MIRROR_LINES = .05,100 # share of mirror p-values looked at; lines at which half of what they show is believed (ours)
-FEWER,MICE_DRAWN = 4,5 # the mirror gets a fourth of the draws; lines of more mice get fewer draws (ours)
+FEWER,SMALL,MICE_DRAWN = 4,.05,4 # a fourth of the draws serves the mirror and p-values above .05; lines of more than four mice get fewer draws (ours)
 
 def members(
     m:Matched, # From `match_controls`
@@ -558,7 +565,11 @@ def _group_p(null, x, line, size, draws, seed):
         mine,few = x[order[first[rows][:,None]+np.arange(n)]],max(1000, enough//FEWER)
         e = null.evidence(mine, null.centre)
         best[rows],score[rows] = e.argmax(1),e.max(1)
-        p[rows,0] = tail_p(null.evidence(made[:enough,:n], null.zero).max(1), score[rows])
+        top = null.evidence(made[:few,:n], null.zero).max(1)
+        p[rows,0] = tail_p(top, score[rows])
+        if (sure := p[rows,0]<SMALL).any():
+            top = np.r_[top, null.evidence(made[few:enough,:n], null.zero).max(1)]
+            p[rows[sure],0] = tail_p(top, score[rows[sure]])
         p[rows,1] = tail_p(null.evidence(made[:few,:n], null.zero, -1).max(1), null.evidence(mine, null.centre, -1).max(1))
     wider = mirror_inflation(p[:,1])
     return pd.DataFrame(dict(contrast=SOUGHT.index.to_numpy(object)[best], score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
