@@ -6,9 +6,9 @@
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'EVEN_LINES',
            'MANY_BEYOND', 'BEYOND', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
-           'MICE_DRAWN', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd', 'line_variance',
-           'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls', 'filled', 'RankNull',
-           'rank_nulls', 'rank_effects', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
+           'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
+           'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
+           'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -326,7 +326,7 @@ SHAPES = pd.DataFrame([[1,1,1,1,1],[0,0,.3,1,1],[1,.8,.3,0,0],[.1,.8,1,.8,.1]], 
 SEVERITIES = dict(mean=(12,20,32,60), high=(15,32), low=(15,32), middle=(15,32)) # dB
 SOUGHT = pd.DataFrame([s*SHAPES.loc[k] for k,v in SEVERITIES.items() for s in v], index=[k for k,v in SEVERITIES.items() for _ in v]) # dB, one row a loss
 AFFECTED = (1.,.75,.5) # shares of a line's mice that have the loss
-RIDGE_W = .1 # variance added to that within lines (ours): what is known of it is not exact
+RIDGE_W = .4 # variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
 
 @dataclass(frozen=True)
 class RankNull:
@@ -336,7 +336,7 @@ class RankNull:
     pool:np.ndarray # Offsets of the controls that are drawn, dB, shape (k, 5), none missing
     R:np.ndarray # Covariance of their scores, shape (5, 5)
     T:np.ndarray # Covariance of what mice of a line share, shape (5, 5)
-    W:np.ndarray # Covariance of scores within lines, shape (5, 5)
+    W:np.ndarray # Covariance of scores within lines, `R` scaled to their spreads, shape (5, 5)
     centre:np.ndarray # Where the group's lines stand, in scores, shape (5,)
     zero:np.ndarray # Where the drawn controls stand, shape (5,)
     n_lines:int # Lines of three mice or more behind `centre`, `T` and `W`
@@ -438,12 +438,11 @@ def _one_rank_null(name, background, z, own, every, line):
     return RankNull(name, background, x, R, T, _within(z, line), centre, zero, 0 if doubt else k, len(own), doubt)
 
 def _within(z, line):
-    "Covariance within lines, by spreads that the tails do not move."
+    "Variances within lines, by spreads that the tails do not move."
     size = np.bincount(line)
     k = len(size)
     d = (z-line_means(z, line, k)[0][line])*np.sqrt(size/np.maximum(size-1, 1))[line][:,None] if k else z
-    v = np.array([robust_sd(o)**2 for o in contrast_values(d, SUMS).T]) if len(d)>1 else np.zeros(len(SUMS))
-    return _from_sums(v)
+    return np.diag([robust_sd(o)**2 for o in d.T]) if len(d)>1 else np.zeros((5,5))
 
 def _shrunk_ranks(nulls):
     "Covariances drawn towards the mean of all; what the centre may be off by is added."
@@ -455,8 +454,8 @@ def _shrunk_ranks(nulls):
         T = (o.n_lines*o.T+PRIOR_LINES*usual)/(o.n_lines+PRIOR_LINES)
         even = np.mean(np.diag(T)/np.diag(o.R))*o.R # the same share at every tone
         T = _psd((o.n_lines*T+EVEN_LINES*even)/(o.n_lines+EVEN_LINES)+off)
-        W = (o.n_lines*o.W+PRIOR_LINES*_psd(o.R-T))/(o.n_lines+PRIOR_LINES)
-        return replace(o, T=T, W=_psd(W))
+        kept = np.sqrt((o.n_lines*np.diag(o.W)+PRIOR_LINES*np.maximum(np.diag(o.R-T), 0))/(o.n_lines+PRIOR_LINES)/np.diag(o.R))
+        return replace(o, T=T, W=o.R*np.outer(kept, kept))
     return [one(o) for o in nulls]
 
 def rank_nulls(
@@ -536,6 +535,8 @@ def tail_p(
 MIRROR_LEVEL,MIRROR_LINES = .05,100 # share of mirror p-values looked at; lines at which half of what they show is believed (ours)
 FEWER,SMALL,MICE_DRAWN = 4,.05,4 # a fourth of the draws serves the mirror and p-values above .05; lines of more than four mice get fewer draws (ours)
 
+LOST = .01 # p below which a line may be affected and says nothing of normal ones (ours)
+
 def members(
     m:Matched, # From `match_controls`
 )->dict: # Group → (mice of its lines, their lines), int arrays; lines are positions in `m.line_names`
@@ -545,9 +546,10 @@ def members(
     return {int(g):(rows[main[m.line[rows]]==g], m.line[rows[main[m.line[rows]]==g]]) for g in sorted(set(main[m.line[rows]]))}
 
 def mirror_inflation(
-    p:np.ndarray, # Mirror p-values of a group's lines, 0–1, shape (lines,)
+    p:np.ndarray, # Mirror p-values of a group's lines that do not look worse, 0–1, shape (lines,)
 )->float: # 1 where the null fits, else the factor its lines stray by
     "How much more than its null a group strays on the side where no gene is expected."
+    if not len(p): return 1.
     seen = np.mean([ndtri(1-np.quantile(p, a))/ndtri(1-a) for a in (MIRROR_LEVEL, 2*MIRROR_LEVEL)])
     return float(np.exp(np.log(max(seen, 1.))*len(p)/(len(p)+MIRROR_LINES)))
 
@@ -571,7 +573,7 @@ def _group_p(null, x, line, size, draws, seed):
             top = np.r_[top, null.evidence(made[few:enough,:n], null.zero).max(1)]
             p[rows[sure],0] = tail_p(top, score[rows[sure]])
         p[rows,1] = tail_p(null.evidence(made[:few,:n], null.zero, -1).max(1), null.evidence(mine, null.centre, -1).max(1))
-    wider = mirror_inflation(p[:,1])
+    wider = mirror_inflation(p[p[:,0]>=LOST,1])
     return pd.DataFrame(dict(contrast=SOUGHT.index.to_numpy(object)[best], score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
 
 def line_p_values(
