@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'EVEN_LINES',
-           'MANY_BEYOND', 'BEYOND', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
-           'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
+           'MANY_BEYOND', 'BEYOND', 'MIN_RANKS', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER',
+           'SMALL', 'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
            'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
            'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
 
@@ -403,11 +403,13 @@ def evidence(self:RankNull,
 EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
 MANY_BEYOND,BEYOND = .25,3.09 # share of lines, and score, from which the median line no longer stands for normal (ours)
 
+MIN_RANKS = 200 # controls; fewer do not show how far the tail of their ranks reaches, and those of other groups join them (ours)
+
 def _score_means(z, line, k): return line_means(contrast_values(z, SUMS), line, k)
 
 def _rank_pool(own, every):
     "Scores to draw from, their covariance and their mean."
-    pool = own if len(own)>=MIN_OWN else np.concatenate([own, every])
+    pool = own if len(own)>=MIN_RANKS else np.concatenate([own, every])
     zero = np.ma.masked_invalid(pool).mean(0).filled(0.)
     x = pool-zero
     ok = ~np.isnan(x)
