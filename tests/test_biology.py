@@ -6,7 +6,7 @@ import pytest
 from test_cli import ALONE, FAST, impc, refused, tree
 from impc_phenotypes.app.config import FOLDER
 from impc_phenotypes.biology import lines as lines_module
-from impc_phenotypes.models.line_null import line_nulls
+from impc_phenotypes.models.line_null import line_nulls, rank_nulls
 from impc_phenotypes.biology.lines import call_lines
 from impc_phenotypes.biology.power import called_of, planted_lines
 from impc_phenotypes.biology.validation import Validation, joined_lines, validate
@@ -49,9 +49,62 @@ def test_without_the_line_variance_normal_lines_are_called(planted, monkeypatch)
     m = match_controls(simulate_cohort(6000, seed=3, controls=.35))
     nobody = planted_lines(m, line_nulls(m)[0], n_lines=1000, affected=0., seed=2)
     assert counted(nobody)['false']<=2
-    bare = lambda m, seed=42: ({k:replace(o, T=np.zeros((5,5))) for k,o in line_nulls(m, seed=seed)[0].items()}, False)
-    monkeypatch.setattr(lines_module, 'line_nulls', bare)
+    bare = lambda m: {k:replace(o, T=np.zeros((5,5)), W=o.R) for k,o in rank_nulls(m).items()}
+    monkeypatch.setattr(lines_module, 'rank_nulls', bare)
     assert counted(nobody)['false']>10
+
+def test_line_variance_comes_from_scores_not_from_dB():
+    "A share planted in ranks comes back on scores; in dB a part of it is lost."
+    m = match_controls(simulate_cohort(6000, seed=3, controls=.35))
+    true = rank_nulls(m)
+    planted = planted_lines(m, line_nulls(m)[0], n_lines=3000, affected=0., seed=1, effect='shift in rank')[0]
+    scores,dB = rank_nulls(planted),line_nulls(planted)[0]
+    ratio = lambda share: np.average([np.mean(share(k)/true[k].share) for k in scores if scores[k].n_lines>=200], weights=[scores[k].n_lines for k in scores if scores[k].n_lines>=200])
+    assert abs(ratio(lambda k: scores[k].share)-1)<.15
+    assert ratio(lambda k: dB[k].tau2[:5]/dB[k].variance[:5])<ratio(lambda k: scores[k].share)-.05
+
+def test_decoys_are_few_and_a_wrong_sign_is_seen(planted, calls):
+    assert len(calls.called)>20 and calls.decoys<=.1*len(calls.called)
+    checks = lambda c: c.check().set_index('check').ok
+    assert checks(calls)['decoys']
+    s = calls.summary
+    wrong = replace(calls, summary=s.assign(mirror_p=s.p_value*.99))
+    assert wrong.decoy_fdr>.9 and not checks(wrong)['decoys']
+
+def test_the_liberal_list_is_the_null_in_dB(planted, calls):
+    m = planted[0]
+    null = max(calls.nulls.values(), key=lambda o: o.n_lines)
+    rows,code = lines_module.members(m)[m.groups.index(null.name)]
+    names,line = np.unique(code, return_inverse=True)
+    size = np.bincount(line)
+    z = null.scores(*lines_module.line_means(lines_module.contrast_values(lines_module.winsorised(m.offset[rows], m.scale[rows])), line, len(names)))
+    p = lines_module.liberal_p(null, size, z)
+    own = calls.summary.set_index('line').p_liberal[np.array(m.line_names, object)[names]]
+    np.testing.assert_allclose(p[size>=3], own[size>=3].to_numpy(float))
+    assert len(calls.summary.columns.intersection(['p_strict','q_strict','called_strict']))==0
+
+def deafened(share, seed=4, n=3000):
+    cohort = simulate_cohort(n, seed=seed)
+    frame,rng = cohort.frame.copy(),np.random.default_rng(0)
+    lines = pd.unique(cohort.line[cohort.is_experimental])
+    hit = np.isin(cohort.line, lines[rng.random(len(lines))<share]) & cohort.is_experimental
+    for t in ('6kHz','12kHz','18kHz','24kHz','30kHz'): frame.loc[hit,f'threshold_{t}'] += 40
+    return replace(cohort, frame=frame)
+
+@pytest.mark.parametrize('share', [.6, 1.])
+def test_a_screen_of_deaf_lines_has_no_error_rate(share):
+    c = call_lines(deafened(share), draws=2000, by_sex=False)
+    assert any(n.startswith('No error rate can be given, because') for n in c.notes)
+    assert not c.check().set_index('check').ok['error rate'] and len(c.called)>.3*share*len(c.tested)
+
+def test_few_lines_and_one_laboratory():
+    cohort = simulate_cohort(3000, seed=4)
+    few = pd.unique(cohort.line[cohort.is_experimental])[:6]
+    c = call_lines(cohort.subset(np.isin(cohort.line, few) | cohort.is_control), draws=2000, by_sex=False)
+    assert any('No error rate' in n for n in c.notes) and 0<len(c.summary)<=6
+    group = pd.Series(cohort.technical_group).value_counts().index[0]
+    one = call_lines(cohort.subset(cohort.technical_group==group), draws=2000, by_sex=False)
+    assert len(one.groups)==1 and len(one.check())
 
 def test_workers_change_nothing_and_seeds_little(planted, calls):
     again = call_lines(planted[0], by_sex=False, n_jobs=3)

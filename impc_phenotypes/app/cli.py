@@ -360,7 +360,7 @@ def _tell_biology(run, cohort, fdr, files):
     if v is None: return say(f'lines were not called: {why}')
     say(*[f'wrote {f}' for f in written])
     t = v.lines[v.lines.called.astype(bool)].sort_values('p_value')
-    show = t.assign(call=call, dB=t.mean_offset.round(1).astype(str), interval=[f'{a:.0f} to {b:.0f}' for a,b in zip(t.mean_offset_low, t.mean_offset_high)], q=t.q_value.map('{:.2g}'.format)).head(15)
+    show = t.assign(dB=t.mean_offset.round(1).astype(str), interval=[f'{a:.0f} to {b:.0f}' for a,b in zip(t.mean_offset_low, t.mean_offset_high)], q=t.q_value.map('{:.2g}'.format)).head(15)
     show_table(show[['gene_symbol','zygosity','phenotyping_center','n_mice','dB','interval','q','name']].rename(columns=dict(gene_symbol='gene', phenotyping_center='centre', n_mice='mice', interval='95 % interval', name='phenotype')), f'{len(t):,} of {v.lines.p_value.notna().sum():,} tested lines called at {fdr:.0%} FDR; the liberal null calls {int(v.lines.called_liberal.sum()):,}', digits=3)
     bad = v.checks[~v.checks.ok.astype(bool)]
     say_notes([*v.notes, *[f'{c.finding}: {c.advice}.' for c in bad.itertuples()]], v.groups.technical_group)

@@ -31,8 +31,8 @@ def _shared_rank(m, null, pool, row, line, k, rng):
     "Offsets with a shift in rank that mice of a line share; the click keeps its own."
     x = m.offset[pool]
     z,levels = _control_scores(x[:,:5], rng)
-    shared,kept = rank_effects(null.T, null.R, k, np.inf, rng)
-    return np.c_[_read_back(shared[line]+np.sqrt(kept)*z[row], levels), x[row,5]]
+    shared,kept = rank_effects(null, k, np.inf, rng)
+    return np.c_[_read_back(shared[line]+kept*z[row], levels), x[row,5]]
 
 EFFECTS = {'shift in dB':_shared_shift, 'shift in rank':_shared_rank}
 

@@ -46,7 +46,7 @@ def _permuted(null, size, means, n, draws, seed):
     return np.nan_to_num(np.nanmax(z, 1)),p
 
 # %% ../../nbs/biology/17_rivals.ipynb #f7c4d644
-RULES = {'nine shapes, shared ranks':'ours', 'liberal null, in dB':'liberal', 'mean z > 2':'mean_z', 'reference range, p < 1e-4':'range_impc', 'reference range, BH':'range_bh',
+RULES = {'likelihood ratio, shared ranks':'ours', 'liberal null, in dB':'liberal', 'mean z > 2':'mean_z', 'reference range, p < 1e-4':'range_impc', 'reference range, BH':'range_bh',
     'permuted controls, max contrast':'permuted', 'mean z, normal p':'normal', 'Mahalanobis, χ²':'mahalanobis'} # name → ending of its column in `rule_table`
 
 def _group_rules(m, g, rows, code, null, draws, seed):

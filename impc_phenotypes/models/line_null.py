@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
-           'CENTRE_LINES', 'RIDGE', 'SHAPES', 'MANY_BEYOND', 'BEYOND', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL',
-           'MIRROR_CHANCE', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd', 'line_variance',
-           'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls', 'filled', 'RankNull',
-           'rank_nulls', 'rank_effects', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
+           'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'EVEN_LINES',
+           'MANY_BEYOND', 'BEYOND', 'MIN_RANKS', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER',
+           'SMALL', 'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
+           'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
+           'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,12 @@ from zlib import crc32
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
-from scipy.stats import binomtest, genpareto
+from scipy.special import gammaln, ndtr, ndtri
+from scipy.stats import genpareto
 from ..data.controls import MIN_LINE, Matched, spread
 from ..data.errors import InputError
 from ..data.schema import TONES
-from .background import ControlBackground
+from .background import AXIS, ControlBackground, _place
 
 # %% ../../nbs/models/62_line_null.ipynb #84cd4bcb
 CONTRASTS = pd.DataFrame(np.vstack([np.eye(5), np.full(5, .2), [.5,.5,0,0,0], [0,0,0,.5,.5]]), columns=TONES[:5], index=[*TONES[:5],'mean','low','high'])
@@ -102,6 +103,13 @@ def _psd(S):
     w,q = np.linalg.eigh(S)
     return (q*np.maximum(w, 0))@q.T
 
+def _from_sums(t):
+    "Covariance from the variances of tones and of their sums and differences."
+    T = np.diag(t[:5])
+    for (i,j),plus,minus in zip(_PAIRS, t[5::2], t[6::2]): T[i,j] = T[j,i] = (plus-minus)/4
+    limit = .98*np.sqrt(np.outer(t[:5], t[:5]))
+    return _psd(np.where(np.eye(5)>0, T, np.clip(T, -limit, limit)))
+
 def means_covariance(
     mean:np.ndarray, # Line means of the 25 sums of `SUMS`, dB, shape (lines, 25), NaN allowed
     n:np.ndarray, # Mice behind each, shape (lines, 25)
@@ -110,10 +118,7 @@ def means_covariance(
 )->np.ndarray: # dB², shape (5, 5), no negative eigenvalue
     "Covariance over tones of line means beyond that of random mice."
     t = np.array([line_variance(mean[:,k], n[:,k], v[k], split) for k in range(len(v))])
-    T = np.diag(t[:5])
-    for (i,j),plus,minus in zip(_PAIRS, t[5::2], t[6::2]): T[i,j] = T[j,i] = (plus-minus)/4
-    limit = .98*np.sqrt(np.outer(t[:5], t[:5]))
-    return _psd(np.where(np.eye(5)>0, T, np.clip(T, -limit, limit)))
+    return _from_sums(t)
 
 def variance_by_column(
     x:np.ndarray, # Shape (n, c), NaN where missing
@@ -317,19 +322,24 @@ def filled(
 RIDGE = .02 # variance added to a covariance before it is inverted
 
 # %% ../../nbs/models/62_line_null.ipynb #1f0c651b
-SHAPES = pd.DataFrame(np.vstack([np.eye(5), np.ones(5), [1,1,.3,0,0], [0,0,0,1,1], [.2,1,1,1,.2]]), columns=TONES[:5], index=[*TONES[:5],'mean','low','high','middle']) # directions of a loss, in control SDs
+SHAPES = pd.DataFrame([[1,1,1,1,1],[0,0,.3,1,1],[1,.8,.3,0,0],[.1,.8,1,.8,.1]], columns=TONES[:5], index=['mean','high','low','middle'], dtype=float) # shapes of a loss
+SEVERITIES = dict(mean=(12,20,32,60), high=(15,32), low=(15,32), middle=(15,32)) # dB
+SOUGHT = pd.DataFrame([s*SHAPES.loc[k] for k,v in SEVERITIES.items() for s in v], index=[k for k,v in SEVERITIES.items() for _ in v]) # dB, one row a loss
+AFFECTED = (1.,.75,.5) # shares of a line's mice that have the loss
+RIDGE_W = .4 # variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
 
 @dataclass(frozen=True)
 class RankNull:
     "What normal lines of one technical group look like in normal scores."
     name:str # Technical group
     background:ControlBackground # Turns offsets into scores
-    pool:np.ndarray # Scores of the controls that are drawn, mean 0, shape (k, 5), none missing
-    R:np.ndarray # Their covariance, shape (5, 5)
+    pool:np.ndarray # Offsets of the controls that are drawn, dB, shape (k, 5), none missing
+    R:np.ndarray # Covariance of their scores, shape (5, 5)
     T:np.ndarray # Covariance of what mice of a line share, shape (5, 5)
-    centre:np.ndarray # Where the group's lines stand, shape (5,)
-    zero:np.ndarray # Where its own controls stand, shape (5,)
-    n_lines:int # Lines of three mice or more behind `centre` and `T`
+    W:np.ndarray # Covariance of scores within lines, `R` scaled to their spreads, shape (5, 5)
+    centre:np.ndarray # Where the group's lines stand, in scores, shape (5,)
+    zero:np.ndarray # Where the drawn controls stand, shape (5,)
+    n_lines:int # Lines of three mice or more behind `centre`, `T` and `W`
     n_controls:int # Controls of the group itself
     doubt:str = '' # Why no error rate can be given; empty = none
 
@@ -337,32 +347,75 @@ class RankNull:
     def df(self): return max(.5*(self.n_lines+PRIOR_LINES), 3) # lines' worth of knowledge about `T`
     @property
     def share(self): return np.clip(np.diag(self.T)/np.diag(self.R), 0, MOST) # of the variance of a mouse that its line has, shape (5,)
+    @property
+    def code(self): return self.background.groups_.index(self.name) # position in the background
 
-    def scores(self, offset): # dB, shape (n, 6)
-        "Normal scores of mice of the group, shape (n, 5), none missing."
-        z = self.background.scores(offset, np.full(len(offset), self.background.groups_.index(self.name)))[:,:5]
-        return filled(z, self.R, self.centre)
+    def offsets(self, x): # dB, shape (n, 5 or more), NaN where missing
+        "Offsets of mice of the group, missing tones as the others foretell them: dB, shape (n, 5)."
+        group = np.full(len(x), self.code)
+        z = filled(self.background.scores(np.asarray(x, float)[:,:6], group)[:,:5], self.R, self.centre)
+        back = self.background.offsets(np.c_[z, np.zeros(len(z))], group)[:,:5]
+        return np.where(np.isnan(x[:,:5]), back, x[:,:5])
 
-    def statistics(self, mean, n): # mean scores of lines, shape (lines, 5), and how many mice each has
-        "Evidence for each shape, SDs of normal lines, shape (lines, 9)."
-        S = _psd(_psd(self.R-self.T)/n+self.T)+RIDGE*np.eye(5)
-        W = np.linalg.solve(S, SHAPES.to_numpy().T).T
-        return (mean-self.centre)@(W/np.sqrt(np.einsum('ci,ij,cj->c', W, S, W))[:,None]).T
+    def places(self, x): # dB, shape (…, 5), none missing
+        "Where each offset stands in the flattened tables of the group's tones."
+        return _place(x)+np.arange(5, dtype=np.int32)*len(AXIS)
+
+    def readings(self, at, loss): # from `places`; dB, shape (5,)
+        "Scores, shape of `at`, and log slope, shape (…), once a loss is taken off."
+        steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
+        moved = np.clip(np.arange(len(AXIS))-steps, 0, len(AXIS)-1)
+        z,jac = (np.take_along_axis(self.background.tables[k][self.code,:5], moved, 1).ravel() for k in ('z','jac'))
+        return z.take(at),jac.take(at)@np.ones(5, np.float32)
+
+# %% ../../nbs/models/62_line_null.ipynb #6cac2f31
+@patch
+def evidence(self:RankNull,
+    x:np.ndarray, # Offsets of lines of equal size, dB, shape (lines, mice, 5), none missing
+    centre:np.ndarray, # Where normal lines stand, in scores, shape (5,)
+    sign:int=1, # −1 looks for mice that hear better
+)->np.ndarray: # Log likelihood ratios, nats, shape (lines, losses)
+    "How much better each loss explains each line than normal hearing does."
+    n = x.shape[1]
+    W = self.W+RIDGE_W*np.eye(5)
+    square = lambda v: np.einsum('lnt,lnt->ln', v, v)
+    root,M = (v.astype(np.float32) for v in (np.linalg.cholesky(np.linalg.inv(W)), np.linalg.inv(W+n*self.T)-np.linalg.inv(W)))
+    far = lambda z: square(z@root)
+    shared = lambda y: n/2*np.einsum('lt,lt->l', y@M, y)
+    centre = np.asarray(centre, np.float32)
+    at = self.places(x)
+    z,jac = self.readings(at, np.zeros(5))
+    z = z-centre
+    own,mean,counts = far(z)/2-jac,z.mean(1),sorted({int(np.ceil(a*n)) for a in AFFECTED})
+    out = np.full((len(x),len(SOUGHT)), -np.inf, np.float32)
+    for k,loss in enumerate(SOUGHT.to_numpy()):
+        y,jac = self.readings(at, sign*loss)
+        y = y-centre
+        gain,moved = own-far(y)/2+jac,y-z
+        order = np.argsort(-gain, 1)
+        gain,moved = np.take_along_axis(gain, order, 1).cumsum(1),np.take_along_axis(moved, order[...,None], 1).cumsum(1)
+        for j in counts:
+            ways = gammaln(n+1)-gammaln(j+1)-gammaln(n-j+1)
+            out[:,k] = np.maximum(out[:,k], gain[:,j-1]-shared(mean+moved[:,j-1]/n)-ways)
+    return out+shared(mean)[:,None]
 
 # %% ../../nbs/models/62_line_null.ipynb #30a908be
+EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
 MANY_BEYOND,BEYOND = .25,3.09 # share of lines, and score, from which the median line no longer stands for normal (ours)
+
+MIN_RANKS = 200 # controls; fewer do not show how far the tail of their ranks reaches, and those of other groups join them (ours)
 
 def _score_means(z, line, k): return line_means(contrast_values(z, SUMS), line, k)
 
 def _rank_pool(own, every):
-    "Scores to draw from, centred, their covariance, and where the group's own controls stand."
-    pool = own if len(own)>=MIN_OWN else np.concatenate([own, every])
-    zero = np.nan_to_num(np.ma.masked_invalid(own).mean(0).filled(0.)) if len(own) else np.zeros(5)
-    x = pool-np.ma.masked_invalid(pool).mean(0).filled(0.)
+    "Scores to draw from, their covariance and their mean."
+    pool = own if len(own)>=MIN_RANKS else np.concatenate([own, every])
+    zero = np.ma.masked_invalid(pool).mean(0).filled(0.)
+    x = pool-zero
     ok = ~np.isnan(x)
     R = np.nan_to_num(x).T@np.nan_to_num(x)/np.maximum(ok.T.astype(float)@ok, 1)
     R = _psd(np.where(np.eye(5)>0, np.where(np.diag(R)>.05, np.diag(R), 1.), R))
-    return (x[ok.all(1)] if ok.all(1).sum()>=MIN_OWN else filled(x, R)),R,zero
+    return (pool[ok.all(1)] if ok.all(1).sum()>=MIN_OWN else filled(pool, R, zero)),R,zero
 
 def _deaf_screen(mean, size, R, zero):
     "Share of lines far beyond the controls, whatever the other lines do."
@@ -382,7 +435,16 @@ def _one_rank_null(name, background, z, own, every, line):
     doubt = f'{beyond:.0%} of its lines lie far beyond its controls, so the median line cannot stand for normal' if beyond>MANY_BEYOND and k>=3 else ''
     centre = zero if doubt or not k else zero+(np.median(mean, 0)-zero)*k/(k+CENTRE_LINES)
     T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, SUMS)), True) if k>=2 and not doubt else np.zeros((5,5))
-    return RankNull(name, background, pool, R, T, centre, zero, 0 if doubt else k, len(own), doubt)
+    group = np.full(len(pool), background.groups_.index(name))
+    x = background.offsets(np.c_[pool, np.zeros(len(pool))], group)[:,:5]
+    return RankNull(name, background, x, R, T, _within(z, line), centre, zero, 0 if doubt else k, len(own), doubt)
+
+def _within(z, line):
+    "Variances within lines, by spreads that the tails do not move."
+    size = np.bincount(line)
+    k = len(size)
+    d = (z-line_means(z, line, k)[0][line])*np.sqrt(size/np.maximum(size-1, 1))[line][:,None] if k else z
+    return np.diag([robust_sd(o)**2 for o in d.T]) if len(d)>1 else np.zeros((5,5))
 
 def _shrunk_ranks(nulls):
     "Covariances drawn towards the mean of all; what the centre may be off by is added."
@@ -391,7 +453,11 @@ def _shrunk_ranks(nulls):
     def one(o):
         usual = sum(o.n_lines*m.T for m in many)/n if many else ASSUMED*o.R
         off = o.R/max(o.n_controls, 1)*CENTRE_LINES/(o.n_lines+CENTRE_LINES) if o.n_controls else 0.
-        return replace(o, T=_psd((o.n_lines*o.T+PRIOR_LINES*usual)/(o.n_lines+PRIOR_LINES)+off))
+        T = (o.n_lines*o.T+PRIOR_LINES*usual)/(o.n_lines+PRIOR_LINES)
+        even = np.mean(np.diag(T)/np.diag(o.R))*o.R # the same share at every tone
+        T = _psd((o.n_lines*T+EVEN_LINES*even)/(o.n_lines+EVEN_LINES)+off)
+        kept = np.sqrt((o.n_lines*np.diag(o.W)+PRIOR_LINES*np.maximum(np.diag(o.R-T), 0))/(o.n_lines+PRIOR_LINES)/np.diag(o.R))
+        return replace(o, T=T, W=o.R*np.outer(kept, kept))
     return [one(o) for o in nulls]
 
 def rank_nulls(
@@ -426,33 +492,27 @@ def _read_back(score, levels):
     return np.stack([take(s, v) for s,v in zip(score.T, levels)], 1)
 
 def rank_effects(
-    T:np.ndarray, # Covariance of what mice of a line share, shape (5, 5)
-    R:np.ndarray, # Covariance of scores of controls, shape (5, 5)
+    null:RankNull, # Of the group
     n:int, # Lines
     df:float, # Lines behind `T`; infinity = known
     rng:np.random.Generator, # Source of chance
-)->tuple: # What each line shares, unit variance among mice, shape (n, 5); share of the variance that stays with the mouse, shape (5,)
+)->tuple: # What each line shares, in SDs of mice, shape (n, 5); SD that stays with the mouse, shape (5,)
     "Line effects on normal numbers."
-    sd = np.sqrt(np.diag(R))
-    U = T/np.outer(sd, sd)
-    return _effects(U, n, df, rng),1-np.clip(np.diag(U), 0, MOST)
+    sd = np.sqrt(np.diag(null.R))
+    return _effects(null.T/np.outer(sd, sd), n, df, rng),np.sqrt(np.diag(null.W))/sd
 
 @patch
 def draws(self:RankNull,
-    sizes, # Numbers of mice wanted, int
-    n:int=20_000, # Draws
+    mice:int, # Most mice of a line
+    n:int=20_000, # Lines
     *,
     seed:int=42, # Same seed, same draws
-)->dict: # size → statistics of normal lines, shape (n, 9)
+)->np.ndarray: # Offsets, dB, shape (n, mice, 5); lines of fewer mice are the first ones
     "Lines that chance alone would make: ranks of real controls, and a shift in rank that the line shares."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 2])
     z,levels = _control_scores(self.pool, rng)
-    shared,kept = rank_effects(self.T, self.R, n, self.df, rng)
-    total,out,wanted = np.zeros((n,5)),{},set(map(int, sizes))
-    for i in range(1, max(wanted, default=0)+1):
-        total += _read_back(shared+np.sqrt(kept)*z[rng.integers(len(z), size=n)], levels)
-        if i in wanted: out[i] = self.statistics(total/i+self.centre, i)
-    return out
+    shared,kept = rank_effects(self, n, self.df, rng)
+    return np.stack([_read_back(shared+kept*z[rng.integers(len(z), size=n)], levels).astype(np.float32) for _ in range(mice)], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
 FAR,TOP = 50,.01 # draws beyond a score below which the fitted tail is used; share of the draws it is fitted to
@@ -474,7 +534,10 @@ def tail_p(
     return np.where(beyond<FAR, np.minimum(fitted, (FAR+1)/(n+1)), (beyond+1)/(n+1))
 
 # %% ../../nbs/models/62_line_null.ipynb #13e0fcc2
-MIRROR_LEVEL,MIRROR_CHANCE = .05,.01 # share of mirror p-values looked at; p of the binomial test below which a group gets a wider null (ours)
+MIRROR_LEVEL,MIRROR_LINES = .05,100 # share of mirror p-values looked at; lines at which half of what they show is believed (ours)
+FEWER,SMALL,MICE_DRAWN = 4,.05,4 # a fourth of the draws serves the mirror and p-values above .05; lines of more than four mice get fewer draws (ours)
+
+LOST = .01 # p below which a line may be affected and says nothing of normal ones (ours)
 
 def members(
     m:Matched, # From `match_controls`
@@ -485,27 +548,35 @@ def members(
     return {int(g):(rows[main[m.line[rows]]==g], m.line[rows[main[m.line[rows]]==g]]) for g in sorted(set(main[m.line[rows]]))}
 
 def mirror_inflation(
-    mirror:np.ndarray, # Mirror statistics of a group's lines, shape (lines,)
-    limit:np.ndarray, # Statistic that one normal line in twenty of that size reaches, shape (lines,)
+    p:np.ndarray, # Mirror p-values of a group's lines that do not look worse, 0–1, shape (lines,)
 )->float: # 1 where the null fits, else the factor its lines stray by
     "How much more than its null a group strays on the side where no gene is expected."
-    ratio = mirror/limit
-    too_many = binomtest(int((ratio>1).sum()), len(ratio), MIRROR_LEVEL, alternative='greater').pvalue<MIRROR_CHANCE
-    return max(1., float(np.quantile(ratio, 1-MIRROR_LEVEL))) if too_many else 1.
+    if not len(p): return 1.
+    seen = np.mean([ndtri(1-np.quantile(p, a))/ndtri(1-a) for a in (MIRROR_LEVEL, 2*MIRROR_LEVEL)])
+    return float(np.exp(np.log(max(seen, 1.))*len(p)/(len(p)+MIRROR_LINES)))
 
-def _group_p(null, means, size, draws, seed):
-    "Shape, statistic, p-values and inflation of lines of one group, from mean scores."
-    made,k = null.draws(set(size), draws, seed=seed),len(size)
-    S = np.empty((k,len(SHAPES)))
-    for n in set(size): S[size==n] = null.statistics(means[size==n], n)
-    worst,best = S.max(1),(-S).max(1)
-    limit = pd.Series(size).map({n:np.quantile((-d).max(1), 1-MIRROR_LEVEL) for n,d in made.items()}).to_numpy(float)
-    lam = mirror_inflation(best, limit)
-    out = pd.DataFrame(dict(contrast=SHAPES.index.to_numpy(object)[S.argmax(1)], score=worst/lam, p_value=np.nan, mirror_p=np.nan, inflation=lam))
-    for n,d in made.items():
-        rows = size==n
-        out.loc[rows,'p_value'],out.loc[rows,'mirror_p'] = tail_p(d.max(1), worst[rows]/lam),tail_p((-d).max(1), best[rows]/lam)
-    return out
+def _widened(p, factor):
+    "p-values under a null that is wider by a factor."
+    return np.clip(ndtr(ndtri(np.clip(p, FLOOR, 1-FLOOR))/factor), FLOOR, 1)
+
+def _group_p(null, x, line, size, draws, seed):
+    "Shape, evidence, p-values and inflation of lines of one group; `line` counts from 0."
+    made,order = null.draws(int(size.max()), draws, seed=seed),np.argsort(line, kind='stable')
+    first = np.r_[0, np.cumsum(size)[:-1]]
+    best,score,p = np.zeros(len(size), int),np.empty(len(size)),np.empty((len(size),2))
+    for n in sorted(set(size)):
+        rows,enough = np.flatnonzero(size==n),max(1000, min(draws, draws*MICE_DRAWN//n))
+        mine,few = x[order[first[rows][:,None]+np.arange(n)]],max(1000, enough//FEWER)
+        e = null.evidence(mine, null.centre)
+        best[rows],score[rows] = e.argmax(1),e.max(1)
+        top = null.evidence(made[:few,:n], null.zero).max(1)
+        p[rows,0] = tail_p(top, score[rows])
+        if (sure := p[rows,0]<SMALL).any():
+            top = np.r_[top, null.evidence(made[few:enough,:n], null.zero).max(1)]
+            p[rows[sure],0] = tail_p(top, score[rows[sure]])
+        p[rows,1] = tail_p(null.evidence(made[:few,:n], null.zero, -1).max(1), null.evidence(mine, null.centre, -1).max(1))
+    wider = mirror_inflation(p[p[:,0]>=LOST,1])
+    return pd.DataFrame(dict(contrast=SOUGHT.index.to_numpy(object)[best], score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
 
 def line_p_values(
     m:Matched, # From `match_controls`
@@ -513,17 +584,17 @@ def line_p_values(
     nulls:dict=None, # From `rank_nulls`; None = of these mice
     draws:int=20_000, # Of normal lines, for each group and size; at least 1,000
     seed:int=42, # Same seed, same p-values
-)->pd.DataFrame: # One row a line of three mice or more: `line`, `technical_group`, `n_mice`, `contrast` (best shape), `score` (SDs of normal lines), `p_value`, `mirror_p`, `inflation`
+)->pd.DataFrame: # One row a line of three mice or more: `line`, `technical_group`, `n_mice`, `contrast` (best shape), `score` (log likelihood ratio, nats), `p_value`, `mirror_p`, `inflation`
     "How often would a normal line of its laboratory look as bad, or as good?"
     nulls,out = rank_nulls(m) if nulls is None else nulls,[]
     for g,(rows,code) in members(m).items():
         null = nulls[m.groups[g]]
         has = m.mask[rows,:5].any(1)
-        names,line = np.unique(code[has], return_inverse=True)
-        size = np.bincount(line)
+        names,line,size = np.unique(code[has], return_inverse=True, return_counts=True)
         keep = size>=MIN_LINE
         if not keep.any(): continue
-        means = line_means(null.scores(m.offset[rows[has]]), line, len(names))[0][keep]
+        mice = keep[line]
+        new = np.cumsum(keep)-1
         facts = pd.DataFrame(dict(line=np.array(m.line_names, object)[names[keep]], technical_group=m.groups[g], n_mice=size[keep]))
-        out.append(pd.concat([facts, _group_p(null, means, size[keep], draws, seed)], axis=1))
+        out.append(pd.concat([facts, _group_p(null, null.offsets(m.offset[rows[has][mice]]), new[line[mice]], size[keep], draws, seed)], axis=1))
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame(columns=['line','technical_group','n_mice','contrast','score','p_value','mirror_p','inflation'])
