@@ -68,7 +68,7 @@ class Validation:
 
     @property
     def calls(self)->LineCalls: # Without controls: for tables and the volcano, not for `plot_line`
-        return LineCalls(self.lines.sort_values(['p_value','mean_offset'], ascending=[True,False], ignore_index=True), self.groups, {}, self.settings, self.notes)
+        return LineCalls(self.lines.sort_values(['p_value','mean_offset'], ascending=[True,False], ignore_index=True), self.groups, {}, {}, self.settings, self.notes)
     def __repr__(self): return f"Validation({int(self.lines.called.sum())} lines and {int(self.genes.called.sum())} genes called at {self.settings['fdr']:.0%} FDR)"
     def _repr_html_(self):
         bad = self.checks[~self.checks.ok.astype(bool)]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CENTRE_LINES', 'CUT', 'PRIOR_LINES', 'PRIOR_AFFECTED', 'PRIOR_HETEROZYGOTE', 'TREMBLE', 'LEAST_LOSS', 'LEAST_CALLED',
-           'COPY_SCALE', 'COPY_DB', 'STOP_AFTER', 'WHY', 'FEW_LINES', 'SHAPES', 'CALLED', 'BOOST', 'LineMixture',
-           'calibrated']
+           'COPY_SCALE', 'COPY_DB', 'STOP_AFTER', 'WHY', 'FEW_LINES', 'SHAPES', 'CALLED', 'DRAWS', 'BOOST',
+           'LineMixture', 'calibrated']
 
 # %% ../../nbs/models/70_line_mixture.ipynb #ef6b3030
 from copy import copy
@@ -501,11 +501,11 @@ def _null(self:LineMixture, m, task):
     self.need_ = float(np.quantile(self.null_support_, .95)) if len(found) else 0.
     self.called_ = _called(m, self.seed)
 
-CALLED = .05 # false discovery rate of the calls that a phenotype needs
+CALLED,DRAWS = .05,2000 # false discovery rate of the calls that a phenotype needs; normal lines drawn for them
 
 def _called(m, seed):
     "Lines that are called without any phenotype, as positions in `m.line_names`; none where no group has controls to draw."
-    try: p = line_p_values(m, seed=seed).dropna(subset='p_value')
+    try: p = line_p_values(m, draws=DRAWS, seed=seed).dropna(subset='p_value')
     except InputError: return np.zeros(0, int)
     if not len(p): return np.zeros(0, int)
     names = {n:i for i,n in enumerate(m.line_names)}

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'EVEN_LINES',
-           'MANY_BEYOND', 'BEYOND', 'MIN_RANKS', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER',
-           'SMALL', 'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
-           'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
-           'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
+           'MANY_BEYOND', 'BEYOND', 'MIN_RANKS', 'SPORADIC', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES',
+           'FEWER', 'SMALL', 'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised', 'line_means', 'main_group',
+           'robust_sd', 'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull',
+           'line_nulls', 'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'sporadic_controls', 'pareto_tail',
+           'tail_p', 'members', 'mirror_inflation', 'line_p_values']
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -323,7 +324,7 @@ RIDGE = .02 # variance added to a covariance before it is inverted
 
 # %% ../../nbs/models/62_line_null.ipynb #1f0c651b
 SHAPES = pd.DataFrame([[1,1,1,1,1],[0,0,.3,1,1],[1,.8,.3,0,0],[.1,.8,1,.8,.1]], columns=TONES[:5], index=['mean','high','low','middle'], dtype=float) # shapes of a loss
-SEVERITIES = dict(mean=(12,20,32,60), high=(15,32), low=(15,32), middle=(15,32)) # dB
+SEVERITIES = dict(mean=(12,20,32,60,90), high=(15,32), low=(15,32), middle=(15,32)) # dB
 SOUGHT = pd.DataFrame([s*SHAPES.loc[k] for k,v in SEVERITIES.items() for s in v], index=[k for k,v in SEVERITIES.items() for _ in v]) # dB, one row a loss
 AFFECTED = (1.,.75,.5) # shares of a line's mice that have the loss
 RIDGE_W = .4 # variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
@@ -338,6 +339,7 @@ class RankNull:
     T:np.ndarray # Covariance of what mice of a line share, shape (5, 5)
     W:np.ndarray # Covariance of scores within lines, `R` scaled to their spreads, shape (5, 5)
     centre:np.ndarray # Where the group's lines stand, in scores, shape (5,)
+    top:np.ndarray # Lowest reading that is the loudest level, dB, shape (5,)
     zero:np.ndarray # Where the drawn controls stand, shape (5,)
     n_lines:int # Lines of three mice or more behind `centre`, `T` and `W`
     n_controls:int # Controls of the group itself
@@ -358,14 +360,16 @@ class RankNull:
         return np.where(np.isnan(x[:,:5]), back, x[:,:5])
 
     def places(self, x): # dB, shape (…, 5), none missing
-        "Where each offset stands in the flattened tables of the group's tones."
-        return _place(x)+np.arange(5, dtype=np.int32)*len(AXIS)
+        "Where each offset stands in the flattened tables of the group's tones; readings at the ceiling have tables of their own."
+        return _place(x)+(np.arange(5, dtype=np.int32)+5*(x>=self.top).astype(np.int32))*len(AXIS)
 
     def readings(self, at, loss): # from `places`; dB, shape (5,)
         "Scores, shape of `at`, and log slope, shape (…), once a loss is taken off."
         steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
-        moved = np.clip(np.arange(len(AXIS))-steps, 0, len(AXIS)-1)
-        z,jac = (np.take_along_axis(self.background.tables[k][self.code,:5], moved, 1).ravel() for k in ('z','jac'))
+        every = np.arange(len(AXIS))
+        moved = np.clip(every-steps, 0, len(AXIS)-1)
+        held = np.maximum(moved, np.minimum(every, int(_place(0.)))) # "at least": a loss takes off no more than there is
+        z,jac = (np.take_along_axis(np.r_[t,t], np.r_[moved,held], 1).ravel() for t in (self.background.tables[k][self.code,:5] for k in ('z','jac')))
         return z.take(at),jac.take(at)@np.ones(5, np.float32)
 
 # %% ../../nbs/models/62_line_null.ipynb #6cac2f31
@@ -424,7 +428,7 @@ def _deaf_screen(mean, size, R, zero):
     sd = np.sqrt(w@R@w*(ASSUMED+(1-ASSUMED)/size))
     return float(np.mean((mean-zero)@w/sd>BEYOND))
 
-def _one_rank_null(name, background, z, own, every, line):
+def _one_rank_null(name, background, z, own, every, line, top):
     "Null of one group before shrinking; `z` are scores of its mice in lines of three or more."
     pool,R,zero = _rank_pool(own, every)
     size = np.bincount(line)
@@ -437,7 +441,7 @@ def _one_rank_null(name, background, z, own, every, line):
     T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, SUMS)), True) if k>=2 and not doubt else np.zeros((5,5))
     group = np.full(len(pool), background.groups_.index(name))
     x = background.offsets(np.c_[pool, np.zeros(len(pool))], group)[:,:5]
-    return RankNull(name, background, x, R, T, _within(z, line), centre, zero, 0 if doubt else k, len(own), doubt)
+    return RankNull(name, background, x, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, len(own), doubt)
 
 def _within(z, line):
     "Variances within lines, by spreads that the tails do not move."
@@ -472,7 +476,8 @@ def rank_nulls(
     out = []
     for g in sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental])):
         rows,line = _group_rows(m, g)
-        out.append(_one_rank_null(m.groups[g], background, z[rows], own[g], every, line))
+        top = m.ceiling[m.group==g][:,:5].min(0)
+        out.append(_one_rank_null(m.groups[g], background, z[rows], own[g], every, line, np.where(np.isnan(top), np.inf, top)))
     return {o.name:o for o in _shrunk_ranks(out)}
 
 # %% ../../nbs/models/62_line_null.ipynb #ba46860e
@@ -501,6 +506,15 @@ def rank_effects(
     sd = np.sqrt(np.diag(null.R))
     return _effects(null.T/np.outer(sd, sd), n, df, rng),np.sqrt(np.diag(null.W))/sd
 
+SPORADIC = 4. # SDs of the mean over tones, without its tails, from which a control is deaf on its own account (ours)
+
+def sporadic_controls(
+    pool:np.ndarray, # Offsets of controls, dB, shape (k, 5), none missing
+)->np.ndarray: # bool, shape (k,)
+    "Wild types that are deaf for a reason of their own."
+    mean = pool.mean(1)
+    return mean-np.median(mean)>SPORADIC*max(robust_sd(mean), 3.)
+
 @patch
 def draws(self:RankNull,
     mice:int, # Most mice of a line
@@ -510,13 +524,27 @@ def draws(self:RankNull,
 )->np.ndarray: # Offsets, dB, shape (n, mice, 5); lines of fewer mice are the first ones
     "Lines that chance alone would make: ranks of real controls, and a shift in rank that the line shares."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 2])
-    z,levels = _control_scores(self.pool, rng)
+    odd = sporadic_controls(self.pool)
+    z,levels = np.zeros(self.pool.shape),None
+    z[~odd],levels = _control_scores(self.pool[~odd], rng)
     shared,kept = rank_effects(self, n, self.df, rng)
-    return np.stack([_read_back(shared+kept*z[rng.integers(len(z), size=n)], levels).astype(np.float32) for _ in range(mice)], 1)
+    def mouse():
+        row = rng.integers(len(z), size=n)
+        return np.where(odd[row,None], self.pool[row], _read_back(shared+kept*z[row], levels)).astype(np.float32)
+    return np.stack([mouse() for _ in range(mice)], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
 FAR,TOP = 50,.01 # draws beyond a score below which the fitted tail is used; share of the draws it is fitted to
 FLOOR = 1e-12 # smaller p-values are not told apart
+
+def pareto_tail(
+    x:np.ndarray, # Excesses over the point where the tail begins, sorted, shape (n,), n ≥ 2
+)->tuple: # Shape ≥ 0 and scale of a generalised Pareto distribution
+    "Probability-weighted moments of the tail; an exponential where it seems to end."
+    n = len(x)
+    mean,low = float(x.mean()),float(x@(n-np.arange(1, n+1)))/(n*(n-1))
+    if mean<=2*low or 2-mean/(mean-2*low)<0: return 0.,max(mean, 1e-12)
+    return 2-mean/(mean-2*low),2*mean*low/(mean-2*low)
 
 def tail_p(
     null:np.ndarray, # Scores of draws, shape (n,), n ≥ 1,000, without NaN
@@ -528,8 +556,7 @@ def tail_p(
     beyond = n-np.searchsorted(null, score, 'left')
     if n<=k: return (beyond+1)/(n+1)
     base = (null[-k-1]+null[-k])/2
-    shape,_,width = genpareto.fit(null[-k:]-base, floc=0)
-    if shape<0: shape,width = 0.,float(np.mean(null[-k:]-base))
+    shape,width = pareto_tail(null[-k:]-base)
     fitted = np.maximum(k/n*genpareto.sf(score-base, shape, 0, width), FLOOR)
     return np.where(beyond<FAR, np.minimum(fitted, (FAR+1)/(n+1)), (beyond+1)/(n+1))
 
