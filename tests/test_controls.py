@@ -80,7 +80,9 @@ def test_knockouts_are_compared_with_the_level_of_their_time():
     c = moving()
     still,follow = (match_controls(c, drift=o) for o in (False, True))
     assert np.abs(of_lines(still)).max()>6 and np.abs(of_lines(still)).mean()>3
-    assert np.abs(of_lines(follow)).mean()<1.5
+    moved = (follow.center-still.center)[follow.line>=0].mean(1).reshape(10, 8).mean(1)
+    assert np.sqrt(np.mean((moved-2*(np.linspace(.2, 7.8, 10)-4))**2))<1
+    assert np.abs(of_lines(follow)).mean()<2.5
     assert (only(follow)['scale'] < only(still)['scale']-1).all()
     assert 10 < follow.table().drift.item() < 18 and 'drifts by' in follow.notes[-1]
     assert still.table().drift.item()==0 and still.notes==()
@@ -96,15 +98,15 @@ def test_knockouts_do_not_move_the_smooth():
 
 def test_without_drift_nothing_changes():
     opened,groups = 0,0
-    for seed in range(6):
-        c = simulate_cohort(4000, seed=seed, controls=.3)
+    for seed in range(4):
+        c = simulate_cohort(2500, seed=seed, controls=.3)
         m,ladder = match_controls(c),match_controls(c, drift=False)
         shut = np.array([m.reference.groups[g]['drift'] is None for g in m.groups])
         opened,groups = opened+(~shut).sum(),groups+len(shut)
         same = shut[m.group]
         np.testing.assert_array_equal(m.offset[same], ladder.offset[same])
         np.testing.assert_array_equal(m.scale[same], ladder.scale[same])
-    assert groups>50 and opened<=1
+    assert groups>=40 and opened<=1
 
 def test_drift_survives_json_and_is_constant_beyond_the_controls():
     c = moving()
@@ -124,7 +126,7 @@ def test_drift_survives_json_and_is_constant_beyond_the_controls():
     np.testing.assert_array_equal(old.center, match_controls(c, drift=False).center)
 
 @pytest.mark.parametrize('dates', [lambda d: None, lambda d: np.full(len(d), d[0], object), lambda d: np.full(len(d), 'a Tuesday', object), lambda d: np.full(len(d), np.nan),
-    lambda d: np.full(len(d), '9999-99-99', object), lambda d: np.array([f'24{o[2:]}' for o in d], object), lambda d: np.array([f'18{o[2:]}' for o in d], object), lambda d: pd.to_datetime(pd.Series(d)).where(False),
+    lambda d: np.full(len(d), '9999-99-99', object), lambda d: np.array([f'24{o[2:]}' for o in d], object), lambda d: np.array([f'18{o[2:]}' for o in d], object), lambda d: pd.Series(pd.NaT, range(len(d))),
     lambda d: np.where(np.arange(len(d))<MIN_DATED-1, d, None)])
 def test_dates_that_say_nothing_leave_the_ladder(dates):
     with warnings.catch_warnings():
