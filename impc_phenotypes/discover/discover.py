@@ -134,7 +134,7 @@ def notes(
     joint:dict=None, # From `judge_joint`
 )->list: # Sentences
     "What to know before believing the tables."
-    out = [*matched.cohort.notes, *_group_notes(matched)]
+    out = [*matched.notes, *_group_notes(matched)]
     why = matched.excluded.reason.value_counts()
     out += [f"Left out, {n:,} mice: {reason}." for reason,n in why.head(5).items()]
     if len(why)>5: out.append(f"Left out, {why.iloc[5:].sum():,} mice, for {len(why)-5} more reasons: see `excluded`.")

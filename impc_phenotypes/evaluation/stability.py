@@ -94,7 +94,7 @@ def line_refit(
 def _rematched(matched, seed):
     "A draw of the lines, matched to its own controls as the run was."
     r = matched.reference
-    return match_controls(bootstrap_lines(matched.cohort, seed), ladder=r.ladder, min_controls=r.min_controls, weak_controls=r.weak_controls, bulk_mice=r.bulk_mice)
+    return match_controls(bootstrap_lines(matched.cohort, seed), ladder=r.ladder, min_controls=r.min_controls, weak_controls=r.weak_controls, bulk_mice=r.bulk_mice, drift=r.drift)
 
 def _refit(matched, fit, kind, seed):
     model = fit(_rematched(matched, seed) if kind=='bootstrap' else matched, seed)
