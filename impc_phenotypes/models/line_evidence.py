@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.schema import STEP, TONES
 from .background import AXIS, ControlBackground, whiteners
 from .config import LineModelConfig
-from .pseudo_lines import LineMice, line_mice
+from .pseudo_lines import LineMice
 
 # %% ../../nbs/models/68_line_evidence.ipynb #da8051b9
 def line_icc(

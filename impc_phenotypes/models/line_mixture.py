@@ -18,7 +18,6 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from ..data.controls import Matched
 from ..data.errors import InputError
-from ..data.schema import TONES
 from .background import ControlBackground
 from .config import LineModelConfig
 from .line_evidence import D, Lines, Normal, Tables, class_evidence, density, effect, line_icc, position, readings, scores, sums
