@@ -1,6 +1,5 @@
 "What the number of phenotypes rests on: each rule is broken on purpose once."
 import numpy as np, pandas as pd, pytest, torch
-from dataclasses import replace
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.simulate import simulate_cohort

@@ -22,7 +22,7 @@ from .background import ControlBackground
 from .config import LineModelConfig
 from .line_evidence import D, Lines, Normal, Tables, class_evidence, density, effect, line_icc, position, readings, scores, sums
 from .line_null import line_p_values
-from .pseudo_lines import LineMice, PseudoLines, line_mice
+from .pseudo_lines import PseudoLines, line_mice
 
 # %% ../../nbs/models/70_line_mixture.ipynb #e0909613
 class LineMixture:

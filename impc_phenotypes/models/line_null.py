@@ -6,7 +6,7 @@
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'EVEN_LINES',
            'MANY_BEYOND', 'BEYOND', 'MIN_RANKS', 'SPORADIC', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES',
-           'FEWER', 'SMALL', 'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised', 'line_means', 'main_group',
+           'FEWER', 'SMALL', 'MICE_DRAWN', 'LOST', 'MEANS', 'contrast_values', 'winsorised', 'line_means', 'main_group',
            'robust_sd', 'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull',
            'line_nulls', 'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'sporadic_controls', 'pareto_tail',
            'tail_p', 'members', 'mirror_inflation', 'line_p_values']
@@ -350,6 +350,12 @@ class RankNull:
     @property
     def share(self): return np.clip(np.diag(self.T)/np.diag(self.R), 0, MOST) # of the variance of a mouse that its line has, shape (5,)
     @property
+    def shift(self): # dB, shape (5,)
+        "How far the group's lines stand from the drawn controls."
+        code = np.full(1, self.code)
+        back = lambda z: self.background.offsets(np.r_[z, 0.][None], code)[0,:5]
+        return back(self.centre)-back(self.zero)
+    @property
     def code(self): return self.background.groups_.index(self.name) # position in the background
 
     def offsets(self, x): # dB, shape (n, 5 or more), NaN where missing
@@ -586,24 +592,46 @@ def _widened(p, factor):
     "p-values under a null that is wider by a factor."
     return np.clip(ndtr(ndtri(np.clip(p, FLOOR, 1-FLOOR))/factor), FLOOR, 1)
 
+MEANS = CONTRASTS.loc[['mean','low','high']] # of dB, beside the losses: a mouse deafer than every loss sought is still deaf
+
+def _mean_score(x, made, limit, sign):
+    "Largest contrast of line means in dB, in SDs of drawn lines: of lines and of draws."
+    value = lambda v: np.clip(sign*v, -limit, limit).mean(1)@MEANS.to_numpy().T
+    a,b = value(x),value(made)
+    middle,sd = np.median(b, 0),np.array([max(robust_sd(v), .5) for v in b.T])
+    return ((a-middle)/sd).argmax(1),((a-middle)/sd).max(1),((b-middle)/sd).max(1)
+
+def _both(p, q): return np.minimum(2*np.minimum(p, q), 1) # two looks at one line (Bonferroni)
+
+def _size_p(null, mine, made, few, limit):
+    "Shape, evidence and both p-values of lines of one size."
+    e = null.evidence(mine, null.centre)
+    best,score = SOUGHT.index.to_numpy(object)[e.argmax(1)],e.max(1)
+    top = null.evidence(made[:few], null.zero).max(1)
+    p = tail_p(top, score)
+    if (sure := p<SMALL).any():
+        top = np.r_[top, null.evidence(made[few:], null.zero).max(1)]
+        p[sure] = tail_p(top, score[sure])
+    shift = null.shift
+    kind,mean,drawn = _mean_score(mine-shift, made, limit, 1)
+    q = tail_p(drawn, mean)
+    best = np.where(q<p, MEANS.index.to_numpy(object)[kind], best)
+    back = tail_p(null.evidence(made[:few], null.zero, -1).max(1), null.evidence(mine, null.centre, -1).max(1))
+    _,mean,drawn = _mean_score(mine-shift, made[:few], limit, -1)
+    return best,score,_both(p, q),_both(back, tail_p(drawn, mean))
+
 def _group_p(null, x, line, size, draws, seed):
     "Shape, evidence, p-values and inflation of lines of one group; `line` counts from 0."
     made,order = null.draws(int(size.max()), draws, seed=seed),np.argsort(line, kind='stable')
     first = np.r_[0, np.cumsum(size)[:-1]]
-    best,score,p = np.zeros(len(size), int),np.empty(len(size)),np.empty((len(size),2))
+    best,score,p = np.empty(len(size), object),np.empty(len(size)),np.empty((len(size),2))
+    limit = WINSOR*np.array([max(robust_sd(v), 3.) for v in null.pool.T])
     for n in sorted(set(size)):
         rows,enough = np.flatnonzero(size==n),max(1000, min(draws, draws*MICE_DRAWN//n))
-        mine,few = x[order[first[rows][:,None]+np.arange(n)]],max(1000, enough//FEWER)
-        e = null.evidence(mine, null.centre)
-        best[rows],score[rows] = e.argmax(1),e.max(1)
-        top = null.evidence(made[:few,:n], null.zero).max(1)
-        p[rows,0] = tail_p(top, score[rows])
-        if (sure := p[rows,0]<SMALL).any():
-            top = np.r_[top, null.evidence(made[few:enough,:n], null.zero).max(1)]
-            p[rows[sure],0] = tail_p(top, score[rows[sure]])
-        p[rows,1] = tail_p(null.evidence(made[:few,:n], null.zero, -1).max(1), null.evidence(mine, null.centre, -1).max(1))
+        mine = x[order[first[rows][:,None]+np.arange(n)]]
+        best[rows],score[rows],p[rows,0],p[rows,1] = _size_p(null, mine, made[:enough,:n], max(1000, enough//FEWER), limit)
     wider = mirror_inflation(p[p[:,0]>=LOST,1])
-    return pd.DataFrame(dict(contrast=SOUGHT.index.to_numpy(object)[best], score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
+    return pd.DataFrame(dict(contrast=best, score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
 
 def line_p_values(
     m:Matched, # From `match_controls`
