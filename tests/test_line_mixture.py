@@ -5,8 +5,8 @@ from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.models import line_mixture
 from impc_phenotypes.models.config import LineModelConfig
-from impc_phenotypes.models.line_evidence import Lines, Normal, Tables
-from impc_phenotypes.models.line_mixture import LineMixture, _Task, _copies
+from impc_phenotypes.models.line_evidence import Normal, Tables
+from impc_phenotypes.models.line_mixture import LineMixture, _copies
 from impc_phenotypes.models.pseudo_lines import PseudoLines, line_mice
 
 QUICK = LineModelConfig(n_starts=3, refine=1, null_cohorts=0, calibration_lines=0)
