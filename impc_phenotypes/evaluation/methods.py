@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['ORACLE', 'METHODS', 'PRESETS', 'UNDER_CHANGE', 'FAST', 'ABLATIONS', 'Job', 'Found', 'NotRun', 'estimate',
-           'lda_oracle', 'line_fit', 'line_auto', 'line_oracle', 'curriculum', 'latent_kmeans', 'stages', 'vae_kmeans',
-           'clustpy_deep', 'clustpy_method', 'run_method', 'Ablation', 'unlabelled', 'without_lines', 'run_ablation']
+           'lda_oracle', 'line_fit', 'line_auto', 'line_oracle', 'line_encoder', 'curriculum', 'latent_kmeans',
+           'stages', 'vae_kmeans', 'clustpy_deep', 'clustpy_method', 'run_method', 'Ablation', 'unlabelled',
+           'without_lines', 'run_ablation']
 
 # %% ../../nbs/evaluation/18_methods.ipynb #517e8c86
 import importlib, io, sys, time, types
@@ -18,6 +19,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
 from ..data.loaders import audiogram_dls
+from ..models.line_encoder import LineEncoder
 from ..models.line_mixture import LineMixture
 from ..models.soft_assign import SoftAssign
 from ..training.guards import copy_weights
@@ -100,6 +102,14 @@ def line_oracle(job:Job)->Found:
     start,config = time.perf_counter(),job.settings()[0]
     model = LineMixture(config.line_model, n_phenotypes=job.n_phenotypes, seed=job.seed).fit(job.matched, truth=job.true())
     return Found(*model.predict(job.matched), time.perf_counter()-start)
+
+def line_encoder(job:Job)->Found:
+    "The network that the line mixture teaches, in its place."
+    model,found = line_fit(job)
+    if not len(model.log_e_): raise NotRun("the line model found one phenotype, so it has nothing to teach")
+    start = time.perf_counter()
+    encoder = LineEncoder(seed=job.seed).fit(model, job.matched)
+    return Found(*encoder.predict(job.matched), found.seconds+time.perf_counter()-start)
 
 # %% ../../nbs/evaluation/18_methods.ipynb #cdb0f3f2
 def curriculum(
@@ -221,6 +231,7 @@ METHODS = {n:partial(estimate, estimator=e) for n,e in BASELINES.items()} | { # 
     'VaDE (clustpy)': partial(clustpy_method, name='VaDE'),
     'line mixture': lambda job: line_fit(job)[1],
     'line mixture, auto': line_auto,
+    'line encoder': line_encoder,
     'classic': partial(stages, preset='classic'),
     'anchored': partial(stages, preset='anchored'),
     'oracle: LDA': lda_oracle,
