@@ -120,10 +120,10 @@ class _Task:
     null:Normal # What normal says of them
     odd:torch.Tensor # Their odd mice
     stray:_Stray # The same, ready to be sporadic
-    wild:_Stray # Outlying wild types; they set the rates
+    wild:'_Stray|None' # Outlying wild types; they set the rates
     n_lines:int # All lines that drive the fit
     n_normal:int # Lines set aside as normal
-    profile:np.ndarray # Mean offset of the outlying mice of clearly abnormal lines, dB, (lines, 6)
+    profile:'np.ndarray|None' # Mean offset of the outlying mice of clearly abnormal lines, dB, (lines, 6)
 
 @patch
 def _looked_at(self:LineMixture, mice):
@@ -311,7 +311,7 @@ def _em(self:LineMixture, task, start, max_iter, final=True):
     s,st = {k: s[k] for k in (*_learned,'step','gain') if k in s},s.get('st')
     st,fresh = (_State(self.tables_, len(task.L), len(s['deltas'])),True) if st is None else (st.copy(),False)
     task.stray.h = task.wild.h = None
-    seen,top,full_at = [],None,0
+    seen,top,full_at = [],(-np.inf,s),0
     for i in range(max_iter):
         full = i in (0,3) or i-full_at>=8
         if full: full_at = i
@@ -319,7 +319,7 @@ def _em(self:LineMixture, task, start, max_iter, final=True):
         both = torch.logaddexp(task.wild.f0, task.wild.update(self.grid_, s, self._severity(s)[2][0], full))
         ll = float(e.total.sum())+task.n_normal*float(s['log_pi'][0])+float((both-task.wild.f0).sum())
         seen.append(ll)
-        if top is None or ll>top[0]: top = ll,s
+        if ll>top[0]: top = ll,s
         if i==max_iter-1 or (i>=6 and max(seen[-3:])-max(seen[:-3])<TREMBLE): break
         s = self._update(task, s, e) | dict(log_e=task.wild.rates(s, both))
     return self._judged(task, top[1], st) if final else top[1] | dict(ll=top[0], st=st)

@@ -603,20 +603,27 @@ def _mean_score(x, made, limit, sign):
 
 def _both(p, q): return np.minimum(2*np.minimum(p, q), 1) # two looks at one line (Bonferroni)
 
+def _one_sided(null, x, shift, centre, sign):
+    "Evidence for losses; none for a line whose mean over mice and tones is on the other side."
+    e = null.evidence(x, centre, sign)
+    worse = (sign*(x-shift)).mean((1,2))>0
+    return np.where(worse[:,None], e, -1e6)
+
 def _size_p(null, mine, made, few, limit):
     "Shape, evidence and both p-values of lines of one size."
-    e = null.evidence(mine, null.centre)
+    shift,drawn_from = null.shift,np.median(null.pool, 0)
+    ours,theirs = (lambda sign: _one_sided(null, mine, shift+drawn_from, null.centre, sign)),(lambda x, sign: _one_sided(null, x, drawn_from, null.zero, sign).max(1))
+    e = ours(1)
     best,score = SOUGHT.index.to_numpy(object)[e.argmax(1)],e.max(1)
-    top = null.evidence(made[:few], null.zero).max(1)
+    top = theirs(made[:few], 1)
     p = tail_p(top, score)
     if (sure := p<SMALL).any():
-        top = np.r_[top, null.evidence(made[few:], null.zero).max(1)]
+        top = np.r_[top, theirs(made[few:], 1)]
         p[sure] = tail_p(top, score[sure])
-    shift = null.shift
     kind,mean,drawn = _mean_score(mine-shift, made, limit, 1)
     q = tail_p(drawn, mean)
     best = np.where(q<p, MEANS.index.to_numpy(object)[kind], best)
-    back = tail_p(null.evidence(made[:few], null.zero, -1).max(1), null.evidence(mine, null.centre, -1).max(1))
+    back = tail_p(theirs(made[:few], -1), ours(-1).max(1))
     _,mean,drawn = _mean_score(mine-shift, made[:few], limit, -1)
     return best,score,_both(p, q),_both(back, tail_p(drawn, mean))
 
