@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.stats import chi2, norm
-from ..models.line_null import contrast_values, line_means, tail_p, winsorised
-from .lines import LineCalls, _largest, _members, _patterns, call_lines
+from ..models.line_null import contrast_values, line_means, members, tail_p, winsorised
+from .lines import LineCalls, _largest, _patterns, call_lines
 from .power import called_of, planted_lines
 from .reference_range import reference_range
 from .sexes import fdr
@@ -42,7 +42,7 @@ def _permuted(null, size, means, n, draws, seed):
     bare = replace(null, T=np.zeros((5,5)), centre=null.zero)
     z,p = bare.scores(means, n),np.full(len(size), np.nan)
     made = bare.draws(set(size), draws, seed=seed)
-    for s,seen,rows in _patterns(size, z): p[rows] = tail_p(_largest(made[s][:,seen], 1), _largest(z[rows][:,seen], 1))
+    for s,seen,rows in _patterns(size, z): p[rows] = tail_p(_largest(made[s][:,seen]), _largest(z[rows][:,seen]))
     return np.nan_to_num(np.nanmax(z, 1)),p
 
 # %% ../../nbs/biology/17_rivals.ipynb #f7c4d644
@@ -65,7 +65,7 @@ def rule_table(
 )->pd.DataFrame: # One row a tested line: `score_…` (larger is worse) and `called_…` of each of `RULES`
     "Calls of the same lines by other rules, at the error rate of the calls."
     m,draws,seed,level = calls.matched,calls.settings['draws'],calls.settings['seed'],calls.settings['fdr']
-    parts = [_group_rules(m, g, rows, code, calls.nulls[m.groups[g]], draws, seed) for g,(rows,code) in _members(m).items()]
+    parts = [_group_rules(m, g, rows, code, calls.nulls[m.groups[g]], draws, seed) for g,(rows,code) in members(m).items()]
     rr = reference_range(m).lines.set_index('line')
     t = calls.tested[['line','gene_symbol','phenotyping_center','technical_group','n_mice','mean_offset','score','p_value','called','called_liberal']].merge(pd.concat(parts), on='line', how='left')
     t = t.assign(called_ours=t.called, called_mean_z=t.score_mean_z>2, called_range_impc=t.line.map(rr.called_impc).fillna(False).astype(bool), called_range_bh=t.line.map(rr.q_value).lt(level))

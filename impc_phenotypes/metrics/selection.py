@@ -38,7 +38,7 @@ def plot_selection(
     chosen:int=None, # Number that was taken, normal included
 )->go.Figure: # Panels over the number of phenotypes
     "The evidence for a number of phenotypes."
-    t = pd.DataFrame(selection).astype(float)
+    t = pd.DataFrame(selection).drop(columns='why', errors='ignore').astype(float)
     if not len(t): raise ValueError("nothing was tried: `selection` is empty, as it is for a fit that found no unusual lines")
     held = bool('gain' in t and t.gain.notna().any())
     titles = ['above the best (1: best)', 'support of the weakest, nats'] + ['held-out gain a line, nats']*held
