@@ -274,6 +274,7 @@ def _crowded(t, called, groups):
         if n>CROWDED*share*len(called) and binom.sf(n-1, len(called), min(1., CROWDED*share))<.05: out[k] = f'{n} of {len(called)} calls and {share:.1%} of the lines'
     return out
 
+# %% ../../nbs/biology/10_lines.ipynb #b0c1273f
 def _check_rows(c):
     t,called = c.tested,c.called
     n,odd = int(((t.mirror_p<MIRROR) & (t.mirror_p<t.p_value)).sum()),c.groups[~c.groups.fits.astype(bool)]

@@ -479,6 +479,7 @@ def _fit(self:LineMixture, m, truth):
     if len(self.log_e_) and self.config.calibration_lines: self._calibrate(m)
     return self
 
+# %% ../../nbs/models/70_line_mixture.ipynb #5a318257
 @patch
 def _learn(self:LineMixture, m, task, truth):
     "Profiles, shares, penetrance and sporadic rates from the candidate lines."
@@ -510,6 +511,7 @@ def _called(m, seed):
     names = {n:i for i,n in enumerate(m.line_names)}
     return np.array([names[n] for n in p.line[false_discovery_control(p.p_value.to_numpy(float))<CALLED]], int)
 
+# %% ../../nbs/models/70_line_mixture.ipynb #d3cf2e41
 @patch
 def _adopt(self:LineMixture, fit):
     "Keep a fit, phenotypes from the largest mean loss to the smallest."

@@ -329,6 +329,7 @@ SOUGHT = pd.DataFrame([s*SHAPES.loc[k] for k,v in SEVERITIES.items() for s in v]
 AFFECTED = (1.,.75,.5) # shares of a line's mice that have the loss
 RIDGE_W = .4 # variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
 
+# %% ../../nbs/models/62_line_null.ipynb #69ef987d
 @dataclass(frozen=True)
 class RankNull:
     "What normal lines of one technical group look like in normal scores."
@@ -365,18 +366,21 @@ class RankNull:
         back = self.background.offsets(np.c_[z, np.zeros(len(z))], group)[:,:5]
         return np.where(np.isnan(x[:,:5]), back, x[:,:5])
 
-    def places(self, x): # dB, shape (…, 5), none missing
-        "Where each offset stands in the flattened tables of the group's tones; readings at the ceiling have tables of their own."
-        return _place(x)+(np.arange(5, dtype=np.int32)+5*(x>=self.top).astype(np.int32))*len(AXIS)
+# %% ../../nbs/models/62_line_null.ipynb #6498745e
+@patch
+def places(self:RankNull, x): # dB, shape (…, 5), none missing
+    "Where each offset stands in the flattened tables of the group's tones; readings at the ceiling have tables of their own."
+    return _place(x)+(np.arange(5, dtype=np.int32)+5*(x>=self.top).astype(np.int32))*len(AXIS)
 
-    def readings(self, at, loss): # from `places`; dB, shape (5,)
-        "Scores, shape of `at`, and log slope, shape (…), once a loss is taken off."
-        steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
-        every = np.arange(len(AXIS))
-        moved = np.clip(every-steps, 0, len(AXIS)-1)
-        held = np.maximum(moved, np.minimum(every, int(_place(0.)))) # "at least": a loss takes off no more than there is
-        z,jac = (np.take_along_axis(np.r_[t,t], np.r_[moved,held], 1).ravel() for t in (self.background.tables[k][self.code,:5] for k in ('z','jac')))
-        return z.take(at),jac.take(at)@np.ones(5, np.float32)
+@patch
+def readings(self:RankNull, at, loss): # from `places`; dB, shape (5,)
+    "Scores, shape of `at`, and log slope, shape (…), once a loss is taken off."
+    steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
+    every = np.arange(len(AXIS))
+    moved = np.clip(every-steps, 0, len(AXIS)-1)
+    held = np.maximum(moved, np.minimum(every, int(_place(0.)))) # "at least": a loss takes off no more than there is
+    z,jac = (np.take_along_axis(np.r_[t,t], np.r_[moved,held], 1).ravel() for t in (self.background.tables[k][self.code,:5] for k in ('z','jac')))
+    return z.take(at),jac.take(at)@np.ones(5, np.float32)
 
 # %% ../../nbs/models/62_line_null.ipynb #6cac2f31
 @patch
@@ -449,6 +453,7 @@ def _one_rank_null(name, background, z, own, every, line, top):
     x = background.offsets(np.c_[pool, np.zeros(len(pool))], group)[:,:5]
     return RankNull(name, background, x, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, len(own), doubt)
 
+# %% ../../nbs/models/62_line_null.ipynb #99a6e617
 def _within(z, line):
     "Variances within lines, by spreads that the tails do not move."
     size = np.bincount(line)
@@ -521,6 +526,7 @@ def sporadic_controls(
     mean = pool.mean(1)
     return mean-np.median(mean)>SPORADIC*max(robust_sd(mean), 3.)
 
+# %% ../../nbs/models/62_line_null.ipynb #3da643dc
 @patch
 def draws(self:RankNull,
     mice:int, # Most mice of a line
@@ -609,6 +615,7 @@ def _one_sided(null, x, shift, centre, sign):
     worse = (sign*(x-shift)).mean((1,2))>0
     return np.where(worse[:,None], e, -1e6)
 
+# %% ../../nbs/models/62_line_null.ipynb #f5d71545
 def _size_p(null, mine, made, few, limit):
     "Shape, evidence and both p-values of lines of one size."
     shift,drawn_from = null.shift,np.median(null.pool, 0)
@@ -640,6 +647,7 @@ def _group_p(null, x, line, size, draws, seed):
     wider = mirror_inflation(p[p[:,0]>=LOST,1])
     return pd.DataFrame(dict(contrast=best, score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
 
+# %% ../../nbs/models/62_line_null.ipynb #566900c2
 def line_p_values(
     m:Matched, # From `match_controls`
     *,

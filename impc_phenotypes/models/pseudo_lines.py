@@ -153,6 +153,7 @@ def _read(self:PseudoLines, rows, offset):
     x = np.where(np.isnan(own), np.nan, np.minimum(x, np.fmax(top, own)))
     return x,~np.isnan(x) & (np.nan_to_num(x, nan=-np.inf)>=top)
 
+# %% ../../nbs/models/65_pseudo_lines.ipynb #584ef156
 @patch
 def draw(self:PseudoLines,
     templates:pd.DataFrame=None, # Rows of `line_templates`; None = the cohort's own lines
