@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
-           'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'EVEN_LINES',
+           'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'TAIL_LINES', 'EVEN_LINES',
            'MANY_BEYOND', 'BEYOND', 'MIN_RANKS', 'SPORADIC', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES',
            'FEWER', 'SMALL', 'MICE_DRAWN', 'LOST', 'MEANS', 'contrast_values', 'winsorised', 'line_means', 'main_group',
            'robust_sd', 'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull',
@@ -330,6 +330,8 @@ AFFECTED = (1.,.75,.5) # shares of a line's mice that have the loss
 RIDGE_W = .4 # variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
 
 # %% ../../nbs/models/62_line_null.ipynb #69ef987d
+TAIL_LINES = 20 # most degrees of freedom of line effects (ours, from the mirror of real lines): their tails are heavier than normal ones however many lines there are
+
 @dataclass(frozen=True)
 class RankNull:
     "What normal lines of one technical group look like in normal scores."
@@ -347,7 +349,7 @@ class RankNull:
     doubt:str = '' # Why no error rate can be given; empty = none
 
     @property
-    def df(self): return max(.5*(self.n_lines+PRIOR_LINES), 3) # lines' worth of knowledge about `T`
+    def df(self): return min(max(.5*(self.n_lines+PRIOR_LINES), 3), TAIL_LINES) # degrees of freedom of line effects
     @property
     def share(self): return np.clip(np.diag(self.T)/np.diag(self.R), 0, MOST) # of the variance of a mouse that its line has, shape (5,)
     @property
