@@ -118,7 +118,10 @@ def test_workers_change_nothing_and_seeds_little(planted, calls):
     again = call_lines(planted[0], by_sex=False, n_jobs=3)
     pd.testing.assert_frame_equal(calls.summary, again.summary)
     other = call_lines(planted[0], by_sex=False, seed=7)
-    assert np.corrcoef(np.log(calls.summary.set_index('line').p_value.sort_index()), np.log(other.summary.set_index('line').p_value.sort_index()))[0,1]>.99
+    p,q = (o.summary.set_index('line').p_value.sort_index() for o in (calls, other))
+    known = p.notna() & (p<.5) # p-values are doubled and end at 1
+    assert np.corrcoef(np.log(p[known]), np.log(q[known]))[0,1]>.97
+    assert (calls.summary.set_index('line').called.sort_index()!=other.summary.set_index('line').called.sort_index()).mean()<.01
 
 def test_order_of_mice_does_not_matter(planted, calls):
     cohort = simulate_cohort(3000, seed=4)
