@@ -634,7 +634,7 @@ def _size_p(null, mine, made, few, limit):
     best = np.where(q<p, MEANS.index.to_numpy(object)[kind], best)
     back = tail_p(theirs(made[:few], -1), ours(-1).max(1))
     _,mean,drawn = _mean_score(mine-shift, made[:few], limit, -1)
-    return best,np.where(score>-1e5, score, np.nan),_both(p, q),_both(back, tail_p(drawn, mean))
+    return best,np.maximum(score, -50.),_both(p, q),_both(back, tail_p(drawn, mean))
 
 def _group_p(null, x, line, size, draws, seed):
     "Shape, evidence, p-values and inflation of lines of one group; `line` counts from 0."
