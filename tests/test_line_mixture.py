@@ -101,3 +101,15 @@ def test_tables_point_to_zero_where_nothing_was_measured(planted):
     base = t.base(mice.group, mice.mask, mice.at_ceiling)
     hole = ~torch.as_tensor(mice.mask.T.copy())
     assert hole.any() and (t.z[base[hole]]==0).all() and (t.jac[base[hole]]==0).all()
+
+def test_a_step_without_any_pair_leaves_the_profiles(fitted, planted):
+    "In a small export every pair may drop out between two full passes; it ended `train` on real records."
+    with torch.no_grad():
+        task = fitted._task(line_mice(planted, fitted.background_, np.flatnonzero(planted.usable_line & planted.drives_fit)), fitted._wild_types(planted))
+        s = fitted._state()
+        st = line_mixture._State(fitted.tables_, len(task.L), len(s['deltas']))
+        st.on = torch.zeros(len(task.L), len(s['deltas']), dtype=torch.bool)
+        st.ev.fill_(-1e3)
+        task.stray.h = None
+        new = fitted._update(task, s, fitted._pass(task, s, st, False))
+    assert torch.equal(new['deltas'], s['deltas']) and torch.isfinite(new['log_r']).all()

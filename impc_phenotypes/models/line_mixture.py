@@ -251,7 +251,7 @@ def _update(self:LineMixture, task, s, seen):
     step,gain = _damped(self._climb(seen, s), s)
     share = seen.post.sum(0)+PRIOR_LINES*t.put(np.r_[1-PRIOR_AFFECTED, np.full(k, PRIOR_AFFECTED/k)])
     share[0] += task.n_normal
-    r,v = 1.,t.full((2,len(g)))
+    r,v = t.full((len(self.penetrance_),), 1.),t.full((2,len(g))) # no pair may be left in a small export
     for o in seen.parts:
         joint = seen.post[o.pairs.line,1+o.pairs.kind][:,None,None]*o.joint
         r = r+joint.sum((0,1))
