@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'TAIL_LINES', 'EVEN_LINES',
-           'MANY_BEYOND', 'BEYOND', 'MIN_RANKS', 'SPORADIC', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES',
-           'FEWER', 'SMALL', 'MICE_DRAWN', 'LOST', 'MEANS', 'contrast_values', 'winsorised', 'line_means', 'main_group',
-           'robust_sd', 'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull',
-           'line_nulls', 'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'sporadic_controls', 'pareto_tail',
-           'tail_p', 'members', 'mirror_inflation', 'line_p_values']
+           'MANY_BEYOND', 'BEYOND', 'SPORADIC', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
+           'MICE_DRAWN', 'LOST', 'MEANS', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
+           'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
+           'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'sporadic_controls', 'pareto_tail', 'tail_p', 'members',
+           'mirror_inflation', 'line_p_values']
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ from scipy.stats import genpareto
 from ..data.controls import MIN_LINE, Matched, spread
 from ..data.errors import InputError
 from ..data.schema import TONES
-from .background import AXIS, ControlBackground, _place
+from .background import AXIS, FEW_CONTROLS, ControlBackground, _place, normal_mice
 
 # %% ../../nbs/models/62_line_null.ipynb #84cd4bcb
 CONTRASTS = pd.DataFrame(np.vstack([np.eye(5), np.full(5, .2), [.5,.5,0,0,0], [0,0,0,.5,.5]]), columns=TONES[:5], index=[*TONES[:5],'mean','low','high'])
@@ -419,13 +419,11 @@ def evidence(self:RankNull,
 EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
 MANY_BEYOND,BEYOND = .25,3.09 # share of lines, and score, from which the median line no longer stands for normal (ours)
 
-MIN_RANKS = 200 # controls; fewer do not show how far the tail of their ranks reaches, and those of other groups join them (ours)
-
 def _score_means(z, line, k): return line_means(contrast_values(z, SUMS), line, k)
 
 def _rank_pool(own, every):
     "Scores to draw from, their covariance and their mean."
-    pool = own if len(own)>=MIN_RANKS else np.concatenate([own, every])
+    pool = own if len(own)>=FEW_CONTROLS else np.concatenate([own, every])
     zero = np.ma.masked_invalid(pool).mean(0).filled(0.)
     x = pool-zero
     ok = ~np.isnan(x)
@@ -440,8 +438,8 @@ def _deaf_screen(mean, size, R, zero):
     sd = np.sqrt(w@R@w*(ASSUMED+(1-ASSUMED)/size))
     return float(np.mean((mean-zero)@w/sd>BEYOND))
 
-def _one_rank_null(name, background, z, own, every, line, top):
-    "Null of one group before shrinking; `z` are scores of its mice in lines of three or more."
+def _one_rank_null(name, background, z, own, n_controls, every, line, top):
+    "Null of one group before shrinking; `z` are scores of its mice in lines of three or more, `own` of its normal mice."
     pool,R,zero = _rank_pool(own, every)
     size = np.bincount(line)
     k = len(size)
@@ -453,7 +451,7 @@ def _one_rank_null(name, background, z, own, every, line, top):
     T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, SUMS)), True) if k>=2 and not doubt else np.zeros((5,5))
     group = np.full(len(pool), background.groups_.index(name))
     x = background.offsets(np.c_[pool, np.zeros(len(pool))], group)[:,:5]
-    return RankNull(name, background, x, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, len(own), doubt)
+    return RankNull(name, background, x, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, n_controls, doubt)
 
 # %% ../../nbs/models/62_line_null.ipynb #99a6e617
 def _within(z, line):
@@ -483,14 +481,13 @@ def rank_nulls(
     "What normal lines look like in each technical group, in normal scores."
     background = ControlBackground().fit(m)
     z = background.scores(m.offset, background.codes(m))[:,:5]
-    control = m.is_reference & m.cohort.is_control & (m.evidence!='bulk-reference')
-    own = {g:z[control & (m.group==g)] for g in range(len(m.groups))}
-    every = np.concatenate([o for o in own.values() if len(o)>=20])
+    own = {g:normal_mice(m, g) for g in range(len(m.groups))}
+    every = z[np.concatenate([o[m.cohort.is_control[o]] for o in own.values()])]
     out = []
     for g in sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental])):
         rows,line = _group_rows(m, g)
         top = m.ceiling[m.group==g][:,:5].min(0)
-        out.append(_one_rank_null(m.groups[g], background, z[rows], own[g], every, line, np.where(np.isnan(top), np.inf, top)))
+        out.append(_one_rank_null(m.groups[g], background, z[rows], z[own[g]], int(m.cohort.is_control[own[g]].sum()), every, line, np.where(np.isnan(top), np.inf, top)))
     return {o.name:o for o in _shrunk_ranks(out)}
 
 # %% ../../nbs/models/62_line_null.ipynb #ba46860e

@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from scipy.special import ndtr, ndtri
 from ..data.controls import Matched
 from ..data.schema import STEP, THRESHOLDS, TONES
-from .background import GRID_VARIANCE, ControlBackground
+from .background import GRID_VARIANCE, ControlBackground, normal_mice
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #e065da05
 def line_templates(
@@ -70,7 +70,6 @@ class _Pool:
     code:int # In the background
     scores:np.ndarray # (controls, 6)
     levels:list # Sorted offsets of each tone
-    bulk:bool # Their own tail may not be used
     root:np.ndarray # Cholesky factor of the scores' correlation
     rho:float # Variance share of the line
 
@@ -120,11 +119,10 @@ class PseudoLines:
         self.pools = {g: self._pool(m, g, icc, rng) for g in np.unique(self.templates.group)}
 
     def _pool(self, m, g, icc, rng):
-        rows,name = np.flatnonzero(m.is_reference & (m.group==g)),m.groups[g]
-        code = self.background.groups_.index(name)
+        rows = normal_mice(m, g)
+        code = self.background.groups_.index(m.groups[g])
         ranked = [_ranked(v, rng) for v in m.offset[rows].T]
-        bulk = m.reference.groups[name]['kind']=='bulk-reference'
-        return _Pool(rows, code, np.stack([z for z,_ in ranked], 1), [v for _,v in ranked], bulk, np.linalg.cholesky(self.background.corr_[code]), _share(self.background, code, icc[code]))
+        return _Pool(rows, code, np.stack([z for z,_ in ranked], 1), [v for _,v in ranked], np.linalg.cholesky(self.background.corr_[code]), _share(self.background, code, icc[code]))
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #198cca85
 @patch
@@ -136,7 +134,7 @@ def _group_offsets(self:PseudoLines, p, line, k, rng):
     shared = (np.sqrt(p.rho)*rng.standard_normal((k,d))@p.root.T*scale[:,None])[line]+self.centre[p.code]
     drawn,own = rng.standard_normal((n,d))@p.root.T,np.sqrt(1-p.rho)
     out = self.background.offsets(shared+own*drawn, np.full(n, p.code))
-    for t,v in enumerate(p.levels if not p.bulk else ()):
+    for t,v in enumerate(p.levels):
         if len(v)<MIN_RANKED: continue
         s = p.scores[pick,t]
         u = ndtr(shared[:,t]+own*np.where(np.isnan(s), drawn[:,t], s))
