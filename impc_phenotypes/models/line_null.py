@@ -385,6 +385,50 @@ def readings(self:RankNull, at, loss): # from `places`; dB, shape (5,)
     return z.take(at),jac.take(at)@np.ones(5, np.float32)
 
 # %% ../../nbs/models/62_line_null.ipynb #6cac2f31
+@dataclass(frozen=True)
+class _Held:
+    "Lines held against every loss, mouse by mouse."
+    z:np.ndarray # Scores, shape (lines, mice, 5)
+    gain:np.ndarray # What a loss explains of each mouse, nats, shape (losses, lines, mice)
+    moved:np.ndarray # How far the scores move, shape (losses, lines, mice, 5)
+    def take(self, lines, n): # Positions or bool; the first so many mice
+        return _Held(self.z[lines,:n], self.gain[:,lines,:n], self.moved[:,lines,:n])
+
+@patch
+def held(self:RankNull, x, centre, sign=1): # dB, shape (lines, mice, 5); scores, shape (5,); −1 looks for better hearing
+    "Mice of lines held against every loss."
+    root = np.linalg.cholesky(np.linalg.inv(self.W+RIDGE_W*np.eye(5))).astype(np.float32)
+    far = lambda z: np.einsum('lnt,lnt->ln', v:=z@root, v)/2
+    at,centre = self.places(x),np.asarray(centre, np.float32)
+    z,jac = self.readings(at, np.zeros(5))
+    z -= centre
+    own = far(z)-jac
+    gain,moved = np.empty((len(SOUGHT),*own.shape), np.float32),np.empty((len(SOUGHT),*z.shape), np.float32)
+    for k,loss in enumerate(SOUGHT.to_numpy()):
+        y,jac = self.readings(at, sign*loss)
+        y -= centre
+        gain[k],moved[k] = own-far(y)+jac,y-z
+    return _Held(z, gain, moved)
+
+# %% ../../nbs/models/62_line_null.ipynb #958d136a
+@patch
+def ratios(self:RankNull, h): # From `held`
+    "Log likelihood ratios of lines, nats, shape (lines, losses)."
+    n = h.z.shape[1]
+    W = self.W+RIDGE_W*np.eye(5)
+    M = (np.linalg.inv(W+n*self.T)-np.linalg.inv(W)).astype(np.float32)
+    shared = lambda y: n/2*np.einsum('lt,lt->l', y@M, y)
+    mean,out = h.z.mean(1),np.empty((len(h.z),len(h.gain)), np.float32)
+    for k,(gain,moved) in enumerate(zip(h.gain, h.moved)):
+        order,each = np.argsort(-gain, 1, kind='stable'),[]
+        for j in sorted({int(np.ceil(a*n)) for a in AFFECTED}):
+            of = np.zeros_like(gain)
+            np.put_along_axis(of, order[:,:j], 1, 1)
+            ways = gammaln(n+1)-gammaln(j+1)-gammaln(n-j+1)
+            each.append(np.einsum('ln,ln->l', gain, of)-shared(mean+np.einsum('lnt,ln->lt', moved, of)/n)-ways)
+        out[:,k] = np.max(each, 0)
+    return out+shared(mean)[:,None]
+
 @patch
 def evidence(self:RankNull,
     x:np.ndarray, # Offsets of lines of equal size, dB, shape (lines, mice, 5), none missing
@@ -392,28 +436,7 @@ def evidence(self:RankNull,
     sign:int=1, # −1 looks for mice that hear better
 )->np.ndarray: # Log likelihood ratios, nats, shape (lines, losses)
     "How much better each loss explains each line than normal hearing does."
-    n = x.shape[1]
-    W = self.W+RIDGE_W*np.eye(5)
-    square = lambda v: np.einsum('lnt,lnt->ln', v, v)
-    root,M = (v.astype(np.float32) for v in (np.linalg.cholesky(np.linalg.inv(W)), np.linalg.inv(W+n*self.T)-np.linalg.inv(W)))
-    far = lambda z: square(z@root)
-    shared = lambda y: n/2*np.einsum('lt,lt->l', y@M, y)
-    centre = np.asarray(centre, np.float32)
-    at = self.places(x)
-    z,jac = self.readings(at, np.zeros(5))
-    z = z-centre
-    own,mean,counts = far(z)/2-jac,z.mean(1),sorted({int(np.ceil(a*n)) for a in AFFECTED})
-    out = np.full((len(x),len(SOUGHT)), -np.inf, np.float32)
-    for k,loss in enumerate(SOUGHT.to_numpy()):
-        y,jac = self.readings(at, sign*loss)
-        y = y-centre
-        gain,moved = own-far(y)/2+jac,y-z
-        order = np.argsort(-gain, 1)
-        gain,moved = np.take_along_axis(gain, order, 1).cumsum(1),np.take_along_axis(moved, order[...,None], 1).cumsum(1)
-        for j in counts:
-            ways = gammaln(n+1)-gammaln(j+1)-gammaln(n-j+1)
-            out[:,k] = np.maximum(out[:,k], gain[:,j-1]-shared(mean+moved[:,j-1]/n)-ways)
-    return out+shared(mean)[:,None]
+    return self.ratios(self.held(x, centre, sign))
 
 # %% ../../nbs/models/62_line_null.ipynb #30a908be
 EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
@@ -608,20 +631,22 @@ def _mean_score(x, made, limit, sign):
 
 def _both(p, q): return np.minimum(2*np.minimum(p, q), 1) # two looks at one line (Bonferroni)
 
-def _one_sided(null, x, shift, centre, sign):
-    "Evidence for losses; none for a line whose mean over mice and tones is on the other side."
-    e = null.evidence(x, centre, sign)
-    worse = (sign*(x-shift)).mean((1,2))>0
-    return np.where(worse[:,None], e, -1e6)
+def _one_sided(null, x, shift, centre, sign, held=None):
+    "Evidence for losses; none for a line whose mean over mice and tones is on the other side. `held`: of more mice of these lines."
+    out = np.full((len(x),len(SOUGHT)), -1e6, np.float32)
+    worse = np.flatnonzero((sign*(x-shift)).mean((1,2))>0)
+    if len(worse): out[worse] = null.evidence(x[worse], centre, sign) if held is None else null.ratios(held.take(worse, x.shape[1]))
+    return out
 
 # %% ../../nbs/models/62_line_null.ipynb #f5d71545
-def _size_p(null, mine, made, few, limit):
-    "Shape, evidence and both p-values of lines of one size."
+def _size_p(null, mine, made, few, limit, held):
+    "Shape, evidence and both p-values of lines of one size; `held`: the first draws by sign."
     shift,drawn_from = null.shift,np.median(null.pool, 0)
-    ours,theirs = (lambda sign: _one_sided(null, mine, shift+drawn_from, null.centre, sign)),(lambda x, sign: _one_sided(null, x, drawn_from, null.zero, sign).max(1))
+    ours = lambda sign: _one_sided(null, mine, shift+drawn_from, null.centre, sign)
+    theirs = lambda x, sign, held=None: _one_sided(null, x, drawn_from, null.zero, sign, held).max(1)
     e = ours(1)
     best,score = SOUGHT.index.to_numpy(object)[e.argmax(1)],e.max(1)
-    top = theirs(made[:few], 1)
+    top = theirs(made[:few], 1, held[1])
     p = tail_p(top, score)
     if (sure := p<SMALL).any():
         top = np.r_[top, theirs(made[few:], 1)]
@@ -629,7 +654,7 @@ def _size_p(null, mine, made, few, limit):
     kind,mean,drawn = _mean_score(mine-shift, made, limit, 1)
     q = tail_p(drawn, mean)
     best = np.where(q<p, MEANS.index.to_numpy(object)[kind], best)
-    back = tail_p(theirs(made[:few], -1), ours(-1).max(1))
+    back = tail_p(theirs(made[:few], -1, held[-1]), ours(-1).max(1))
     _,mean,drawn = _mean_score(mine-shift, made[:few], limit, -1)
     return best,np.maximum(score, -50.),_both(p, q),_both(back, tail_p(drawn, mean))
 
@@ -639,10 +664,13 @@ def _group_p(null, x, line, size, draws, seed):
     first = np.r_[0, np.cumsum(size)[:-1]]
     best,score,p = np.empty(len(size), object),np.empty(len(size)),np.empty((len(size),2))
     limit = WINSOR*np.array([max(robust_sd(v), 3.) for v in null.pool.T])
+    enough = lambda n: max(1000, min(draws, draws*MICE_DRAWN//n))
+    few = lambda n: max(1000, enough(n)//FEWER)
+    held = {sign:null.held(made[:few(size.min())], null.zero, sign) for sign in (1,-1)} # sizes share their first draws
     for n in sorted(set(size)):
-        rows,enough = np.flatnonzero(size==n),max(1000, min(draws, draws*MICE_DRAWN//n))
+        rows = np.flatnonzero(size==n)
         mine = x[order[first[rows][:,None]+np.arange(n)]]
-        best[rows],score[rows],p[rows,0],p[rows,1] = _size_p(null, mine, made[:enough,:n], max(1000, enough//FEWER), limit)
+        best[rows],score[rows],p[rows,0],p[rows,1] = _size_p(null, mine, made[:enough(n),:n], few(n), limit, held)
     wider = mirror_inflation(p[p[:,0]>=LOST,1])
     return pd.DataFrame(dict(contrast=best, score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
 
