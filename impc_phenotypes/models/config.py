@@ -162,8 +162,8 @@ class LossWeights:
 class LineModelConfig:
     "The mixture over lines of class × penetrance × severity."
     relevance:float = 100. # Controls at which a group's own background counts half, above 0
-    severity_grid:list[float] = field(default_factory=lambda: [.4,.6,.8,1.,1.2,1.4,1.6]) # Multiples of a profile a line may have, above 0
-    severity_sd:float = .2 # SD of severity over the lines of a phenotype, above 0
+    severity_grid:list[float] = field(default_factory=lambda: [.4,.55,.7,.85,1.,1.15,1.3,1.45,1.6]) # Multiples of a profile a line may have, above 0
+    severity_sd:float = .15 # SD of severity over the lines of a phenotype, above 0
     mouse_sd:float = .12 # SD of severity over the mice of a line, above 0
     profile_sd:float = 3. # SD by which a line's profile strays from its phenotype's, dB a tone, ≥ 0
     penetrance_grid:list[float] = field(default_factory=lambda: [.25,.4,.55,.7,.85,1.]) # Share of affected mice in a line, in (0, 1]
