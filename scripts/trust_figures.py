@@ -81,7 +81,7 @@ def calls(seeds, n, kinds):
                 m = match_controls(real())
                 planted,truth = planted_lines(m, line_nulls(m)[0], effect=kind, seed=seed)
                 c = call_lines(planted, by_sex=False, seed=seed)
-                hit = c.tested.gene_symbol.map(truth.set_index('gene_symbol').affected).to_numpy(bool)
+                hit = c.tested.gene_symbol.map(truth.set_index('gene_symbol').loss.notna()).to_numpy(bool)
             row = dict(kind=kind, seed=seed, lines=len(c.tested), affected=int(hit.sum()))
             for name,col in (('',c.tested.called),('liberal_',c.tested.called_liberal)):
                 got = col.to_numpy(bool)

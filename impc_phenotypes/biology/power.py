@@ -10,7 +10,8 @@ __all__ = ['LOSSES', 'EFFECTS', 'planted_lines', 'called_of', 'Calibration', 'ca
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
-from ..models.line_null import _control_scores, _effects, _read_back, line_p_values, rank_effects, rank_nulls
+from scipy.special import ndtr
+from ..models.line_null import _effects, control_scores, line_p_values, rank_nulls
 from .lines import LineCalls, call_lines
 from ..data.controls import Matched
 from ..data.errors import InputError
@@ -30,9 +31,11 @@ def _shared_shift(m, null, pool, row, line, k, rng):
 def _shared_rank(m, null, pool, row, line, k, rng):
     "Offsets with a shift in rank that mice of a line share; the click keeps its own."
     x = m.offset[pool]
-    z,levels = _control_scores(x[:,:5], rng)
-    shared,kept = rank_effects(null, k, np.inf, rng)
-    return np.c_[_read_back(shared[line]+kept*z[row], levels), x[row,5]]
+    z,levels = control_scores(x[:,:5], rng)
+    sd = np.sqrt(np.diag(null.R))
+    score = _effects(null.T/np.outer(sd, sd), k, np.inf, rng)[line]+np.sqrt(np.diag(null.W))/sd*z[row]
+    back = [v[np.minimum((ndtr(np.nan_to_num(s))*len(v)).astype(int), len(v)-1)] if len(v) else np.nan for s,v in zip(score.T, levels)]
+    return np.c_[np.where(np.isnan(score), np.nan, np.stack(np.broadcast_arrays(*back), 1)), x[row,5]]
 
 EFFECTS = {'shift in dB':_shared_shift, 'shift in rank':_shared_rank}
 

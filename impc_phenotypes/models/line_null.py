@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED',
            'CENTRE_LINES', 'RIDGE', 'SHAPES', 'SEVERITIES', 'SOUGHT', 'AFFECTED', 'RIDGE_W', 'TAIL_LINES', 'EVEN_LINES',
-           'MANY_BEYOND', 'BEYOND', 'SPORADIC', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
+           'MANY_BEYOND', 'BEYOND', 'BORROWED', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
            'MICE_DRAWN', 'LOST', 'MEANS', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
            'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
-           'filled', 'RankNull', 'rank_nulls', 'rank_effects', 'sporadic_controls', 'pareto_tail', 'tail_p', 'members',
+           'filled', 'RankNull', 'rank_nulls', 'control_scores', 'line_parts', 'pareto_tail', 'tail_p', 'members',
            'mirror_inflation', 'line_p_values']
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
@@ -337,7 +337,8 @@ class RankNull:
     "What normal lines of one technical group look like in normal scores."
     name:str # Technical group
     background:ControlBackground # Turns offsets into scores
-    pool:np.ndarray # Offsets of the controls that are drawn, dB, shape (k, 5), none missing
+    pool:np.ndarray # Offsets of the normal mice that are drawn, dB, shape (k, 5), none missing
+    others:np.ndarray # Offsets that controls of all groups would have here, dB, shape (m, 5)
     R:np.ndarray # Covariance of their scores, shape (5, 5)
     T:np.ndarray # Covariance of what mice of a line share, shape (5, 5)
     W:np.ndarray # Covariance of scores within lines, `R` scaled to their spreads, shape (5, 5)
@@ -472,9 +473,9 @@ def _one_rank_null(name, background, z, own, n_controls, every, line, top):
     doubt = f'{beyond:.0%} of its lines lie far beyond its controls, so the median line cannot stand for normal' if beyond>MANY_BEYOND and k>=3 else ''
     centre = zero if doubt or not k else zero+(np.median(mean, 0)-zero)*k/(k+CENTRE_LINES)
     T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, SUMS)), True) if k>=2 and not doubt else np.zeros((5,5))
-    group = np.full(len(pool), background.groups_.index(name))
-    x = background.offsets(np.c_[pool, np.zeros(len(pool))], group)[:,:5]
-    return RankNull(name, background, x, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, n_controls, doubt)
+    here = lambda z: background.offsets(np.c_[z, np.zeros(len(z))], np.full(len(z), background.groups_.index(name)))[:,:5]
+    others = here(every[~np.isnan(every).any(1)])
+    return RankNull(name, background, here(pool), others, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, n_controls, doubt)
 
 # %% ../../nbs/models/62_line_null.ipynb #99a6e617
 def _within(z, line):
@@ -514,8 +515,13 @@ def rank_nulls(
     return {o.name:o for o in _shrunk_ranks(out)}
 
 # %% ../../nbs/models/62_line_null.ipynb #ba46860e
-def _control_scores(x, rng):
-    "Normal numbers of each tone's ranks, ties at random, and the sorted values."
+BORROWED = 100 # mice that the controls of all groups count as in what a rank stands for (the `relevance` of the background)
+
+def control_scores(
+    x:np.ndarray, # Offsets of controls, dB, shape (k, 5), NaN where missing
+    rng:np.random.Generator, # Breaks ties
+)->tuple: # Normal numbers of each tone's ranks, shape (k, 5); offsets of each tone in order, list of five arrays
+    "Ranks of each tone as normal numbers."
     z,levels = np.full(x.shape, np.nan),[]
     for t,v in enumerate(x.T):
         seen = np.flatnonzero(~np.isnan(v))
@@ -524,29 +530,27 @@ def _control_scores(x, rng):
         levels.append(v[order])
     return z,levels
 
+def _levels(own, others):
+    "Offsets of one tone in order, and the share of mice at or below each."
+    v,w = np.r_[own, others],np.r_[np.ones(len(own)), np.full(len(others), BORROWED/max(len(others), 1))]
+    order = np.argsort(v, kind='stable')
+    return v[order],np.cumsum(w[order])/w.sum()
+
 def _read_back(score, levels):
-    "Offsets of normal scores, by the controls' own quantiles."
-    take = lambda s, v: np.where(np.isnan(s), np.nan, v[np.minimum((ndtr(np.nan_to_num(s))*len(v)).astype(int), len(v)-1)]) if len(v) else np.full(len(s), np.nan)
-    return np.stack([take(s, v) for s,v in zip(score.T, levels)], 1)
+    "Offsets of normal numbers, by the shares of `levels`."
+    return np.stack([v[np.minimum(np.searchsorted(c, ndtr(s)), len(v)-1)] for s,(v,c) in zip(score.T, levels)], 1)
 
-def rank_effects(
+def line_parts(
     null:RankNull, # Of the group
-    n:int, # Lines
-    df:float, # Lines behind `T`; infinity = known
-    rng:np.random.Generator, # Source of chance
-)->tuple: # What each line shares, in SDs of mice, shape (n, 5); SD that stays with the mouse, shape (5,)
-    "Line effects on normal numbers."
-    sd = np.sqrt(np.diag(null.R))
-    return _effects(null.T/np.outer(sd, sd), n, df, rng),np.sqrt(np.diag(null.W))/sd
-
-SPORADIC = 4. # SDs of the mean over tones, without its tails, from which a control is deaf on its own account (ours)
-
-def sporadic_controls(
-    pool:np.ndarray, # Offsets of controls, dB, shape (k, 5), none missing
-)->np.ndarray: # bool, shape (k,)
-    "Wild types that are deaf for a reason of their own."
-    mean = pool.mean(1)
-    return mean-np.median(mean)>SPORADIC*max(robust_sd(mean), 3.)
+    z:np.ndarray, # Normal numbers of its normal mice, shape (k, 5)
+)->tuple: # Share of the place, 0–1; covariance shared beyond it, shape (5, 5); SD that stays with the mouse, shape (5,)
+    "What mice of a line share: their place among wild types, and more or less at single tones."
+    sd,C = np.sqrt(np.diag(null.R)),np.cov(z.T)
+    T,W,w = null.T/np.outer(sd, sd),np.diag(null.W)/sd**2,np.full(5, .2)
+    of = C@w/np.sqrt(w@C@w) # covariance of each tone with the place
+    rho = min(w@T@w/(w@C@w), MOST)
+    rest = _psd(T-rho*np.outer(of, of))
+    return rho,rest,np.sqrt(np.maximum(W+np.diag(T)-np.diag(rest), 1-MOST))
 
 # %% ../../nbs/models/62_line_null.ipynb #3da643dc
 @patch
@@ -556,15 +560,17 @@ def draws(self:RankNull,
     *,
     seed:int=42, # Same seed, same draws
 )->np.ndarray: # Offsets, dB, shape (n, mice, 5); lines of fewer mice are the first ones
-    "Lines that chance alone would make: ranks of real controls, and a shift in rank that the line shares."
+    "Lines that chance alone would make: places among the normal mice of the group, and shifts in rank, that the line shares."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 2])
-    odd = sporadic_controls(self.pool)
-    z,levels = np.zeros(self.pool.shape),None
-    z[~odd],levels = _control_scores(self.pool[~odd], rng)
-    shared,kept = rank_effects(self, n, self.df, rng)
+    z,own = control_scores(self.pool, rng)
+    levels = [_levels(v, o) for v,o in zip(own, self.others.T)]
+    rho,rest,kept = line_parts(self, z)
+    ordered = z[np.argsort(z.mean(1), kind='stable')]
+    scale = np.sqrt(self.df/rng.chisquare(self.df, n))
+    place,shared = np.sqrt(rho)*rng.standard_normal(n)*scale,_effects(rest, n, np.inf, rng)*scale[:,None]
     def mouse():
-        row = rng.integers(len(z), size=n)
-        return np.where(odd[row,None], self.pool[row], _read_back(shared+kept*z[row], levels)).astype(np.float32)
+        row = (ndtr(place+np.sqrt(1-rho)*rng.standard_normal(n))*len(z)).astype(int)
+        return _read_back(shared+kept*ordered[np.minimum(row, len(z)-1)], levels).astype(np.float32)
     return np.stack([mouse() for _ in range(mice)], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
