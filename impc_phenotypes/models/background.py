@@ -112,11 +112,18 @@ def _unit_density(v):
 # %% ../../nbs/models/60_background.ipynb #b0c70c32
 FEW_CONTROLS,FAR_MOUSE = 200,3. # controls that show how far normal reaches; SDs of the mean over tones from which a mouse is far (ours)
 
+def _mean(m, rows): return np.nanmean(m.offset[rows][:,:5], 1)
+
 def _far(m, own, rows):
     "Mice whose mean over tones lies far above that of controls, or of all where there are fewer than 20."
-    mean = lambda r: np.nanmean(m.offset[r][:,:5], 1)
-    base = mean(own if len(own)>=20 else rows)
-    return mean(rows)-np.median(base)>FAR_MOUSE*spread(base[:,None], 1)[0]
+    base = _mean(m, own if len(own)>=20 else rows)
+    return _mean(m, rows)-np.median(base)>FAR_MOUSE*spread(base[:,None], 1)[0]
+
+def _one_each(m, rows):
+    "Of each line the mouse in the middle."
+    order = rows[np.lexsort((*np.nan_to_num(m.offset[rows]).T, _mean(m, rows), m.line[rows]))]
+    _,start,n = np.unique(m.line[order], return_index=True, return_counts=True)
+    return order[start+(n-1)//2]
 
 def normal_mice(
     m:Matched, # From `match_controls`
@@ -127,11 +134,8 @@ def normal_mice(
     own = np.flatnonzero(mine & m.is_reference & m.cohort.is_control & (m.evidence!='bulk-reference'))
     rows = np.flatnonzero(mine & m.usable_line & m.cohort.is_experimental)
     if len(own)>=FEW_CONTROLS or not len(rows): return own
-    rows = rows[np.argsort(m.line[rows], kind='stable')]
     far = _far(m, own, rows)
-    first = np.zeros(len(rows), bool)
-    first[np.flatnonzero(far)[np.unique(m.line[rows][far], return_index=True)[1]]] = True
-    return np.r_[own, rows[~far | first]]
+    return np.r_[own, rows[~far], _one_each(m, rows[far])]
 
 # %% ../../nbs/models/60_background.ipynb #802032eb
 @patch
