@@ -167,14 +167,15 @@ def test_no_sex_no_zygosity_no_gene():
     assert not len(call_lines(replace(cohort, frame=frame.assign(gene_symbol=None)), draws=2000))
 
 def test_real_lines_in_the_mirror(data_dir):
-    "The shared table: hardly a line better than controls, most confirmed deafness genes found."
+    "The shared table: hardly a line better than controls, no laboratory crowded, most confirmed deafness genes found; 13 of them, as before, by the null in dB, whose error rate is above the nominal one."
     m = match_controls(read_records(data_dir/'abr_thresholds.csv.gz', columns=FOLDER/'columns_thresholds.yaml', verbose=False))
     c = call_lines(m)
     assert (c.tested.mirror_p<1e-4).sum()<=len(c.tested)/1000
     known = set((data_dir/'confirmed_deafness_genes.txt').read_text().split())
     usable = c.tested[c.tested.gene_symbol.isin(known)]
-    assert usable.gene_symbol.nunique()>=19 and usable.gene_symbol[usable.called].nunique()>=13
-    assert 40<len(c.called)<140 and any('Sex is known' in n for n in c.notes)
+    assert usable.gene_symbol.nunique()>=19 and usable.gene_symbol[usable.called].nunique()>=12 and usable.gene_symbol[usable.called_liberal].nunique()>=13
+    assert 40<len(c.called)<60 and c.liberal>len(c.called) and any('Sex is known' in n for n in c.notes)
+    assert .02<(c.tested.mirror_p<.05).mean()<.06 and c.decoy_fdr<=.05 and c.check().set_index('check').ok['laboratories']
 
 def test_real_records(data_dir):
     c = call_lines(read_records(data_dir/'abr_records.csv', verbose=False))
