@@ -37,7 +37,7 @@ def main(workers, only):
             'lint':[BIN/'ruff', 'check', '--no-cache', '--quiet'],
             'types':[BIN/'mypy', '--cache-dir', str(Path(d)/'mypy'), '--no-error-summary'],
             'notebooks':[BIN/'nbdev_test', '--n_workers', str(workers), '--timing'],
-            'pytest':[BIN/'python', '-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', f'--junitxml={xml}', 'tests'],
+            'pytest':[BIN/'python', '-m', 'pytest', '-q', '-rs', '-n', str(workers), '--dist', 'loadfile', '-p', 'no:cacheprovider', f'--junitxml={xml}', 'tests'],
         }
         done = [step(k, steps[k], env) for k in only or steps]
         passed, failed, skipped = counts(xml) if xml.exists() else (0, 0, [])
