@@ -8,7 +8,7 @@ __all__ = ['GRID_VARIANCE', 'AXIS', 'STRAY', 'STRAY_RANGE', 'FEW_CONTROLS', 'MAN
            'normal_mice', 'whiteners']
 
 # %% ../../nbs/models/60_background.ipynb #795f2b2e
-import numpy as np, pandas as pd
+import numpy as np
 from fastcore.basics import patch
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtri
@@ -119,10 +119,8 @@ def _far(m, own, rows):
     base = _mean(m, own if len(own)>=20 else rows)
     return _mean(m, rows)-np.median(base)>FAR_MOUSE*spread(base[:,None], 1)[0]
 
-def _one_each(m, rows, far):
-    "Of the far mice of each line the one in the middle; none of a line of which more than half are far."
-    rest = pd.Series(far).groupby(m.line[rows]).transform('mean').to_numpy()<=.5
-    rows = rows[far & rest]
+def _one_each(m, rows):
+    "Of each line the mouse in the middle."
     order = rows[np.lexsort((*np.nan_to_num(m.offset[rows]).T, _mean(m, rows), m.line[rows]))]
     _,start,n = np.unique(m.line[order], return_index=True, return_counts=True)
     return order[start+(n-1)//2]
@@ -131,14 +129,13 @@ def normal_mice(
     m:Matched, # From `match_controls`
     g:int, # Technical group, position in `m.groups`
 )->np.ndarray: # Positions of mice, int; controls first
-    "Mice that say what normal is: controls, and where they are few mice of lines of three or more, at most one far mouse a line."
+    "Mice that say what normal is: controls, and where they are few mice of lines, at most one far mouse a line."
     mine = (m.group==g) & m.mask[:,:5].any(1)
     own = np.flatnonzero(mine & m.is_reference & m.cohort.is_control & (m.evidence!='bulk-reference'))
     rows = np.flatnonzero(mine & m.usable_line & m.cohort.is_experimental)
-    rows = rows[np.bincount(m.line[rows])[m.line[rows]]>=MIN_LINE] if len(rows) else rows
-    if len(own)>=FEW_CONTROLS or len(np.unique(m.line[rows]))<MANY_LINES: return own
+    if len(own)>=FEW_CONTROLS or (np.bincount(m.line[rows])>=MIN_LINE).sum()<MANY_LINES: return own
     far = _far(m, own, rows)
-    return np.r_[own, rows[~far], _one_each(m, rows, far)]
+    return np.r_[own, rows[~far], _one_each(m, rows[far])]
 
 # %% ../../nbs/models/60_background.ipynb #802032eb
 @patch

@@ -540,15 +540,6 @@ def _read_back(score, levels):
     "Offsets of normal numbers, by the shares of `levels`."
     return np.stack([v[np.minimum(np.searchsorted(c, ndtr(s)), len(v)-1)] for s,(v,c) in zip(score.T, levels)], 1)
 
-def _twice(seats, k):
-    "Places of mice seated from 0 to k−1, two seats a place; within a line the next lower seat where one is taken."
-    order = np.argsort(-seats, 1, kind='stable')
-    steps = np.arange(seats.shape[1])
-    down = np.minimum.accumulate(np.take_along_axis(np.minimum(seats, k-1), order, 1)+steps, 1)-steps
-    out = np.empty_like(seats)
-    np.put_along_axis(out, order, np.maximum(down, steps[::-1])%k//2, 1)
-    return out
-
 def line_parts(
     null:RankNull, # Of the group
     z:np.ndarray, # Normal numbers of its normal mice, shape (k, 5)
@@ -577,8 +568,10 @@ def draws(self:RankNull,
     ordered = z[np.argsort(z.mean(1), kind='stable')]
     scale = np.sqrt(self.df/rng.chisquare(self.df, n))
     place,shared = np.sqrt(rho)*rng.standard_normal(n)*scale,_effects(rest, n, np.inf, rng)*scale[:,None]
-    rows = _twice((ndtr(place[:,None]+np.sqrt(1-rho)*rng.standard_normal((n,mice)))*2*len(z)).astype(int), 2*len(z))
-    return np.stack([_read_back(shared+kept*ordered[r], levels).astype(np.float32) for r in rows.T], 1)
+    def mouse():
+        row = (ndtr(place+np.sqrt(1-rho)*rng.standard_normal(n))*len(z)).astype(int)
+        return _read_back(shared+kept*ordered[np.minimum(row, len(z)-1)], levels).astype(np.float32)
+    return np.stack([mouse() for _ in range(mice)], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
 FAR,TOP = 50,.01 # draws beyond a score below which the fitted tail is used; share of the draws it is fitted to
