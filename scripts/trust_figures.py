@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""The figures of “what the calls are worth”, made again: `trust_figures.py nulls --seeds 9001 9002 --out nulls.csv`.
+"""The figures of “what the calls are worth”, made again.
+
+    trust_figures.py nulls --seeds 9001 9002 --out nulls.csv
 
     nulls   cohorts in which nobody is affected: phenotypes, unplaced mice, calls
-    calls   planted lines: realised false discovery rate and power where mice of lines share ranks, dB, or ranks and litters
+    calls   planted lines: realised false discovery rate and power where mice of lines share ranks, dB,
+            or ranks and litters
     auto    planted cohorts: the number of phenotypes chosen, and recall beside that of the number given
     changed the generator changed one factor at a time, beside the model that starts from the true classes
     speed   one fit, whole job, seconds of CPU
@@ -26,7 +29,9 @@ from impc_phenotypes.models.line_mixture import LineMixture
 from impc_phenotypes.models.line_null import line_nulls
 
 @lru_cache(1)
-def real(): return read_records(Path(os.environ['IMPC_PHENOTYPES_DATA'])/'abr_thresholds.csv.gz', columns=FOLDER/'columns_thresholds.yaml', verbose=False)
+def real():
+    table = Path(os.environ['IMPC_PHENOTYPES_DATA'])/'abr_thresholds.csv.gz'
+    return read_records(table, columns=FOLDER/'columns_thresholds.yaml', verbose=False)
 
 @lru_cache(1)
 def copula(): return ControlCopula().fit(real())
@@ -48,7 +53,9 @@ def permuted(n, seed):
             f.loc[rows[:k],'line'],rows,number = number,rows[k:],number+1
     mutant = f.line>=0
     name = ('Null'+f.line.astype(str)).where(mutant)
-    f = f.assign(biological_sample_group=np.where(mutant, 'experimental', 'control'), gene_symbol=name, allele_symbol=name, gene_accession_id=None, zygosity=np.where(mutant, 'homozygote', None))
+    f = f.assign(
+        biological_sample_group=np.where(mutant, 'experimental', 'control'), gene_symbol=name, allele_symbol=name,
+        gene_accession_id=None, zygosity=np.where(mutant, 'homozygote', None))
     return Cohort(f.drop(columns='line'), source=dict(permuted=True, seed=seed))
 
 NULLS = {
@@ -66,7 +73,9 @@ def nulls(seeds, n, kinds):
                 m = match_controls(NULLS[kind](size, seed))
                 fit,c = LineMixture(seed=seed).fit(m),call_lines(m, by_sex=False, seed=seed)
                 alone = fit.predict(m)[0].argmax(1)
-                yield dict(kind=kind, n=size, seed=seed, lines=len(c.tested), calls=len(c.called), phenotypes=1+len(fit.log_e_), unplaced=int(((alone==len(fit.profiles_)-1) & (fit.unplaced_>0)).sum()))
+                unplaced = int(((alone==len(fit.profiles_)-1) & (fit.unplaced_>0)).sum())
+                found = dict(phenotypes=1+len(fit.log_e_), unplaced=unplaced)
+                yield dict(kind=kind, n=size, seed=seed, lines=len(c.tested), calls=len(c.called)) | found
 
 def calls(seeds, n, kinds):
     for kind in kinds or (*EFFECTS,'copula'):
@@ -85,7 +94,9 @@ def calls(seeds, n, kinds):
             row = dict(kind=kind, seed=seed, lines=len(c.tested), affected=int(hit.sum()))
             for name,col in (('',c.tested.called),('liberal_',c.tested.called_liberal)):
                 got = col.to_numpy(bool)
-                row |= {name+'fdr': float((got & ~hit).sum()/max(got.sum(), 1)), name+'power': float((got & hit).sum()/max(hit.sum(), 1)), name+'calls': int(got.sum())}
+                row[name+'fdr'] = float((got & ~hit).sum()/max(got.sum(), 1))
+                row[name+'power'] = float((got & hit).sum()/max(hit.sum(), 1))
+                row[name+'calls'] = int(got.sum())
             yield row | dict(decoy_fdr=c.decoy_fdr)
 
 def _fit(m, k, seed, truth=None):
@@ -94,22 +105,26 @@ def _fit(m, k, seed, truth=None):
     spent = time.process_time()-start
     q,true = fit.predict(m)[0],m.cohort.frame.true_phenotype.to_numpy(int)
     r = truth_metrics(true, q)
-    return {k: float(r[k]) for k in ('ari','balanced_ari','macro_recall','ari_affected')} | dict(found=1+len(fit.log_e_), seconds=spent),true,q
+    scores = {k: float(r[k]) for k in ('ari','balanced_ari','macro_recall','ari_affected')}
+    return scores | dict(found=1+len(fit.log_e_), seconds=spent),true,q
 
 def auto(seeds, n, kinds):
     for size in n or (20_000,):
         for seed in seeds:
-            m = match_controls(simulate_cohort(size, seed=seed) if 'simulated' in (kinds or ()) else plant_cohort(copula(), size, seed=seed))
+            simulated = 'simulated' in (kinds or ())
+            m = match_controls(simulate_cohort(size, seed=seed) if simulated else plant_cohort(copula(), size, seed=seed))
             for k in (0,7):
                 row,true,q = _fit(m, k, seed)
                 cells = reliability_cells(true!=0, (1-q[:,0]).clip(0, 1))
                 yield dict(n=size, seed=seed, given=k) | row
-                if k==7 and CELLS: cells.assign(n_mice=size, seed=seed).to_csv(CELLS, mode='a', header=not CELLS.exists(), index=False)
+                if k==7 and CELLS:
+                    cells.assign(n_mice=size, seed=seed).to_csv(CELLS, mode='a', header=not CELLS.exists(), index=False)
 
 def changed(seeds, n, kinds):
     for factor in kinds or ('none',*CHANGES):
         for seed in seeds:
-            m = match_controls(plant_cohort(copula(), (n or [20_000])[0], seed=seed, **({} if factor=='none' else change(factor))))
+            with_factor = {} if factor=='none' else change(factor)
+            m = match_controls(plant_cohort(copula(), (n or [20_000])[0], seed=seed, **with_factor))
             k = m.cohort.frame.true_class.nunique()
             for name,truth in (('model',None),('from the truth',m.cohort.frame.true_phenotype.to_numpy(int))):
                 yield dict(factor=factor, seed=seed, start=name) | _fit(m, k, seed, truth)[0]

@@ -3,7 +3,9 @@ import numpy as np, pandas as pd, pytest, torch
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.simulate import simulate_cohort
-from impc_phenotypes.models import line_mixture
+from impc_phenotypes.biology.sexes import fdr
+from impc_phenotypes.data.records import read_records
+from impc_phenotypes.models import background, line_mixture, line_null
 from impc_phenotypes.models.config import LineModelConfig
 from impc_phenotypes.models.line_evidence import Normal, Tables
 from impc_phenotypes.models.line_mixture import LineMixture, _copies
@@ -113,3 +115,35 @@ def test_a_step_without_any_pair_leaves_the_profiles(fitted, planted):
         task.stray.h = None
         new = fitted._update(task, s, fitted._pass(task, s, st, False))
     assert torch.equal(new['deltas'], s['deltas']) and torch.isfinite(new['log_r']).all()
+
+def test_a_laboratory_of_few_controls_learns_its_tail_from_lines(monkeypatch):
+    "Nobody of this cohort is affected and laboratories have 0 to 120 controls. By controls alone lines are called."
+    m = match_controls(simulate_cohort(2500, seed=8001, null=True))
+    calls = lambda: int((fdr(line_null.line_p_values(m).p_value)<.05).sum())
+    assert calls()==0
+    monkeypatch.setattr(background, 'FEW_CONTROLS', 0)
+    assert calls()>0
+
+def test_normal_mice_hold_one_far_mouse_a_line_at_most(planted, monkeypatch):
+    mean,line = np.nanmean(planted.offset[:,:5], 1),planted.line
+    rows = np.concatenate([background.normal_mice(planted, g) for g in range(len(planted.groups))])
+    far = rows[(mean[rows]>35) & planted.cohort.is_experimental[rows]]
+    assert len(far)>5 and len(set(line[far]))==len(far)
+    assert (mean[(line>=0) & planted.cohort.is_experimental]>35).sum()>3*len(far)
+    monkeypatch.setattr(background, 'MANY_LINES', 10**6)
+    assert all(planted.cohort.is_control[background.normal_mice(planted, g)].all() for g in range(len(planted.groups)))
+
+def test_deaf_mice_of_a_chosen_table_are_not_normal(data_dir):
+    "Few lines, several of them chosen because they are deaf: mice of 60 dB must not be learnt as normal."
+    m = match_controls(read_records(data_dir/'abr_records.csv', verbose=False))
+    deaf = np.nanmean(m.offset[:,:5], 1)>60
+    q = LineMixture(seed=42).fit(m).predict(m)[0]
+    assert deaf.sum()>=3 and (q[deaf,0]<.05).all()
+
+def test_drawn_lines_share_their_place_and_know_the_tails_of_others():
+    m = match_controls(simulate_cohort(2500, seed=5, null=True, controls=.3))
+    null = min((o for o in line_null.rank_nulls(m).values() if o.n_controls>=60), key=lambda o: o.n_controls)
+    x = null.draws(4, 20_000).mean(2)
+    far = x>np.quantile(x, .98)
+    assert far.mean(1).var()>1.25*far.mean()*(1-far.mean())/4 # as poor hearers dealt at random would have
+    assert (null.draws(4, 20_000).max((0,1))>null.pool.max(0)+3).any() # a rank beyond the worst of few

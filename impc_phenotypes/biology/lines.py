@@ -83,12 +83,13 @@ def _effects(m, null, rows, line, k):
 # %% ../../nbs/biology/10_lines.ipynb #d8c5d733
 WIDER = 1.1 # inflation of a group's null from which its lines say so (ours)
 
-def _note(null, evidence, n, ceiling, inflation=1., doubt=''):
+def _note(null, evidence, n, ceiling, inflation=1., doubt='', lent=0):
     said = []
     if n<MIN_LINE: said.append(f'{counted(n, "mouse", "mice")}: not tested')
     if evidence=='weak-controls': said.append('fewer than 20 controls, which may sit off centre')
     if evidence=='bulk-reference': said.append('too few controls: compared with the bulk of its laboratory, chance drawn from the controls of others')
-    if null is not None and null.source=='borrowed': said.append(f'{null.n_controls} controls, so chance was drawn from those of other groups too')
+    pools = [f'{lent} mice of its lines']*(lent>0)+['controls of other groups']*(null is not None and null.source=='borrowed')
+    if null is not None and pools: said.append(f'{null.n_controls} controls, so chance was drawn from {" and ".join(pools)} too')
     if null is not None and not null.fits:
         worst = np.abs(null.misfit).argmax()
         said.append(f'controls do not fit: median line of the group {null.centre[worst]:+.0f} dB at {CONTRASTS.index[worst]}; measured from that line')
@@ -108,7 +109,7 @@ def _facts(m, rows, line, k):
     keep = f[['gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center']]
     return keep.assign(technical_group=m.cohort.technical_group[rows[0]], evidence=evidence, n_mice=np.bincount(line, minlength=k), n_controls=least, matched_by=step)
 
-def _group_calls(m, g, rows, code, null, found, doubt, draws, seed, by_sex):
+def _group_calls(m, g, rows, code, null, rank, found, draws, seed, by_sex):
     "Everything about the lines of one technical group."
     names,line = np.unique(code, return_inverse=True)
     k,size = len(names),np.bincount(line)
@@ -120,7 +121,7 @@ def _group_calls(m, g, rows, code, null, found, doubt, draws, seed, by_sex):
     p['p_liberal'] = np.nan
     if test.any(): p.loc[test,'p_liberal'] = liberal_p(null, size[test], z[test], draws=draws, seed=seed)
     sex = sex_table(m, null, rows, line, k, draws=draws, seed=seed) if by_sex else pd.DataFrame(index=range(k))
-    note = ['; '.join(o for o in (_note(null, *o, doubt), 'no mean: one of the five tones was not measured' if lacks else '') if o) for *o,lacks in zip(out.evidence, size, e.share_at_ceiling, p.inflation.fillna(1.), test & e.mean_offset.isna())]
+    note = ['; '.join(o for o in (_note(null, *o, rank.doubt, rank.n_lent), 'no mean: one of the five tones was not measured' if lacks else '') if o) for *o,lacks in zip(out.evidence, size, e.share_at_ceiling, p.inflation.fillna(1.), test & e.mean_offset.isna())]
     return pd.concat([out, e, p.drop(columns='inflation'), sex], axis=1).assign(note=note)
 
 # %% ../../nbs/biology/10_lines.ipynb #5e09b4ba
@@ -151,14 +152,14 @@ class LineCalls:
 # %% ../../nbs/biology/10_lines.ipynb #8849c4ea
 def _group_table(nulls, ranks, inflation):
     "Lines, controls, line variance and fit of each technical group."
-    row = lambda o: dict(technical_group=o.name, n_lines=o.n_lines, n_controls=o.n_controls, drawn_from=o.source, line_variance_share=ranks[o.name].share.mean(), inflation=inflation.get(o.name, 1.), doubt=ranks[o.name].doubt,
+    row = lambda o: dict(technical_group=o.name, n_lines=o.n_lines, n_controls=o.n_controls, n_lent=ranks[o.name].n_lent, drawn_from=o.source, line_variance_share=ranks[o.name].share.mean(), inflation=inflation.get(o.name, 1.), doubt=ranks[o.name].doubt,
         shift=o.centre[5], worst_misfit=o.misfit[np.abs(o.misfit).argmax()], worst_at=CONTRASTS.index[np.abs(o.misfit).argmax()], fits=o.fits)
-    return pd.DataFrame([row(o) for o in nulls.values()], columns=['technical_group','n_lines','n_controls','drawn_from','line_variance_share','inflation','doubt','shift','worst_misfit','worst_at','fits'])
+    return pd.DataFrame([row(o) for o in nulls.values()], columns=['technical_group','n_lines','n_controls','n_lent','drawn_from','line_variance_share','inflation','doubt','shift','worst_misfit','worst_at','fits'])
 
 def _no_rate(s, groups, assumed):
     "Why no error rate can be given; empty = nothing speaks against it."
     bad = groups[(groups.doubt!='') & groups.technical_group.isin(s.technical_group[s.p_value.notna()])]
-    if len(bad): return f'in {len(bad)} of {len(groups)} technical groups most lines may be affected: {bad.technical_group.iloc[0].split(" | ")[0]}, {bad.doubt.iloc[0]}'
+    if len(bad): return f'in {len(bad)} of {len(groups)} technical groups lines do not show what normal is: {bad.technical_group.iloc[0].split(" | ")[0]}, {bad.doubt.iloc[0]}'
     return 'no technical group has the ten lines that show how much normal lines differ' if assumed and s.p_value.notna().any() else ''
 
 def _call_notes(m, s, groups, assumed, by_sex):
@@ -192,7 +193,7 @@ def call_lines(
     (nulls,assumed),ranks = line_nulls(m, seed=seed),rank_nulls(m)
     p = line_p_values(m, nulls=ranks, draws=draws, seed=seed)
     found,inflation = p.set_index('line')[['contrast','score','p_value','mirror_p','inflation']],p.groupby('technical_group').inflation.first()
-    parts = Parallel(n_jobs, prefer='threads')(delayed(_group_calls)(m, g, rows, code, nulls[m.groups[g]], found, ranks[m.groups[g]].doubt, draws, seed, by_sex) for g,(rows,code) in members(m).items())
+    parts = Parallel(n_jobs, prefer='threads')(delayed(_group_calls)(m, g, rows, code, nulls[m.groups[g]], ranks[m.groups[g]], found, draws, seed, by_sex) for g,(rows,code) in members(m).items())
     s = pd.concat([o.dropna(axis=1, how='all') for o in parts], ignore_index=True) if parts else pd.DataFrame()
     s = s.reindex(columns=_columns(by_sex))
     s = s.astype({c:object for c in ('line','gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center','technical_group','evidence','matched_by','contrast')})

@@ -348,6 +348,7 @@ class RankNull:
     n_lines:int # Lines of three mice or more behind `centre`, `T` and `W`
     n_controls:int # Controls of the group itself
     doubt:str = '' # Why no error rate can be given; empty = none
+    n_lent:int = 0 # Mice of lines that are drawn beside the controls
 
     @property
     def df(self): return min(max(.5*(self.n_lines+PRIOR_LINES), 3), TAIL_LINES) # degrees of freedom of line effects
@@ -475,7 +476,7 @@ def _one_rank_null(name, background, z, own, n_controls, every, line, top):
     T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, SUMS)), True) if k>=2 and not doubt else np.zeros((5,5))
     here = lambda z: background.offsets(np.c_[z, np.zeros(len(z))], np.full(len(z), background.groups_.index(name)))[:,:5]
     others = here(every[~np.isnan(every).any(1)])
-    return RankNull(name, background, here(pool), others, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, n_controls, doubt)
+    return RankNull(name, background, here(pool), others, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, n_controls, doubt, len(own)-n_controls)
 
 # %% ../../nbs/models/62_line_null.ipynb #99a6e617
 def _within(z, line):

@@ -37,7 +37,7 @@ _GENE_COLUMNS = ['gene_symbol','human_symbol','n_lines','n_called','n_mice','mea
 
 def _genes(v):
     g = v.genes[v.genes.called.astype(bool)]
-    return _searchable('Called genes', 'called-genes', g[[c for c in _GENE_COLUMNS if c in g]], f'{len(g):,} genes whose best line is called, corrected for the number of their lines and over genes. A gene with two called lines, or lines at two centres, is worth more than one with a smaller q.')
+    return _searchable('Called genes', 'called-genes', g[[c for c in _GENE_COLUMNS if c in g]], f'{len(g):,} genes below the error rate by the p of their best line, corrected for its number of lines and over genes. There are fewer genes than lines, so a gene may pass although no line of it is called: that is weaker evidence. A gene with two called lines, or lines at two centres, is worth more than one with a smaller q.')
 
 # %% ../../nbs/show/25_biology_report.ipynb #934360c6
 _SHARES = dict(recall='.0%', recall_low='.0%', recall_high='.0%', expected_recall='.0%', precision='.0%', auc='.2f', expected_auc='.2f')

@@ -72,10 +72,15 @@ def _fit_words(ph, k):
         + (f', the number of phenotypes given ({asked})' if asked else ', the number of phenotypes chosen by what lines gain from each, held against cohorts of pseudo-lines of controls and against calls that know no phenotype' if null is not None else '') + '. ')
 
 def _call_words(lines, settings, groups):
-    t,few = lines[lines.p_value.notna()],int((groups.drawn_from!='own').sum()) if 'drawn_from' in groups else 0
-    return (f'Each of {len(t):,} lines of three or more mice was tested against lines drawn from controls of its technical group, with the variance between normal lines added; the largest of eight contrasts was the statistic, its tail fitted by a generalised Pareto distribution{{tail}}, '
-        f'and the false discovery rate held at {settings["fdr"]:.0%}{{fdr}}. {int(t.called.sum()):,} lines were called. '
-        + (f'In {few} of {len(groups)} technical groups, which have too few controls to show how chance behaves far out, controls of other groups were added for that. ' if few else ''))
+    t,g = lines[lines.p_value.notna()],groups.reindex(columns=['doubt','drawn_from','n_lent']) # older tables lack some
+    doubt,few = int((g.doubt.fillna('')!='').sum()),int(((g.drawn_from.fillna('own')!='own') | (g.n_lent>0)).sum())
+    rate = f'called at a false discovery rate of {settings["fdr"]:.0%}{{fdr}}' if not doubt else \
+        f'called at a nominal false discovery rate of {settings["fdr"]:.0%}{{fdr}}, of which nothing is known in {doubt} of {len(groups)} technical groups whose lines do not show what normal is'
+    return (f'Each of {len(t):,} lines of three or more mice was held against lines drawn from normal mice of its technical group, with shares of '
+        'rank in common as normal lines have them. Two statistics were asked: the largest likelihood ratio over a fixed list of losses, which '
+        'not every mouse need have, and the largest of three means in dB; the smaller p-value counts, doubled, its tail fitted by a generalised '
+        f'Pareto distribution{{tail}}. {int(t.called.sum()):,} lines were {rate}. '
+        + (f'In {few} of {len(groups)} technical groups, which have too few controls to show how chance behaves far out, mice of lines or controls of other groups were drawn too. ' if few else ''))
 
 def methods_text(
     ph:Phenotypes, # A result
