@@ -112,7 +112,8 @@ def auto(seeds, n, kinds):
     for size in n or (20_000,):
         for seed in seeds:
             simulated = 'simulated' in (kinds or ())
-            m = match_controls(simulate_cohort(size, seed=seed) if simulated else plant_cohort(copula(), size, seed=seed))
+            m = match_controls(
+                simulate_cohort(size, seed=seed) if simulated else plant_cohort(copula(), size, seed=seed))
             for k in (0,7):
                 row,true,q = _fit(m, k, seed)
                 cells = reliability_cells(true!=0, (1-q[:,0]).clip(0, 1))

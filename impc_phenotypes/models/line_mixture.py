@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CENTRE_LINES', 'CUT', 'PRIOR_LINES', 'PRIOR_AFFECTED', 'PRIOR_HETEROZYGOTE', 'TREMBLE', 'LEAST_LOSS', 'LEAST_CALLED',
-           'COPY_SCALE', 'COPY_DB', 'STOP_AFTER', 'WHY', 'FEW_LINES', 'SHAPES', 'CALLED', 'DRAWS', 'BOOST',
+           'COPY_SCALE', 'COPY_DB', 'STOP_AFTER', 'WHY', 'FEW_LINES', 'SHAPES', 'CALLED', 'SURE', 'DRAWS', 'BOOST',
            'LineMixture', 'calibrated']
 
 # %% ../../nbs/models/70_line_mixture.ipynb #ef6b3030
@@ -441,9 +441,9 @@ def _leave_room(self:LineMixture, m, task):
     q,lines = self.predict(m)
     cols = [c for c in lines if c.startswith('membership_')]
     mine = lines.line[lines[cols].to_numpy(float).argmax(1)==len(cols)-1]
-    called = set(np.array(m.line_names, object)[self.called_])
+    sure = set(np.array(m.line_names, object)[self.sure_])
     rows = q.argmax(1)==len(cols)-1
-    if not called & set(mine) or not rows.any(): self.unplaced_ = 0.; return
+    if not sure & set(mine) or not rows.any(): self.unplaced_ = 0.; return
     seen = m.mask[rows].sum(0)
     mean = np.nan_to_num(m.offset[rows]).sum(0)/np.maximum(seen, 1)
     self.profiles_ = np.vstack([self.profiles_, np.where(seen>0, mean, mean[:5].mean())])
@@ -463,7 +463,8 @@ def _blank(self:LineMixture):
     q = len(self.config.penetrance_grid)
     self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = np.zeros((1,D)),np.ones(1),np.zeros(0),0.,1.
     self.log_r_,self.calibration_ = np.full(q, -np.log(q)),_as_said()
-    self.null_support_,self.null_gain_,self.need_,self.called_ = np.zeros(0),np.zeros(0),0.,np.zeros(0, int)
+    self.null_support_,self.null_gain_,self.need_ = np.zeros(0),np.zeros(0),0.
+    self.called_,self.sure_ = np.zeros(0, int),np.zeros(0, int)
     self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','line_gain','bic','icl','smallest','support','apart','stands','why'])
 
 @patch
@@ -499,17 +500,20 @@ def _null(self:LineMixture, m, task):
     found = self._null_support(task.wild)
     self.null_support_,self.null_gain_ = found.T if len(found) else (np.zeros(0),np.zeros(0))
     self.need_ = float(np.quantile(self.null_support_, .95)) if len(found) else 0.
-    self.called_ = _called(m, self.seed)
+    self.called_,self.sure_ = _called(m, self.seed)
 
-CALLED,DRAWS = .05,2000 # false discovery rate of the calls that a phenotype needs; normal lines drawn for them
+CALLED,SURE,DRAWS = .05,.01,5000 # false discovery rate of calls that a phenotype needs; family-wise rate of one that is enough; normal lines drawn
 
 def _called(m, seed):
-    "Lines that are called without any phenotype, as positions in `m.line_names`; none where no group has controls to draw."
+    "Lines called without any phenotype, and those beyond doubt, as positions in `m.line_names`; none where no group has controls to draw."
+    none = np.zeros(0, int),np.zeros(0, int)
     try: p = line_p_values(m, draws=DRAWS, seed=seed).dropna(subset='p_value')
-    except InputError: return np.zeros(0, int)
-    if not len(p): return np.zeros(0, int)
-    names = {n:i for i,n in enumerate(m.line_names)}
-    return np.array([names[n] for n in p.line[false_discovery_control(p.p_value.to_numpy(float))<CALLED]], int)
+    except InputError: return none
+    if not len(p): return none
+    names,value = {n:i for i,n in enumerate(m.line_names)},p.p_value.to_numpy(float)
+    at = np.array([names[n] for n in p.line], int)
+    return at[false_discovery_control(value)<CALLED],at[value*len(value)<SURE]
+
 
 # %% ../../nbs/models/70_line_mixture.ipynb #d3cf2e41
 @patch

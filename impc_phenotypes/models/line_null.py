@@ -569,9 +569,11 @@ def draws(self:RankNull,
     ordered = z[np.argsort(z.mean(1), kind='stable')]
     scale = np.sqrt(self.df/rng.chisquare(self.df, n))
     place,shared = np.sqrt(rho)*rng.standard_normal(n)*scale,_effects(rest, n, np.inf, rng)*scale[:,None]
+    known = max(self.n_controls+self.n_lent-1, 2) # degrees of freedom of what the group's normal mice say of its spread
+    wide = np.sqrt(known/rng.chisquare(known, n))[:,None]
     def mouse():
         row = (ndtr(place+np.sqrt(1-rho)*rng.standard_normal(n))*len(z)).astype(int)
-        return _read_back(shared+kept*ordered[np.minimum(row, len(z)-1)], levels).astype(np.float32)
+        return _read_back(wide*(shared+kept*ordered[np.minimum(row, len(z)-1)]), levels).astype(np.float32)
     return np.stack([mouse() for _ in range(mice)], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
