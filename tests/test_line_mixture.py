@@ -142,8 +142,8 @@ def test_deaf_mice_of_a_chosen_table_are_not_normal(data_dir):
 
 def test_drawn_lines_share_their_place_and_know_the_tails_of_others():
     m = match_controls(simulate_cohort(2500, seed=5, null=True, controls=.3))
-    null = min((o for o in line_null.rank_nulls(m).values() if o.n_controls>=60), key=lambda o: o.n_controls)
-    x = null.draws(4, 20_000).mean(2)
+    nulls = sorted((o for o in line_null.rank_nulls(m).values() if o.n_controls>=60), key=lambda o: o.n_controls)
+    x = nulls[-1].draws(4, 40_000).mean(2)
     far = x>np.quantile(x, .98)
-    assert far.mean(1).var()>1.25*far.mean()*(1-far.mean())/4 # as poor hearers dealt at random would have
-    assert (null.draws(4, 20_000).max((0,1))>null.pool.max(0)+3).any() # a rank beyond the worst of few
+    assert far.mean(1).var()>1.22*far.mean()*(1-far.mean())/4 # 1 if poor hearers were dealt at random, 1.15 if tones alone were shared
+    assert (nulls[0].draws(4, 20_000).max((0,1))>nulls[0].pool.max(0)+3).any() # a rank beyond the worst of few

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.special import ndtr
-from ..models.line_null import _effects, control_scores, line_p_values, rank_nulls
+from ..models.line_null import _effects, control_scores, line_p_values, rank_nulls, read_back
 from .lines import LineCalls, call_lines
 from ..data.controls import Matched
 from ..data.errors import InputError
@@ -34,8 +34,7 @@ def _shared_rank(m, null, pool, row, line, k, rng):
     z,levels = control_scores(x[:,:5], rng)
     sd = np.sqrt(np.diag(null.R))
     score = _effects(null.T/np.outer(sd, sd), k, np.inf, rng)[line]+np.sqrt(np.diag(null.W))/sd*z[row]
-    back = [v[np.minimum((ndtr(np.nan_to_num(s))*len(v)).astype(int), len(v)-1)] if len(v) else np.nan for s,v in zip(score.T, levels)]
-    return np.c_[np.where(np.isnan(score), np.nan, np.stack(np.broadcast_arrays(*back), 1)), x[row,5]]
+    return np.c_[np.where(np.isnan(score), np.nan, read_back(score, levels)), x[row,5]]
 
 EFFECTS = {'shift in dB':_shared_shift, 'shift in rank':_shared_rank}
 

@@ -8,8 +8,8 @@ __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENO
            'MANY_BEYOND', 'BEYOND', 'BORROWED', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
            'MICE_DRAWN', 'LOST', 'MEANS', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
            'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
-           'filled', 'RankNull', 'rank_nulls', 'control_scores', 'line_parts', 'pareto_tail', 'tail_p', 'members',
-           'mirror_inflation', 'line_p_values']
+           'filled', 'RankNull', 'rank_nulls', 'control_scores', 'read_back', 'line_parts', 'pareto_tail', 'tail_p',
+           'members', 'mirror_inflation', 'line_p_values']
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -330,7 +330,7 @@ AFFECTED = (1.,.75,.5) # shares of a line's mice that have the loss
 RIDGE_W = .4 # variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
 
 # %% ../../nbs/models/62_line_null.ipynb #69ef987d
-TAIL_LINES = 20 # most degrees of freedom of line effects (ours, from the mirror of real lines): their tails are heavier than normal ones however many lines there are
+TAIL_LINES = 60 # most degrees of freedom of line effects (ours, from the mirror of real lines): their tails are heavier than normal ones however many lines there are
 
 @dataclass(frozen=True)
 class RankNull:
@@ -516,42 +516,46 @@ def rank_nulls(
     return {o.name:o for o in _shrunk_ranks(out)}
 
 # %% ../../nbs/models/62_line_null.ipynb #ba46860e
-BORROWED = 100 # mice that the controls of all groups count as in what a rank stands for (the `relevance` of the background)
+BORROWED = 100 # mice that the controls of all groups count as among those of a group (the `relevance` of the background)
 
 def control_scores(
     x:np.ndarray, # Offsets of controls, dB, shape (k, 5), NaN where missing
     rng:np.random.Generator, # Breaks ties
-)->tuple: # Normal numbers of each tone's ranks, shape (k, 5); offsets of each tone in order, list of five arrays
+    weight:np.ndarray=None, # What each counts as, shape (k,); None = one
+)->tuple: # Normal numbers of each tone's ranks, shape (k, 5); of each tone offsets in order, and the share at or below each
     "Ranks of each tone as normal numbers."
-    z,levels = np.full(x.shape, np.nan),[]
+    z,levels,weight = np.full(x.shape, np.nan),[],np.ones(len(x)) if weight is None else weight
     for t,v in enumerate(x.T):
         seen = np.flatnonzero(~np.isnan(v))
         order = seen[np.lexsort((rng.random(len(seen)), v[seen]))]
-        z[order,t] = ndtri((np.arange(len(order))+.5)/max(len(order), 1))
-        levels.append(v[order])
+        upto,total = np.cumsum(weight[order]),weight[order].sum()
+        z[order,t] = ndtri((upto-weight[order]/2)/total)
+        levels.append((v[order], upto/total))
     return z,levels
 
-def _levels(own, others):
-    "Offsets of one tone in order, and the share of mice at or below each."
-    v,w = np.r_[own, others],np.r_[np.ones(len(own)), np.full(len(others), BORROWED/max(len(others), 1))]
-    order = np.argsort(v, kind='stable')
-    return v[order],np.cumsum(w[order])/w.sum()
-
-def _read_back(score, levels):
-    "Offsets of normal numbers, by the shares of `levels`."
-    return np.stack([v[np.minimum(np.searchsorted(c, ndtr(s)), len(v)-1)] for s,(v,c) in zip(score.T, levels)], 1)
+def read_back(
+    score:np.ndarray, # Normal numbers, shape (k, 5)
+    levels:list, # From `control_scores`
+)->np.ndarray: # Offsets, dB, shape (k, 5); NaN where a tone has no level
+    "Offsets of normal numbers."
+    at = lambda s,v,c: v[np.minimum(np.searchsorted(c, ndtr(s)), len(v)-1)] if len(v) else np.full(len(s), np.nan)
+    return np.stack([at(s, v, c) for s,(v,c) in zip(score.T, levels)], 1)
 
 def line_parts(
     null:RankNull, # Of the group
-    z:np.ndarray, # Normal numbers of its normal mice, shape (k, 5)
-)->tuple: # Share of the place, 0–1; covariance shared beyond it, shape (5, 5); SD that stays with the mouse, shape (5,)
+    z:np.ndarray, # Normal numbers of mice, shape (k, 5)
+    weight:np.ndarray=None, # What each counts as, shape (k,); None = one
+)->tuple: # Share of the place, 0–1; covariance shared beyond it, shape (5, 5); what stays with each mouse, shape (k, 5)
     "What mice of a line share: their place among wild types, and more or less at single tones."
-    sd,C = np.sqrt(np.diag(null.R)),np.cov(z.T)
+    sd,C = np.sqrt(np.diag(null.R)),np.cov(z.T, aweights=weight)
     T,W,w = null.T/np.outer(sd, sd),np.diag(null.W)/sd**2,np.full(5, .2)
     of = C@w/np.sqrt(w@C@w) # covariance of each tone with the place
     rho = min(w@T@w/(w@C@w), MOST)
     rest = _psd(T-rho*np.outer(of, of))
-    return rho,rest,np.sqrt(np.maximum(W+np.diag(T)-np.diag(rest), 1-MOST))
+    place = np.outer(z@w/np.sqrt(w@C@w), of) # of each mouse, as scores of its tones
+    left = (W+np.diag(T)-np.diag(rest)-of**2)/(1-of**2) # of the variance of single tones
+    return rho,rest,place+np.sqrt(np.maximum(left, 1-MOST))*(z-place)
+
 
 # %% ../../nbs/models/62_line_null.ipynb #3da643dc
 @patch
@@ -563,17 +567,18 @@ def draws(self:RankNull,
 )->np.ndarray: # Offsets, dB, shape (n, mice, 5); lines of fewer mice are the first ones
     "Lines that chance alone would make: places among the normal mice of the group, and shifts in rank, that the line shares."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 2])
-    z,own = control_scores(self.pool, rng)
-    levels = [_levels(v, o) for v,o in zip(own, self.others.T)]
-    rho,rest,kept = line_parts(self, z)
-    ordered = z[np.argsort(z.mean(1), kind='stable')]
+    weight = np.r_[np.ones(len(self.pool)), np.full(len(self.others), BORROWED/max(len(self.others), 1))]
+    z,levels = control_scores(np.r_[self.pool, self.others], rng, weight)
+    rho,rest,alone = line_parts(self, z, weight)
+    order = np.argsort(z.mean(1), kind='stable')
+    upto = np.cumsum(weight[order])/weight.sum()
     scale = np.sqrt(self.df/rng.chisquare(self.df, n))
     place,shared = np.sqrt(rho)*rng.standard_normal(n)*scale,_effects(rest, n, np.inf, rng)*scale[:,None]
-    known = max(self.n_controls+self.n_lent-1, 2) # degrees of freedom of what the group's normal mice say of its spread
+    known = max(self.n_controls+self.n_lines*(self.n_lent>0)-1, 2) # degrees of freedom of the group's spread; lent mice of a line count as one
     wide = np.sqrt(known/rng.chisquare(known, n))[:,None]
     def mouse():
-        row = (ndtr(place+np.sqrt(1-rho)*rng.standard_normal(n))*len(z)).astype(int)
-        return _read_back(wide*(shared+kept*ordered[np.minimum(row, len(z)-1)]), levels).astype(np.float32)
+        row = order[np.searchsorted(upto, ndtr(place+np.sqrt(1-rho)*rng.standard_normal(n))).clip(max=len(z)-1)]
+        return read_back(wide*(shared+alone[row]), levels).astype(np.float32)
     return np.stack([mouse() for _ in range(mice)], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
