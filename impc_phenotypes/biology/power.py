@@ -10,7 +10,6 @@ __all__ = ['LOSSES', 'EFFECTS', 'planted_lines', 'called_of', 'Calibration', 'ca
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import numpy as np, pandas as pd, plotly.graph_objects as go
-from scipy.special import ndtr
 from ..models.line_null import _effects, control_scores, line_p_values, rank_nulls, read_back
 from .lines import LineCalls, call_lines
 from ..data.controls import Matched
