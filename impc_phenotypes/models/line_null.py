@@ -583,7 +583,7 @@ def draws(self:RankNull,
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
 FAR,TOP = 50,.01 # draws beyond a score below which the fitted tail is used; share of the draws it is fitted to
-FLOOR = 1e-12 # smaller p-values are not told apart
+FLOOR = 1e-9 # smaller p-values are not told apart: by other draws they would be a thousand times larger or smaller
 
 def pareto_tail(
     x:np.ndarray, # Excesses over the point where the tail begins, sorted, shape (n,), n ≥ 2
