@@ -87,9 +87,11 @@ def _note(null, evidence, n, ceiling, inflation=1., doubt='', lent=0):
     said = []
     if n<MIN_LINE: said.append(f'{counted(n, "mouse", "mice")}: not tested')
     if evidence=='weak-controls': said.append('fewer than 20 controls, which may sit off centre')
-    if evidence=='bulk-reference': said.append('too few controls: compared with the bulk of its laboratory, chance drawn from the controls of others')
-    pools = [f'{lent} mice of its lines']*(lent>0)+['controls of other groups']*(null is not None and null.source=='borrowed')
-    if null is not None and pools: said.append(f'{null.n_controls} controls, so chance was drawn from {" and ".join(pools)} too')
+    bulk = evidence=='bulk-reference'
+    others = bulk or (null is not None and null.source=='borrowed')
+    pools = ' and '.join([f'{lent} mice of its lines']*(lent>0)+['controls of other groups']*others)
+    if bulk: said.append(f'too few controls: compared with the bulk of its laboratory, chance drawn from {pools}')
+    elif null is not None and pools: said.append(f'{null.n_controls} controls, so chance was drawn from {pools} too')
     if null is not None and not null.fits:
         worst = np.abs(null.misfit).argmax()
         said.append(f'controls do not fit: median line of the group {null.centre[worst]:+.0f} dB at {CONTRASTS.index[worst]}; measured from that line')
@@ -121,7 +123,10 @@ def _group_calls(m, g, rows, code, null, rank, found, draws, seed, by_sex):
     p['p_liberal'] = np.nan
     if test.any(): p.loc[test,'p_liberal'] = liberal_p(null, size[test], z[test], draws=draws, seed=seed)
     sex = sex_table(m, null, rows, line, k, draws=draws, seed=seed) if by_sex else pd.DataFrame(index=range(k))
-    note = ['; '.join(o for o in (_note(null, *o, rank.doubt, rank.n_lent), 'no mean: one of the five tones was not measured' if lacks else '') if o) for *o,lacks in zip(out.evidence, size, e.share_at_ceiling, p.inflation.fillna(1.), test & e.mean_offset.isna())]
+    facts = zip(out.evidence, size, e.share_at_ceiling, p.inflation.fillna(1.), test & e.mean_offset.isna())
+    gap = 'no mean: one of the five tones was not measured'
+    said = [(_note(null, *o, rank.doubt, rank.n_lent), gap if lacks else '') for *o,lacks in facts]
+    note = ['; '.join(filter(None, o)) for o in said]
     return pd.concat([out, e, p.drop(columns='inflation'), sex], axis=1).assign(note=note)
 
 # %% ../../nbs/biology/10_lines.ipynb #5e09b4ba
@@ -152,7 +157,10 @@ class LineCalls:
 # %% ../../nbs/biology/10_lines.ipynb #8849c4ea
 def _group_table(nulls, ranks, inflation):
     "Lines, controls, line variance and fit of each technical group."
-    row = lambda o: dict(technical_group=o.name, n_lines=o.n_lines, n_controls=o.n_controls, n_lent=ranks[o.name].n_lent, drawn_from=o.source, line_variance_share=ranks[o.name].share.mean(), inflation=inflation.get(o.name, 1.), doubt=ranks[o.name].doubt,
+    row = lambda o: dict(
+        technical_group=o.name, n_lines=o.n_lines, n_controls=o.n_controls, n_lent=ranks[o.name].n_lent,
+        drawn_from=o.source, line_variance_share=ranks[o.name].share.mean(),
+        inflation=inflation.get(o.name, 1.), doubt=ranks[o.name].doubt,
         shift=o.centre[5], worst_misfit=o.misfit[np.abs(o.misfit).argmax()], worst_at=CONTRASTS.index[np.abs(o.misfit).argmax()], fits=o.fits)
     return pd.DataFrame([row(o) for o in nulls.values()], columns=['technical_group','n_lines','n_controls','n_lent','drawn_from','line_variance_share','inflation','doubt','shift','worst_misfit','worst_at','fits'])
 

@@ -502,10 +502,11 @@ def _null(self:LineMixture, m, task):
     self.need_ = float(np.quantile(self.null_support_, .95)) if len(found) else 0.
     self.called_,self.sure_ = _called(m, self.seed)
 
-CALLED,SURE,DRAWS = .05,.01,5000 # false discovery rate of calls that a phenotype needs; family-wise rate of one that is enough; normal lines drawn
+CALLED,SURE = .05,.01 # false discovery rate of calls that a phenotype needs; family-wise rate of one that is enough
+DRAWS = 5000 # normal lines drawn for them
 
 def _called(m, seed):
-    "Lines called without any phenotype, and those beyond doubt, as positions in `m.line_names`; none where no group has controls to draw."
+    "Lines called without any phenotype, and those beyond doubt, as positions; none where no controls can be drawn."
     none = np.zeros(0, int),np.zeros(0, int)
     try: p = line_p_values(m, draws=DRAWS, seed=seed).dropna(subset='p_value')
     except InputError: return none
@@ -513,7 +514,6 @@ def _called(m, seed):
     names,value = {n:i for i,n in enumerate(m.line_names)},p.p_value.to_numpy(float)
     at = np.array([names[n] for n in p.line], int)
     return at[false_discovery_control(value)<CALLED],at[value*len(value)<SURE]
-
 
 # %% ../../nbs/models/70_line_mixture.ipynb #d3cf2e41
 @patch

@@ -537,7 +537,7 @@ def read_back(
     score:np.ndarray, # Normal numbers, shape (k, 5)
     levels:list, # From `control_scores`
 )->np.ndarray: # Offsets, dB, shape (k, 5); NaN where a tone has no level
-    "Offsets of normal numbers."
+    "The offset that as large a share of the mice lies below as of a standard normal law."
     at = lambda s,v,c: v[np.minimum(np.searchsorted(c, ndtr(s)), len(v)-1)] if len(v) else np.full(len(s), np.nan)
     return np.stack([at(s, v, c) for s,(v,c) in zip(score.T, levels)], 1)
 
@@ -556,7 +556,6 @@ def line_parts(
     left = (W+np.diag(T)-np.diag(rest)-of**2)/(1-of**2) # of the variance of single tones
     return rho,rest,place+np.sqrt(np.maximum(left, 1-MOST))*(z-place)
 
-
 # %% ../../nbs/models/62_line_null.ipynb #3da643dc
 @patch
 def draws(self:RankNull,
@@ -574,16 +573,17 @@ def draws(self:RankNull,
     upto = np.cumsum(weight[order])/weight.sum()
     scale = np.sqrt(self.df/rng.chisquare(self.df, n))
     place,shared = np.sqrt(rho)*rng.standard_normal(n)*scale,_effects(rest, n, np.inf, rng)*scale[:,None]
-    known = max(self.n_controls+self.n_lines*(self.n_lent>0)-1, 2) # degrees of freedom of the group's spread; lent mice of a line count as one
-    wide = np.sqrt(known/rng.chisquare(known, n))[:,None]
+    known = max(self.n_controls+self.n_lines*(self.n_lent>0)-1, 2) # lent mice of a line count as one
+    wide = np.sqrt(known/rng.chisquare(known, n))[:,None] # what the group's spread may be off by
     def mouse():
-        row = order[np.searchsorted(upto, ndtr(place+np.sqrt(1-rho)*rng.standard_normal(n))).clip(max=len(z)-1)]
+        at = ndtr(place+np.sqrt(1-rho)*rng.standard_normal(n))
+        row = order[np.searchsorted(upto, at).clip(max=len(z)-1)]
         return read_back(wide*(shared+alone[row]), levels).astype(np.float32)
     return np.stack([mouse() for _ in range(mice)], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #94471443
 FAR,TOP = 50,.01 # draws beyond a score below which the fitted tail is used; share of the draws it is fitted to
-FLOOR = 1e-9 # smaller p-values are not told apart: by other draws they would be a thousand times larger or smaller
+FLOOR = 1e-9 # smaller p-values are not told apart: other draws change them a thousandfold
 
 def pareto_tail(
     x:np.ndarray, # Excesses over the point where the tail begins, sorted, shape (n,), n ≥ 2
