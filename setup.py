@@ -14,7 +14,7 @@ setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'],
     long_description=readme.read_text(encoding='utf-8') if readme.exists() else '', long_description_content_type='text/markdown',
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0', keywords=cfg['keywords'],
-    packages=find_packages(include=['impc_phenotypes', 'impc_phenotypes.*']), package_data={'impc_phenotypes': ['config/*.yaml']},
+    packages=find_packages(include=['impc_phenotypes', 'impc_phenotypes.*']), package_data={'impc_phenotypes': ['config/*.yaml', 'py.typed', '*.pyi']},
     python_requires='>=' + cfg['min_python'], install_requires=cfg['requirements'].split(), extras_require=extras,
     entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': ['impc_phenotypes=impc_phenotypes._modidx:d'], **plugins},
 )

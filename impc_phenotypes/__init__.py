@@ -1,24 +1,45 @@
 __version__ = "0.1.0"
 
-def add_methods():
-    "Import what adds methods to results: stability, line calls, the package's plots, and plug-ins of the entry point group `impc_phenotypes.analyses`."
+"Hearing phenotypes in knockout mice. Names below are loaded when they are first used, so that a result can be read without loading torch."
+
+_HOME = {
+    'associate': 'biology.association',
+    'call_lines': 'calls.lines',
+    'Cohort': 'data.cohort',
+    'discover': 'phenotypes.discover',
+    'download_cohort': 'data.solr',
+    'enrich': 'biology.enrichment',
+    'explore': 'show.explore',
+    'FactorMixture': 'models.factor_mixture',
+    'InputError': 'core.errors',
+    'LineCalls': 'calls.lines',
+    'LineMixture': 'models.line_mixture',
+    'list_runs': 'runs.folder',
+    'match_controls': 'data.controls',
+    'Matched': 'data.controls',
+    'open_run': 'runs.folder',
+    'Phenotypes': 'phenotypes.result',
+    'plugins': 'core.registry',
+    'read_records': 'data.records',
+    'reference_report': 'biology.references',
+    'replication': 'similar.neighbours',
+    'run_benchmark': 'evaluation.benchmark',
+    'RunError': 'core.errors',
+    'RunFolder': 'runs.folder',
+    'similar_genes': 'similar.neighbours',
+    'simulate_cohort': 'data.simulate',
+    'validate': 'biology.validation',
+    'Validation': 'biology.validation',
+    'versions': 'core.versions',
+    'write_report': 'show.report',
+}
+__all__ = ['__version__', *_HOME]
+
+def __getattr__(name):
     from importlib import import_module
-    from importlib.metadata import entry_points
-    import_module('impc_phenotypes.evaluation.stability')
-    import_module('impc_phenotypes.biology.lines')
-    import_module('impc_phenotypes.show.plots')
-    import_module('impc_phenotypes.show.latent')
-    for e in entry_points(group='impc_phenotypes.analyses'):
-        if not e.value.startswith('impc_phenotypes.'): e.load() # ours are commands of `analyze`, and add no methods
+    if name in _HOME: return getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
+    from .core.words import nearest
+    near = None if name.startswith('_') else nearest(name, _HOME)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'" + (f'; did you mean `{near}`?' if near else ''))
 
-PACKAGES = ('impc_phenotypes', 'torch', 'fastai', 'numpy', 'pandas', 'scipy', 'scikit-learn', 'statsmodels', 'omegaconf')
-
-def versions()->dict:
-    "Package → version of what a result depends on, Python included."
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-    out = dict(python=platform.python_version())
-    for p in PACKAGES:
-        try: out[p] = version(p)
-        except PackageNotFoundError: pass
-    return out
+def __dir__(): return sorted({*globals(), *_HOME})

@@ -4,8 +4,9 @@ import argparse, re, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = dict(tutorials='Tutorials', explanations='Explanations', data='Data', models='Models', losses='Losses', training='Training', metrics='Metrics',
-               discover='Discover', evaluation='Evaluation', biology='Biology', show='Show', app='Command line')
+FOLDERS = dict(tutorials='Tutorials', explanations='Explanations', core='Ground floor', procedures='Procedures', data='Data', sources='Other sources', models='Models',
+               losses='Losses', training='Training', metrics='Metrics', phenotypes='Phenotypes', evaluation='Evaluation', calls='Calls', biology='Biology', similar='Similar lines',
+               show='Show', runs='Runs', cli='Command line')
 START, END = '      # sidebar: made by scripts/make_sidebar.py', '      # end of sidebar'
 
 def notebooks(root=ROOT):

@@ -12,7 +12,7 @@ def card(ph, title='impc_phenotypes', sentence=SENTENCE):
     matplotlib.use('agg')
     from matplotlib import pyplot as plt
     from matplotlib.ticker import NullLocator
-    from impc_phenotypes.data.schema import FREQUENCIES, OFFSETS
+    from impc_phenotypes.procedures.abr import FREQUENCIES, OFFSETS
     from impc_phenotypes.show.plots import phenotype_style
     dashes, marks = dict(solid='-', dash='--', dot=':', dashdot='-.'), dict(circle='o', square='s', diamond='D', cross='P')
     fig = plt.figure(figsize=(12, 6.3), dpi=100, facecolor='white')
@@ -37,5 +37,5 @@ def card(ph, title='impc_phenotypes', sentence=SENTENCE):
 if __name__ == '__main__':
     sys.path.insert(0, str(ROOT))
     from impc_phenotypes.data.simulate import simulate_cohort
-    from impc_phenotypes.discover.discover import discover
+    from impc_phenotypes.phenotypes.discover import discover
     card(discover(simulate_cohort(4000, seed=4, affected=.07), seed=42)).savefig(ROOT/'nbs'/'images'/'social_card.png', dpi=100, metadata=dict(Software=None))

@@ -15,9 +15,9 @@ import argparse, os, sys, time, warnings
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, pandas as pd
-from impc_phenotypes.app.config import FOLDER
-from impc_phenotypes.biology.lines import call_lines
-from impc_phenotypes.biology.power import EFFECTS, planted_lines
+from impc_phenotypes.runs.config import FOLDER
+from impc_phenotypes.calls.lines import call_lines
+from impc_phenotypes.calls.power import EFFECTS, planted_lines
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.plant import CHANGES, ControlCopula, change, plant_cohort

@@ -4,18 +4,18 @@ from dataclasses import replace
 import numpy as np, pandas as pd
 import pytest
 from test_cli import ALONE, FAST, impc, refused, tree
-from impc_phenotypes.app.config import FOLDER
-from impc_phenotypes.biology import lines as lines_module
+from impc_phenotypes.runs.config import FOLDER
+from impc_phenotypes.calls import lines as lines_module
 from scipy.special import ndtr, ndtri
 from impc_phenotypes.models.line_null import line_nulls, line_p_values, rank_nulls
-from impc_phenotypes.biology.lines import call_lines
-from impc_phenotypes.biology.power import called_of, planted_lines
+from impc_phenotypes.calls.lines import call_lines
+from impc_phenotypes.calls.power import called_of, planted_lines
 from impc_phenotypes.biology.validation import Validation, joined_lines, validate
 from impc_phenotypes.data.controls import match_controls
-from impc_phenotypes.data.errors import InputError
+from impc_phenotypes.core.errors import InputError
 from impc_phenotypes.data.records import read_records
 from impc_phenotypes.data.simulate import simulate_cohort
-from impc_phenotypes.discover.phenotypes import Phenotypes
+from impc_phenotypes.phenotypes.result import Phenotypes
 
 @pytest.fixture(scope='module')
 def planted():

@@ -3,8 +3,8 @@ import csv, subprocess, sys, urllib.error, urllib.request
 from pathlib import Path
 import pytest
 from browser import browser, opened # noqa: F401 (browser is a fixture)
-from impc_phenotypes.app.serve import HOST, free_port
-from impc_phenotypes.discover.phenotypes import Phenotypes
+from impc_phenotypes.show.serve import HOST, free_port
+from impc_phenotypes.phenotypes.result import Phenotypes
 
 COMMAND = Path(sys.executable).parent/'impc-phenotypes'
 QUICK = ('training.pretrain_epochs=3', 'training.joint_epochs=3', 'model.line_model.calibration_lines=500')
@@ -184,7 +184,7 @@ def test_the_explorer_wants_its_token_and_its_own_name(served):
 
 def test_explore_without_voila_names_the_remedy(run):
     "A plain installation has neither Voila nor nbformat."
-    code = "import sys\nfor m in ('voila', 'nbformat', 'nbclient', 'nbconvert'): sys.modules[m] = None\nfrom impc_phenotypes.app.cli import main\nmain(['explore', sys.argv[1], '--no-browser'])"
+    code = "import sys\nfor m in ('voila', 'nbformat', 'nbclient', 'nbconvert'): sys.modules[m] = None\nfrom impc_phenotypes.cli.main import main\nmain(['explore', sys.argv[1], '--no-browser'])"
     done = subprocess.run([sys.executable, '-c', code, run], capture_output=True, text=True)
     assert done.returncode == 2 and "impc_phenotypes[app]" in done.stderr and 'Traceback' not in done.stderr, done.stderr
 

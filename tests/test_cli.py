@@ -3,8 +3,8 @@ import json, os, resource, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
 import pytest
-from impc_phenotypes.app.config import FOLDER, PRESETS, load_config, packaged
-from impc_phenotypes.data.schema import IMPC_THRESHOLDS
+from impc_phenotypes.runs.config import FOLDER, PRESETS, load_config, packaged
+from impc_phenotypes.procedures.abr import IMPC_THRESHOLDS
 from impc_phenotypes.models.config import ModelConfig, preset_model
 from impc_phenotypes.training.config import TrainingConfig, preset_training
 
@@ -115,12 +115,12 @@ def test_config_prints_what_can_be_read_back(work):
     refused(impc('config', 'check', 'printed.yaml', cwd=work), 'printed.yaml', 'training.stages.joint_epochs')
 
 def test_packaged_configuration_is_that_of_the_code():
-    for name,text in packaged().items(): assert (FOLDER/name).read_text(encoding='utf-8')==text, f'{name}: run impc_phenotypes.app.config.write_packaged()'
+    for name,text in packaged().items(): assert (FOLDER/name).read_text(encoding='utf-8')==text, f'{name}: run impc_phenotypes.runs.config.write_packaged()'
     assert (load_config().model, load_config().training)==(ModelConfig(), TrainingConfig())
     for p in PRESETS: assert (load_config(p).model, load_config(p).training)==(preset_model(p), preset_training(p))
 
 def test_help_is_light(work):
-    done = subprocess.run([sys.executable, '-c', "import sys, impc_phenotypes.app.cli; print(sorted({'torch','pandas','fastai','plotly'} & set(sys.modules)))"], capture_output=True, text=True, env=ENV)
+    done = subprocess.run([sys.executable, '-c', "import sys, impc_phenotypes.cli.main; print(sorted({'torch','pandas','fastai','plotly'} & set(sys.modules)))"], capture_output=True, text=True, env=ENV)
     assert done.stdout.strip()=='[]', done
     done = impc('--help', cwd=work)
     assert all(c in done.stdout for c in ('demo','simulate','download','train','evaluate','visualize','report','predict','benchmark','runs','config'))

@@ -3,7 +3,7 @@ import json, warnings
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.controls import MIN_DATED, SHRINK, ControlReference, match_controls
-from impc_phenotypes.data.schema import STEP, THRESHOLDS
+from impc_phenotypes.procedures.abr import STEP, THRESHOLDS
 from impc_phenotypes.data.simulate import simulate_cohort
 
 def colony(n=150, gap=20., **columns):

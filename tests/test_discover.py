@@ -2,12 +2,12 @@
 import hashlib, json, pickle, shutil, subprocess, sys
 import numpy as np, pandas as pd, pytest, torch
 from impc_phenotypes.data.controls import match_controls
-from impc_phenotypes.data.errors import InputError
-from impc_phenotypes.data.loaders import Preparation, audiogram_tensors
+from impc_phenotypes.core.errors import InputError
+from impc_phenotypes.training.loaders import Preparation, audiogram_tensors
 from impc_phenotypes.data.simulate import simulate_cohort
-from impc_phenotypes.discover.discover import discover, settings
-from impc_phenotypes.discover.baselines import run_baselines
-from impc_phenotypes.discover.phenotypes import FILES, TABLES, Phenotypes, _seal, network_place
+from impc_phenotypes.phenotypes.discover import discover, settings
+from impc_phenotypes.evaluation.baselines import run_baselines
+from impc_phenotypes.phenotypes.result import FILES, TABLES, Phenotypes, _seal, network_place
 from impc_phenotypes.metrics.metrics import truth_metrics
 from impc_phenotypes.models.line_mixture import LineMixture
 
@@ -75,7 +75,7 @@ def test_the_network_finds_what_was_planted_and_random_weights_do_not(seed):
 def test_new_process_gives_identical_labels(cohort, ph, saved, tmp_path):
     code = ("import sys, torch; torch.set_num_threads(1)\n"
             "from impc_phenotypes.data.simulate import simulate_cohort\n"
-            "from impc_phenotypes.discover.phenotypes import Phenotypes\n"
+            "from impc_phenotypes.phenotypes.result import Phenotypes\n"
             "p = Phenotypes.load(sys.argv[1]).predict(simulate_cohort(3000, seed=3, affected=.08))\n"
             "p.assignments.to_parquet(sys.argv[2]); p.lines.to_parquet(sys.argv[3])")
     out = [tmp_path/'a.parquet', tmp_path/'l.parquet']
@@ -188,7 +188,7 @@ def test_saved_tables_and_model_come_back(ph, saved):
 def test_earlier_model_survives_a_failed_save(ph, saved, monkeypatch):
     before = (saved/'model.json').read_bytes()
     def full(*a, **k): raise OSError(28, 'No space left on device')
-    monkeypatch.setattr('impc_phenotypes.discover.phenotypes.as_safetensors', full)
+    monkeypatch.setattr('impc_phenotypes.phenotypes.result.as_safetensors', full)
     with pytest.raises(RuntimeError, match='No space left'): ph.save(saved)
     assert (saved/'model.json').read_bytes() == before and [o.name for o in saved.parent.iterdir()] == ['run']
 

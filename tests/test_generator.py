@@ -2,9 +2,9 @@
 import hashlib
 import numpy as np, pandas as pd
 import pytest
-from impc_phenotypes.data.errors import InputError
+from impc_phenotypes.core.errors import InputError
 from impc_phenotypes.data.plant import CHANGES, ControlCopula, change, plant_cohort
-from impc_phenotypes.data.schema import THRESHOLDS
+from impc_phenotypes.procedures.abr import THRESHOLDS
 from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.evaluation.benchmark import Benchmark, run_benchmark
 from impc_phenotypes.evaluation.methods import METHODS, ORACLE, Found

@@ -41,7 +41,7 @@ def digest(path):
     return dict(sha256=hashlib.sha256(Path(path).read_bytes()).hexdigest(), rows=len(t), columns=columns)
 
 def command(*args):
-    from impc_phenotypes.app.cli import main
+    from impc_phenotypes.cli.main import main
     try: main([str(a) for a in args])
     except SystemExit as e: assert not e.code, args
 

@@ -3,9 +3,10 @@ import numpy as np, pytest, torch
 from fastai.callback.core import Callback
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.controls import match_controls
-from impc_phenotypes.data.errors import RunError
-from impc_phenotypes.data.loaders import audiogram_dls, driving_rows, fit_rows
-from impc_phenotypes.data.schema import THRESHOLDS
+from impc_phenotypes.core.errors import RunError
+from impc_phenotypes.training.loaders import audiogram_dls, fit_rows
+from impc_phenotypes.models.contrastive_vae_dec import driving_rows
+from impc_phenotypes.procedures.abr import THRESHOLDS
 from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.models.config import preset_model
 from impc_phenotypes.training.learner import phenotype_learner

@@ -3,7 +3,7 @@ import numpy as np, pandas as pd, pytest, torch
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.simulate import simulate_cohort
-from impc_phenotypes.biology.sexes import fdr
+from impc_phenotypes.calls.sexes import fdr
 from impc_phenotypes.data.records import read_records
 from impc_phenotypes.models import background, line_mixture, line_null
 from impc_phenotypes.models.config import LineModelConfig

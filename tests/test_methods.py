@@ -4,7 +4,7 @@ from repo import ROOT
 
 CODE = '''
 import sys
-from impc_phenotypes.discover.phenotypes import Phenotypes
+from impc_phenotypes.phenotypes.result import Phenotypes
 light = 'impc_phenotypes.show.plots' not in sys.modules and 'plotly' not in sys.modules
 ph = Phenotypes(*[None]*10)
 try: ph.plot_size

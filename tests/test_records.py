@@ -3,9 +3,12 @@ import builtins, gzip, json, pickle, warnings
 import numpy as np, pandas as pd, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from impc_phenotypes.data.cohort import Cohort
-from impc_phenotypes.data.errors import InputError, RunError
-from impc_phenotypes.data.records import column_map, mend, read_records, write_table
-from impc_phenotypes.data.schema import COLUMNS, IMPC_THRESHOLDS, REQUIRED, THRESHOLDS
+from impc_phenotypes.core.errors import InputError, RunError
+from impc_phenotypes.data.records import column_map, read_records
+from impc_phenotypes.core.tables import mend
+from impc_phenotypes.core.files import write_table
+from impc_phenotypes.data.schema import COLUMNS, REQUIRED
+from impc_phenotypes.procedures.abr import IMPC_THRESHOLDS, THRESHOLDS
 
 def export(n=12):
     "An invented export under IMPC's names."

@@ -2,8 +2,8 @@
 import json, subprocess, sys
 import numpy as np, pandas as pd
 import pytest
-from impc_phenotypes.app.runs import RunFolder, kept_epochs
-from impc_phenotypes.data.records import write_table
+from impc_phenotypes.runs.folder import RunFolder, kept_epochs
+from impc_phenotypes.core.files import write_table
 from impc_phenotypes.data.simulate import simulate_cohort, to_impc
 
 FAST = ['--preset', 'classic', '--n-phenotypes', '3', 'pretrain_epochs=3', 'joint_epochs=3', 'kl_warmup=0', 'loss_warmup=0']
@@ -16,7 +16,7 @@ def work(tmp_path_factory):
 
 @pytest.fixture
 def impc(work, monkeypatch, capsys):
-    from impc_phenotypes.app.cli import main
+    from impc_phenotypes.cli.main import main
     monkeypatch.chdir(work)
     def run(*args):
         code = 0
@@ -33,7 +33,7 @@ def train(impc, name, *more):
     return RunFolder(out.splitlines()[-1])
 
 def test_a_dry_run_loads_nothing(work):
-    code = "import sys; from impc_phenotypes.app.cli import main\ntry: main(['train','abr.csv','latent.dim=7','--dry-run'])\nexcept SystemExit: pass\nprint(sorted({'torch','fastai','sklearn','plotly'} & set(sys.modules)))"
+    code = "import sys; from impc_phenotypes.cli.main import main\ntry: main(['train','abr.csv','latent.dim=7','--dry-run'])\nexcept SystemExit: pass\nprint(sorted({'torch','fastai','sklearn','plotly'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, '-c', code], cwd=work, capture_output=True, text=True)
     assert done.returncode==0 and 'changed: model.latent.dim' in done.stdout and done.stdout.splitlines()[-1]=='[]', done
     assert not (work/'experiments').exists()
@@ -92,7 +92,7 @@ def test_analyses_are_kept_recomputed_and_refused(impc):
     assert code==0 and 'profiles: largest_offset' in out
 
 def test_a_plug_in_of_another_package_is_found_and_its_fault_is_its_own(impc, work, monkeypatch):
-    (work/'extra_looks.py').write_text("import pandas as pd\nfrom impc_phenotypes.app.analyses import Analysis\nclass Genes(Analysis):\n    'Genes of each phenotype.'\n    columns = ('phenotype','genes')\n"
+    (work/'extra_looks.py').write_text("import pandas as pd\nfrom impc_phenotypes.runs.analyses import Analysis\nclass Genes(Analysis):\n    'Genes of each phenotype.'\n    columns = ('phenotype','genes')\n"
         "    def generate(self, s): return s.phenotypes.lines.groupby('phenotype').gene_symbol.nunique().rename('genes').reset_index()\n    def metrics(self, t): return dict(most=int(t.genes.max()))\nclass Broken(Analysis):\n    def generate(self, s): raise KeyError('weight')\n")
     info = work/'extra_looks-0.1.dist-info'
     info.mkdir()
@@ -106,7 +106,7 @@ def test_a_plug_in_of_another_package_is_found_and_its_fault_is_its_own(impc, wo
     assert impc('plugins', 'inspect', 'gens')[0]==2 and impc('plugins', 'list', 'model')[0]==2
 
 def test_every_registered_plug_in_loads():
-    from impc_phenotypes.app.plugins import load_plugin, plugins
+    from impc_phenotypes.core.registry import load_plugin, plugins
     own = plugins().query("package=='impc_phenotypes'")
     assert len(own)>=15
     for p in own.itertuples(): assert load_plugin(p.kind, p.name).__doc__, p.name
@@ -252,8 +252,8 @@ def test_the_log_level_governs_messages_and_leaves_results(impc):
     assert '800 mice' in said(), 'the level of one command must not stay'
 
 def test_a_factor_mixture_sees_holes_and_ceilings(work):
-    from impc_phenotypes.app.estimators import mouse_features, mouse_words
-    from impc_phenotypes.app.train_models import build_model
+    from impc_phenotypes.data.rows import mouse_features, mouse_words
+    from impc_phenotypes.runs.train_models import build_model
     from impc_phenotypes.data.controls import match_controls
     from impc_phenotypes.data.records import read_records
     m = match_controls(read_records(work/'abr.csv'))
@@ -265,6 +265,6 @@ def test_a_factor_mixture_sees_holes_and_ceilings(work):
 
 @pytest.mark.parametrize('data', ['digits', 'abr.csv'])
 def test_a_fit_that_is_told_to_stop_says_so(data, impc, work):
-    code = f"import os, signal; from impc_phenotypes.app.cli import main; from sklearn.cluster import KMeans\nKMeans.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM)\nmain(['train','model=k_means','data={data}','--experiment-name','told'])"
+    code = f"import os, signal; from impc_phenotypes.cli.main import main; from sklearn.cluster import KMeans\nKMeans.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM)\nmain(['train','model=k_means','data={data}','--experiment-name','told'])"
     done = subprocess.run([sys.executable, '-c', code], cwd=work, capture_output=True, text=True, timeout=100)
     assert done.returncode==1 and 'stopped by SIGTERM' in done.stderr and 'Traceback' not in done.stderr, done.stderr

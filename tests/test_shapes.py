@@ -1,14 +1,17 @@
 "Names of profiles: severity and ceiling before shape, 15 dB for a shape, 'at least' where half of the mice did not answer."
 from dataclasses import replace
 import numpy as np, pytest
-from impc_phenotypes.biology.reading import human_pattern, read_profile
+from impc_phenotypes.procedures.reading import human_pattern, read_profile
 from impc_phenotypes.data.controls import match_controls
-from impc_phenotypes.data.schema import ceiling
+from impc_phenotypes.procedures.abr import ceiling
 from impc_phenotypes.data.simulate import CENTRES, SHAPES, simulate_cohort
-from impc_phenotypes.discover.discover import _names
-from impc_phenotypes.discover.phenotypes import Phenotypes
-from impc_phenotypes.metrics import shapes
-from impc_phenotypes.metrics.shapes import RULES, SEVERITIES, censored_shares, contrasts, expert_class, explain_name, explain_profiles, name_profiles, severity, shape_name
+from impc_phenotypes.phenotypes.discover import phenotype_names
+from impc_phenotypes.phenotypes.result import Phenotypes
+from impc_phenotypes.procedures import shapes
+from impc_phenotypes.procedures.shapes import (
+    RULES, SEVERITIES, censored_shares, contrasts, expert_class, explain_name, explain_profiles, name_profiles,
+    severity, shape_name
+)
 from impc_phenotypes.show.report import name_reasons
 
 CEILING_SHAPED = [60, 78, 75, 65, 50]
@@ -103,7 +106,7 @@ def deaf_phenotype():
 
 def test_discover_names_by_the_ceiling_and_the_report_says_why():
     m,q = deaf_phenotype()
-    names = _names(m, q, None)
+    names = phenotype_names(m, q, None)
     profile = np.nanmean(m.offset[q[:,1]>0], 0)
     share = censored_shares(m.censored, m.mask, q.argmax(1), 2)
     assert (share[1,:4]==1).all() and (share[0,:5]<.1).all()

@@ -4,10 +4,10 @@ from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.controls import match_controls
-from impc_phenotypes.data.errors import InputError
-from impc_phenotypes.data.look import FONT, GREY, phenotype_style
-from impc_phenotypes.data.schema import OFFSETS, THRESHOLDS
-from impc_phenotypes.discover.phenotypes import Phenotypes
+from impc_phenotypes.core.errors import InputError
+from impc_phenotypes.core.look import FONT, GREY, phenotype_style
+from impc_phenotypes.procedures.abr import OFFSETS, THRESHOLDS
+from impc_phenotypes.phenotypes.result import Phenotypes
 from impc_phenotypes.show.gene_picker import gene_data
 from impc_phenotypes.show.explore import Views, panel_title, reference_of
 from impc_phenotypes.show.methods_text import found_words, methods_text, write_cards

@@ -177,7 +177,7 @@ def test_the_api_page_lists_it(path):
 
 # In a browser
 
-@pytest.mark.parametrize('name,link', [('index', 'a[href="tutorials/10_from_table_to_phenotypes.html"]'), ('tutorials/10_from_table_to_phenotypes', 'a[href$="discover/20_discover.html#discover"]'),
+@pytest.mark.parametrize('name,link', [('index', 'a[href="tutorials/10_from_table_to_phenotypes.html"]'), ('tutorials/10_from_table_to_phenotypes', 'a[href$="phenotypes/20_discover.html#discover"]'),
     ('biology/12_reference_range', 'a[href$=".html"]:not([href^=http])')])
 def test_chromium_opens(name, link, pages, browser):
     file = pages[0]/f'{name}.html'

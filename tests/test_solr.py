@@ -3,9 +3,9 @@ import json, os, re, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 import numpy as np, pandas as pd, pyarrow.parquet as pq, pytest
-from impc_phenotypes.data.errors import InputError, RunError
+from impc_phenotypes.core.errors import InputError, RunError
 from impc_phenotypes.data.records import read_records
-from impc_phenotypes.data.schema import IMPC_THRESHOLDS, PARAMETERS
+from impc_phenotypes.procedures.abr import IMPC_THRESHOLDS, PARAMETERS
 from impc_phenotypes.data.solr import QUERY, download_cohort, pivot_specimens
 
 def documents(mice=30, seed=0):

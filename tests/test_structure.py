@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from repo import LIB, ROOT, imported, modules
 
-TIERS = [('data',), ('models', 'losses'), ('training',), ('metrics',), ('discover',), ('evaluation', 'biology'), ('show',), ('app',)]
+TIERS = [('core',), ('procedures',), ('data',), ('models', 'losses', 'sources'), ('training', 'metrics'), ('phenotypes',), ('evaluation', 'calls'),
+         ('biology', 'similar'), ('show',), ('runs',), ('cli',)]
 RANK = {p:i for i,tier in enumerate(TIERS) for p in tier}
 FORBIDDEN = ('torchvision', 'fastai.vision', 'torchmetrics', 'transformers', 'timm')
 UNSAFE = ('pickle', 'cPickle', 'dill', 'cloudpickle', 'shelve', 'marshal', 'joblib.load', 'joblib.dump', 'pandas.read_pickle')
@@ -23,23 +24,23 @@ def dependencies(mods): return {n:{m for m in imported(n, f) if m in mods and m 
 
 @pytest.mark.parametrize('name', modules())
 def test_imports_follow_the_arrows(name):
-    assert not upward(name, imported(name, modules()[name])), 'a lower layer must not import a higher one (data, models and losses, training, metrics, discover, evaluation and biology, show, app)'
+    assert not upward(name, imported(name, modules()[name])), f'a lower layer must not import a higher one: {TIERS}'
 
 def test_every_module_has_a_layer():
     assert {n.split('.')[1] for n in modules() if n.count('.') and not n.endswith('_modidx')} <= set(RANK)
 
 def test_no_circular_imports(): TopologicalSorter(dependencies(modules())).prepare()
 
-@pytest.mark.parametrize('line,target', [('from impc_phenotypes.app.cli import main', 'impc_phenotypes.app.cli'), ('from ..show import plots', 'impc_phenotypes.show'),
-    ('from .. import training', 'impc_phenotypes.training'), ('def f():\n    import impc_phenotypes.discover.discover', 'impc_phenotypes.discover.discover'),
-    ('importlib.import_module("impc_phenotypes.biology.lines")', 'impc_phenotypes.biology.lines')])
+@pytest.mark.parametrize('line,target', [('from impc_phenotypes.cli.main import main', 'impc_phenotypes.cli.main'), ('from ..show import plots', 'impc_phenotypes.show'),
+    ('from .. import training', 'impc_phenotypes.training'), ('def f():\n    import impc_phenotypes.phenotypes.discover', 'impc_phenotypes.phenotypes.discover'),
+    ('importlib.import_module("impc_phenotypes.calls.lines")', 'impc_phenotypes.calls.lines')])
 def test_a_climbing_import_is_found(line, target):
     got = imported('impc_phenotypes.models.config', Path('impc_phenotypes/models/config.py'), ast.parse(line))
     assert target in upward('impc_phenotypes.models.config', got)
 
 def test_a_descending_import_is_fine():
-    got = imported('impc_phenotypes.app.cli', Path('impc_phenotypes/app/cli.py'), ast.parse('from ..data.schema import TONES\nimport impc_phenotypes.show.plots'))
-    assert not upward('impc_phenotypes.app.cli', got)
+    got = imported('impc_phenotypes.cli.main', Path('impc_phenotypes/cli/main.py'), ast.parse('from ..data.schema import TONES\nimport impc_phenotypes.show.plots'))
+    assert not upward('impc_phenotypes.cli.main', got)
 
 @pytest.mark.parametrize('name', modules())
 def test_no_forbidden_import(name):

@@ -3,16 +3,18 @@ import json, os, signal, subprocess, sys, time
 from pathlib import Path
 import pandas as pd
 import pytest
-from impc_phenotypes.app.runs import find_run, list_runs, open_data
-from impc_phenotypes.data.records import write_table
+from impc_phenotypes.runs.folder import open_run, list_runs, open_data
+from impc_phenotypes.core.files import write_table
 from impc_phenotypes.data.simulate import simulate_cohort, to_impc
 
 pytest.importorskip('optuna', reason="sweeps need the extra `tune`")
-from impc_phenotypes.app.sweep import SweepFolder, create_sweep, open_study, plan_sweep, read_search, sweep_status, trial_table
-from impc_phenotypes.app.sweep_workers import run_sweep
+from impc_phenotypes.runs.sweep import (
+    SweepFolder, create_sweep, open_study, plan_sweep, read_search, sweep_status, trial_table
+)
+from impc_phenotypes.runs.sweep_workers import run_sweep
 
 ENV = {k:v for k,v in os.environ.items() if k!='CI'} | dict(OMP_NUM_THREADS='1', COLUMNS='200')
-CALL = [sys.executable, '-c', 'from impc_phenotypes.app.cli import main; main()']
+CALL = [sys.executable, '-c', 'from impc_phenotypes.cli.main import main; main()']
 FIXED = ['stages.pretrain_epochs=1', 'stages.joint_epochs=1', 'kl_warmup=0', 'loss_warmup=0']
 TWELVE = ['latent.dim=2,3,4', 'optimiser.lr=.001,.003', 'latent.beta=.5,1']
 
@@ -86,7 +88,7 @@ def test_workers_do_not_outlive_their_parent(work):
 
 def test_a_trial_is_a_run_and_no_experiment(killed, work):
     sweep, _ = killed
-    assert find_run('killed/sweep_1/003', work/'experiments').path==sweep.run(3).path
+    assert open_run('killed/sweep_1/003', work/'experiments').path==sweep.run(3).path
     assert not len(list_runs(work/'experiments')) and len(list_runs(work/'experiments'/'killed'))==12
     done = impc('evaluate', sweep.run(3).path, '--bootstraps', 0, '--refits', 0, '--no-biology', cwd=work)
     assert done.returncode==0 and 'k-means' in done.stdout, done.stderr
@@ -120,7 +122,7 @@ def test_a_hopeless_trial_is_pruned(work):
     (['abr.csv', 'latent.dim=2,3', '--objective', 'ari'], ['ari', 'valid_rmse']), (['abr.csv', 'latent.dim=2,3', '--workers', 'many'], ['--workers', 'dask://']), (['abr.csv', 'latent.dim=2,3', '--trials', '5', '--sampler', 'grid'], ['2 combinations']),
     (['none.csv', 'latent.dim=2,3'], ['none.csv']), (['latent.dim=2,3'], ['no data file']), (['abr.csv', 'latent.dim=2,3', '--experiment-name', '../up'], ['../up']), (['abr.csv', 'latent.dim=2,3', '--file', 'none.yaml'], ['none.yaml'])])
 def test_bad_sweeps_are_named(args, words, work, capsys, monkeypatch):
-    from impc_phenotypes.app.cli import main
+    from impc_phenotypes.cli.main import main
     monkeypatch.chdir(work)
     with pytest.raises(SystemExit) as end: main(['sweep', 'run', *args, '--output-dir', 'refused'])
     err = capsys.readouterr().err
@@ -176,7 +178,7 @@ def test_a_wrong_sweep_file_over_a_model_is_named(change, args, said, model_file
     assert not (work/'refused').exists()
 
 def test_missing_extras_are_named(work, monkeypatch):
-    from impc_phenotypes.data.errors import InputError
+    from impc_phenotypes.core.errors import InputError
     plan = plan_sweep(searches('latent.dim=2,3'), dict(preset='classic'))
     monkeypatch.setitem(sys.modules, 'distributed', None)
     sweep = create_sweep(plan, open_data(work/'abr.csv')[1], name='extras', root=work/'experiments')
@@ -185,8 +187,8 @@ def test_missing_extras_are_named(work, monkeypatch):
     with pytest.raises(InputError, match='tune'): create_sweep(plan, {}, name='extras', root=work/'experiments')
 
 def test_moved_data_and_a_second_process_are_noticed(killed, work):
-    from impc_phenotypes.app import sweep_workers
-    from impc_phenotypes.data.errors import InputError
+    from impc_phenotypes.runs import sweep_workers
+    from impc_phenotypes.core.errors import InputError
     sweep = killed[0]
     (work/'other.csv').write_text('another file')
     with pytest.raises(InputError, match='is not the file'): run_sweep(sweep, data=work/'other.csv')

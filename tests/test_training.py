@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np, pandas as pd, psutil, pytest, torch
 from fastai.callback.core import Callback
 from impc_phenotypes.data.controls import match_controls
-from impc_phenotypes.data.errors import RunError
-from impc_phenotypes.data.loaders import audiogram_dls
+from impc_phenotypes.core.errors import RunError
+from impc_phenotypes.training.loaders import audiogram_dls
 from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.models.config import preset_model
 from impc_phenotypes.training.checkpoints import load_checkpoint

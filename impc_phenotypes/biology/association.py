@@ -11,10 +11,10 @@ from html import escape
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.stats import hypergeom
 from ..models.line_null import main_group
-from .sexes import fdr
+from ..calls.sexes import fdr
 from ..data.controls import MIN_LINE
-from ..data.look import DIVERGING, escaped, finish
-from ..discover.phenotypes import Phenotypes
+from ..core.look import DIVERGING, escaped, finish
+from ..phenotypes.result import Phenotypes
 
 # %% ../../nbs/biology/20_association.ipynb #0ca16d0b
 ANY = 'not normal'

@@ -16,10 +16,10 @@ from scipy.stats import fisher_exact, hypergeom
 from scipy.stats.contingency import odds_ratio
 from statsmodels.stats.contingency_tables import StratifiedTable
 from .gene_sets import GeneSets, match_sets
-from .sexes import fdr
-from ..data.errors import InputError
-from ..data.schema import nearest
-from ..data.look import INK, PALETTE, below, finish
+from ..calls.sexes import fdr
+from ..core.errors import InputError
+from ..core.words import nearest
+from ..core.look import INK, PALETTE, below, finish
 
 # %% ../../nbs/biology/30_enrichment.ipynb #4b339b63
 def counts_table(

@@ -13,9 +13,9 @@ from html import escape
 from pathlib import Path
 import networkx as nx, numpy as np, obonet, pandas as pd
 from fastcore.basics import patch
-from ..data.errors import InputError, bad_rows
-from ..data.records import _content, _decode, _unzip
-from ..data.schema import nearest
+from ..core.errors import InputError, bad_rows
+from ..core.words import nearest
+from ..core.tables import first_column, read_text, text_table
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #853f3859
 _SOUND = re.compile(r'\b(hearing|auditory|acoustic|deaf|ears?\b|otic\b|otolith|pinna|corti\b|hair cell)|cochlea|vestibul|stereocili|startle|pre-?pulse|perception of sound', re.I)
@@ -79,21 +79,6 @@ def _repr_html_(self:GeneSets):
     return (f'<p><b>{len(self):,} gene sets</b> from {escape(self.source)}: {len(self.genes):,} genes ({self.id_type}s), {int(self.terms.acoustic.sum()):,} sets acoustic</p><ul>{notes}</ul>'
             + d.sort_values('genes', ascending=False, kind='stable').head(10).to_html() + more)
 
-# %% ../../nbs/biology/28_gene_sets.ipynb #cb733836
-def _text(path, what):
-    "Content of a text file, gzipped or not."
-    path = Path(path).expanduser()
-    if path.is_dir(): raise InputError(f"{path}: a folder, not {what}")
-    if not path.is_file():
-        hit = nearest(path.name, [o.name for o in path.parent.iterdir()] if path.parent.is_dir() else [])
-        raise InputError(f"{path}: no such file" + (f"; did you mean {path.parent/hit}?" if hit else ''))
-    try: raw = path.read_bytes()
-    except OSError as e: raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
-    if raw[:2]==b'\x1f\x8b': raw = _unzip(raw, path)
-    if not raw.strip(): raise InputError(f"{path}: the file is empty; {what} is needed")
-    if _content(raw[:4096]): raise InputError(f"{path}: holds {_content(raw[:4096])}, not {what}")
-    return _decode(raw)[0].decode('utf-8')
-
 # %% ../../nbs/biology/28_gene_sets.ipynb #86bf2b11
 def _gmt_line(line, n, path):
     "Name, description and genes of one line."
@@ -107,7 +92,7 @@ def read_gmt(
 )->GeneSets: # Term = name of the set; `name` = its name, with the description where that is no address
     "Gene sets in GMT format."
     path,sets,told,first,empty = Path(path),{},{},{},[]
-    for n,line in enumerate(_text(path, 'a GMT file').splitlines(), 1):
+    for n,line in enumerate(read_text(path, 'a GMT file').splitlines(), 1):
         if not line.strip() or line.startswith('#'): continue
         name,about,genes = _gmt_line(line, n, path)
         if name in first: raise InputError(f"{path}: row {n} names the set '{name}' again (first in row {first[name]}); rename one or remove it")
@@ -123,29 +108,13 @@ def read_gmt(
 HEARING = 'MP:0005377' # hearing/vestibular/ear phenotype
 _MIXED = ('MP:0005386', 'MP:0003631') # behaviour (startle, pinna reflex) and nervous system (prepulse inhibition)
 
-def _table(source, what):
-    "A comma-, semicolon- or tab-separated table as text; a DataFrame as it is."
-    if isinstance(source, pd.DataFrame): return source.astype(object).where(source.notna(), '').astype(str), 'the table'
-    text = _text(source, what).lstrip('\r\n')
-    sep = max(',;\t', key=text.splitlines()[0].count)
-    try: return pd.read_csv(io.StringIO(text), sep=sep, dtype=str, keep_default_na=False), str(source)
-    except (pd.errors.ParserError, ValueError) as e: raise InputError(f"{source}: cannot be split into columns ({str(e).strip()})") from None
-
-def _need(t, where, *names):
-    "The first of these columns that the table has."
-    for n in names:
-        if n in t: return n
-    hit = nearest(names[0], t.columns)
-    raise InputError(f"{where}: has no column `{names[0]}`" + (f" (nor {', '.join(f'`{n}`' for n in names[1:])})" if names[1:] else '')
-                     + (f"; did you mean '{hit}'? Rename it" if hit else f"; it has {', '.join(map(str, t.columns[:8]))}"))
-
 # %% ../../nbs/biology/28_gene_sets.ipynb #b7cc7159
 def read_top_level_mp(
     path, # A .csv or .csv.gz file, or a DataFrame: `gene_symbol`, then one column of counts a term, e.g. 'MP:0005377 hearing/vestibular/ear'
 )->GeneSets: # Term = MP id
     "Genes with at least one call under each top-level phenotype."
-    t,where = _table(path, 'a table of top-level phenotypes')
-    gene = _need(t, where, 'gene_symbol', 'marker_symbol')
+    t,where = text_table(path, 'a table of top-level phenotypes')
+    gene = first_column(t, where, 'gene_symbol', 'marker_symbol')
     columns = {c:m for c in t if (m := re.fullmatch(r'(MP:\d{7})\s*(.*)', str(c)))}
     if not columns: raise InputError(f"{where}: has no column named like 'MP:0005377 hearing/vestibular/ear'; it has {', '.join(map(str, t.columns[:8]))}")
     counts = t[list(columns)].apply(pd.to_numeric, errors='coerce')
@@ -164,7 +133,7 @@ def read_ontology(
     path, # An .obo or .obo.gz file
 )->nx.DiGraph: # From each term to its parents (is_a); nodes carry `name` and `alt_id`; obsolete terms are left out
     "An ontology as a graph."
-    text = _text(path, 'an ontology in OBO format')
+    text = read_text(path, 'an ontology in OBO format')
     start = re.search(r'^\[Term\]', text, re.M)
     if not start: raise InputError(f"{path}: is not an OBO file: no line says [Term], the first line is {text.lstrip().splitlines()[0][:60]!r}; download mp.obo from the OBO Foundry (https://obofoundry.org/ontology/mp.html)")
     try: full = obonet.read_obo(io.StringIO('ontology: terms\n\n'+text[start.start():]))
@@ -185,8 +154,8 @@ def acoustic_terms(
 
 def _annotations(source, graph):
     "Gene, term and whether it was learnt by sound, one row an annotation; and notes."
-    t,where = _table(source, 'a table of annotations')
-    gene,term = _need(t, where, 'gene_symbol', 'marker_symbol', 'gene_accession_id', 'marker_accession_id'),_need(t, where, 'mp_term_id')
+    t,where = text_table(source, 'a table of annotations')
+    gene,term = first_column(t, where, 'gene_symbol', 'marker_symbol', 'gene_accession_id', 'marker_accession_id'),first_column(t, where, 'mp_term_id')
     d = pd.DataFrame(dict(row=np.arange(len(t))+2, gene=t[gene].str.strip(), term=t[term].str.strip()))
     d['sound'] = t['procedure_stable_id'].str.contains(r'_(?:ABR|ACS)_') if 'procedure_stable_id' in t else False
     full = d[(d.gene!='') & (d.term!='')]
@@ -254,7 +223,7 @@ def _dictionary(ids, tested):
     "From the sets' names to the cohort's."
     if ids is None or isinstance(ids, dict): return ids or {}
     if not isinstance(ids, pd.DataFrame): raise ValueError(f"`ids` must be a DataFrame with `gene_symbol` and `gene_accession_id`, or a dict from the sets' names to the cohort's, got {type(ids).__name__}")
-    a,b = (ids[_need(ids, 'the table given as `ids`', c)] for c in ('gene_accession_id','gene_symbol'))
+    a,b = (ids[first_column(ids, 'the table given as `ids`', c)] for c in ('gene_accession_id','gene_symbol'))
     ok = a.notna() & b.notna()
     return dict(zip(b[ok], a[ok])) if id_kind(tested)=='MGI id' else dict(zip(a[ok], b[ok]))
 

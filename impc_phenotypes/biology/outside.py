@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from html import escape
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy.stats import chi2_contingency, f_oneway, fisher_exact, kruskal, mannwhitneyu, random_table, rankdata
-from .sexes import fdr
-from ..data.errors import InputError, bad_rows
-from ..data.records import _number, _open, _text
-from ..data.schema import IMPC_THRESHOLDS, OFFSETS, THRESHOLDS, TONES, nearest
-from ..data.look import PALETTE, finish
-from ..discover.phenotypes import Phenotypes
+from ..calls.sexes import fdr
+from ..core.errors import InputError, bad_rows
+from ..core.tables import clean_number, open_table, clean_text
+from ..procedures.abr import IMPC_THRESHOLDS, OFFSETS, THRESHOLDS, TONES
+from ..core.words import nearest
+from ..core.look import PALETTE, finish
+from ..phenotypes.result import Phenotypes
 
 # %% ../../nbs/biology/25_outside.ipynb #d9893430
 def _one_column(raw, name):
     "A column as numbers where all of it is numbers, else as text."
     if len(raw.find(name))>1: raise InputError(f"{raw.name}: has {len(raw.find(name))} columns named '{name}'; rename one or remove it")
     values = raw.pull(raw.find(name)[0])
-    x,bad,text = _number(values)
+    x,bad,text = clean_number(values)
     if not bad.any(): return x
-    if bad.sum()>(~np.isnan(x)).sum(): return _text(values)[0]
+    if bad.sum()>(~np.isnan(x)).sum(): return clean_text(values)[0]
     rows = pd.DataFrame(dict(row=raw.rows[bad], column=name, value=np.asarray(text, object)[bad]))
     raise InputError(f"{raw.name}: `{name}` holds numbers and {bad.sum():,} values that are none\n" + bad_rows(rows, remedy='Leave the cell empty where nothing was measured; give classes words, not numbers.'))
 
@@ -34,12 +35,12 @@ def read_outside(
     table, # CSV or Parquet file, or DataFrame, with `specimen_id` and one row a mouse
 )->pd.DataFrame: # Indexed by `specimen_id`; columns of numbers or of text
     "Variables of other procedures."
-    raw = _open(table)
+    raw = open_table(table)
     if not raw.find('specimen_id'):
         near = nearest('specimen_id', raw.columns)
         raise InputError(f"{raw.name}: has no column `specimen_id`" + (f"; rename '{near}'" if near else f", only {', '.join(raw.columns[:8])}; add the mouse's IMPC id"))
     if raw.ragged: raise InputError(f"{raw.name}: {len(raw.ragged)} rows cannot be split into columns\n" + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']), remedy='Quote cells that hold the separator.'))
-    ids = pd.Series(_text(raw.pull(raw.find('specimen_id')[0]))[0], dtype=object)
+    ids = pd.Series(clean_text(raw.pull(raw.find('specimen_id')[0]))[0], dtype=object)
     for at,what,remedy in ((ids.isna(), 'have no `specimen_id`', 'Fill it in, or remove the rows.'), (ids.duplicated(keep=False), 'share their `specimen_id` with another', 'Keep one row a mouse, e.g. the mean.')):
         if at.any(): raise InputError(f"{raw.name}: {at.sum():,} of {len(raw):,} rows {what}\n" + bad_rows(pd.DataFrame(dict(row=raw.rows[at], column='specimen_id', value=ids[at])), remedy=remedy))
     return pd.DataFrame({c:_one_column(raw, c) for c in dict.fromkeys(raw.columns) if c!='specimen_id'}, index=pd.Index(ids, name='specimen_id'))
@@ -106,8 +107,8 @@ def _values(ph, name, cohort, table):
         places = ' and '.join(['the result', *(['the cohort'] if f is not None else []), *(['the table'] if table is not None else [])])
         raise InputError(f"{places} have no column `{name}`".replace('the result have', 'the result has') + (f"; did you mean `{near}`?" if near else '; pass it in `table`') + (' A loaded result does not hold it: pass `cohort` as well.' if f is None and name in OUTSIDE else ''))
     if table is not None and name in table and not ids.isin(table.index).any(): raise InputError(f"the table has none of the {len(ids):,} mice of the result: its first `specimen_id` is {table.index[0] if len(table) else None!r}, the result's is {ids.iloc[0]!r}; use IMPC's ids as they stand in the hearing records")
-    if pd.api.types.is_datetime64_any_dtype(v): return _text(v.dt.strftime('%Y-%m-%d'))[0]
-    return v.to_numpy(float) if pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v) else _text(v)[0]
+    if pd.api.types.is_datetime64_any_dtype(v): return clean_text(v.dt.strftime('%Y-%m-%d'))[0]
+    return v.to_numpy(float) if pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v) else clean_text(v)[0]
 
 # %% ../../nbs/biology/25_outside.ipynb #1faaccd7
 TESTS = {'anova':'numbers', 'kruskal':'numbers', 'mann-whitney':'numbers', 'chi2':'classes', 'fisher':'classes'}

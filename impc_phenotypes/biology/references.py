@@ -20,12 +20,12 @@ from plotly.subplots import make_subplots
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
-from .gene_sets import _need, _text
-from .sexes import fdr
-from ..data.errors import InputError, bad_rows
-from ..data.schema import nearest
-from ..data.look import GREY, INK, PALETTE, below, finish
-from ..discover.phenotypes import _plain
+from ..core.tables import first_column, read_text
+from ..calls.sexes import fdr
+from ..core.errors import InputError, bad_rows
+from ..core.words import nearest
+from ..core.look import GREY, INK, PALETTE, below, finish
+from ..core.files import strict_plain
 
 # %% ../../nbs/biology/40_references.ipynb #19b081c6
 @dataclass(frozen=True, repr=False)
@@ -65,7 +65,7 @@ _IDS = ('gene_accession_id','mgi_id','mgi_accession_id','mgi')
 
 def _rows(path):
     "Row number, symbol and MGI id of each line of a file."
-    body = [(i, l.strip()) for i,l in enumerate(_text(path, 'a list of gene symbols').splitlines(), 1) if l.strip() and not l.lstrip().startswith('#')]
+    body = [(i, l.strip()) for i,l in enumerate(read_text(path, 'a list of gene symbols').splitlines(), 1) if l.strip() and not l.lstrip().startswith('#')]
     if not body: raise InputError(f"{path}: holds only comments; write one gene symbol a line")
     plain = [(i, re.split(r'\s+#', l)[0]) for i,l in body]
     first,head = plain[0][1],('gene_symbol','symbol','gene','marker_symbol')
@@ -73,7 +73,7 @@ def _rows(path):
     sep = max(',;\t', key=first.count)
     cells = [(i, [c.strip() for c in next(csv.reader([l], delimiter=sep, skipinitialspace=True))]) for i,l in body]
     names = [c.lower() for c in cells[0][1]]
-    col,ids = _need(pd.DataFrame(columns=names), path, *head),next((c for c in _IDS if c in names), None)
+    col,ids = first_column(pd.DataFrame(columns=names), path, *head),next((c for c in _IDS if c in names), None)
     twice = next((c for c in (col,ids) if c and names.count(c)>1), None)
     if twice: raise InputError(f"{path}: {names.count(twice)} columns are called `{twice}`; rename all but one")
     of = lambda row, c: row[names.index(c)] if c and names.index(c)<len(row) else ''
@@ -285,7 +285,7 @@ def to_json(self:ReferenceReport)->dict: # Strict JSON: `settings`, `lists`, `ge
     random = {l:{f'{s}_{int(p*100):02}':q.loc[l, (s,p)] for s in ('recall','auc') for p in (.05,.5,.95)} for l in q.index}
     rows = lambda d: [{k:None if v is pd.NA else v for k,v in r.items()} for r in d.to_dict('records')]
     lists = [r | dict(random=random.get(r['list'], {})) for r in rows(self.summary)]
-    return _plain(dict(settings=self.settings, lists=lists, genes=rows(self.genes), notes=self.notes, citations=[dict(list=l, text=t, link=a) for l,t,a in self.citations]))
+    return strict_plain(dict(settings=self.settings, lists=lists, genes=rows(self.genes), notes=self.notes, citations=[dict(list=l, text=t, link=a) for l,t,a in self.citations]))
 
 # %% ../../nbs/biology/40_references.ipynb #86ada38c
 def _notes(ref, found, row):

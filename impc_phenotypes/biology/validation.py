@@ -15,15 +15,16 @@ from fastcore.basics import patch
 from .association import associate
 from .enrichment import COLUMNS as SET_COLUMNS, enrich
 from .gene_sets import GeneSets, match_sets
-from .lines import LineCalls, call_lines
-from .reading import add_orthologs, read_profiles
+from ..calls.lines import LineCalls, call_lines
+from ..procedures.reading import add_orthologs, read_profiles
 from .references import check_symbols, reference_genes, reference_report, unknown_genes
 from ..data.cohort import Cohort
 from ..data.controls import Matched
-from ..data.errors import InputError, RunError
-from ..data.records import atomic_path, write_table
-from ..data.schema import OFFSETS
-from ..discover.phenotypes import Phenotypes, _plain
+from ..core.errors import InputError, RunError
+from ..core.files import atomic_path, write_table
+from ..procedures.abr import OFFSETS
+from ..phenotypes.result import Phenotypes
+from ..core.files import strict_plain
 
 # %% ../../nbs/biology/50_validation.ipynb #1665fb0f
 def gene_readings(
@@ -120,7 +121,7 @@ def _referenced(calls, lists, seed):
 TABLE_FILES = ('lines','genes','association','enrichment')
 
 def _write_json(o, path):
-    with atomic_path(path) as new: new.write_text(json.dumps(_plain(o), indent=1, ensure_ascii=False), encoding='utf-8')
+    with atomic_path(path) as new: new.write_text(json.dumps(strict_plain(o), indent=1, ensure_ascii=False), encoding='utf-8')
     return path
 
 @patch

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.stats import trim_mean
-from .schema import MIN_TONES, STEP, TONES
+from ..procedures.abr import MIN_TONES, STEP, TONES
 from .cohort import Cohort
 
 # %% ../../nbs/data/50_controls.ipynb #a9b42d26

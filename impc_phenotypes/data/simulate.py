@@ -5,13 +5,16 @@
 # %% auto #0
 __all__ = ['SHAPES', 'CENTRES', 'NO_CLICK', 'POOLED', 'CORRELATIONS', 'CLICK_CORRELATION', 'GROUPS', 'STRAINS', 'PRODUCERS',
            'PROJECTS', 'OLD_PROCEDURE', 'CONTROL_ZYGOSITY', 'HF_LOADING', 'GENERAL_SHARE', 'GENERAL_SD', 'SEX_EFFECT',
-           'AGE_EFFECT', 'BATCH_LINES', 'INTERPOLATED', 'simulate_cohort', 'to_impc']
+           'AGE_EFFECT', 'BATCH_LINES', 'INTERPOLATED', 'deal_out', 'deal_sizes', 'deal_litters', 'few_litters',
+           'deal_classes', 'mouse_effects', 'flattened', 'deal_seasons', 'iso_dates', 'random_stream', 'level_shift',
+           'deal_swaps', 'check_changes', 'simulate_cohort', 'to_impc']
 
 # %% ../../nbs/data/40_simulate.ipynb #5540ff55
 import numpy as np, pandas as pd
 from scipy.special import ndtr
-from .schema import THRESHOLDS, PARAMETERS, PROCEDURES, STEP, COLUMNS, DATES
-from .schema import ceiling
+from ..procedures.abr import THRESHOLDS, PARAMETERS, PROCEDURES, STEP
+from .schema import COLUMNS, DATES
+from ..procedures.abr import ceiling
 from .cohort import Cohort
 
 # %% ../../nbs/data/40_simulate.ipynb #aaa8f712
@@ -81,14 +84,14 @@ OLD_PROCEDURE = {'WTSI':1., 'MRC Harwell':.35, 'HMGU':.02} # share measured unde
 CONTROL_ZYGOSITY = {c:'homozygote' for c in ('HMGU','MRC Harwell','RBRC')} # how these centres code their wild types
 
 # %% ../../nbs/data/40_simulate.ipynb #076f50ce
-def _deal(n, shares):
+def deal_out(n, shares):
     "`n` split by `shares` (sum 1): whole numbers that add up to `n`."
     raw = n*np.asarray(shares, float)
     out = np.floor(raw).astype(int)
     out[np.argsort(-(raw-out), kind='stable')[:n-out.sum()]] += 1
     return out
 
-def _line_sizes(rng, n, median):
+def deal_sizes(rng, n, median):
     "Sizes of lines that together have `n` mice: 3–14 around the centre's median, one in ten 1–2."
     if n<=0: return np.zeros(0, int)
     m = n//2+2
@@ -101,24 +104,24 @@ def _line_sizes(rng, n, median):
 # %% ../../nbs/data/40_simulate.ipynb #75b51e23
 def _roster(rng, n, control_share):
     "One row a mouse: group, line (−1 for controls), control; and one row a line."
-    per_group = _deal(n, GROUPS.share*GROUPS.centre.map(CENTRES.mice)/CENTRES.mice.sum())
+    per_group = deal_out(n, GROUPS.share*GROUPS.centre.map(CENTRES.mice)/CENTRES.mice.sum())
     share = GROUPS.centre.map(CENTRES.controls).to_numpy() if control_share is None else np.full(len(GROUPS), control_share)
     n_control = np.floor(per_group*share + rng.random(len(GROUPS))).astype(int)
-    sizes = [_line_sizes(rng, a-b, m) for a,b,m in zip(per_group, n_control, GROUPS.centre.map(CENTRES.line))]
+    sizes = [deal_sizes(rng, a-b, m) for a,b,m in zip(per_group, n_control, GROUPS.centre.map(CENTRES.line))]
     lines = pd.DataFrame(dict(group=np.repeat(np.arange(len(GROUPS)), [len(s) for s in sizes]), size=np.concatenate(sizes)))
     line = np.concatenate([np.repeat(np.arange(len(lines)), lines['size']), np.full(n_control.sum(), -1)])
     group = np.concatenate([lines.group.to_numpy()[line[line>=0]], np.repeat(np.arange(len(GROUPS)), n_control)])
     order = np.argsort(group*2 + (line<0), kind='stable')
     return pd.DataFrame(dict(group=group[order], line=line[order])), lines
 
-def _litters(rng, mice):
+def deal_litters(rng, mice):
     "Litter of each mouse: runs of one to four mice of the same line (or of the group's controls)."
     start = rng.random(len(mice)) < .4
     change = (mice.line.diff().ne(0) | mice.group.diff().ne(0)).to_numpy()
     since = np.arange(len(mice)) - np.maximum.accumulate(np.where(start|change, np.arange(len(mice)), 0))
     return np.cumsum(start | change | (since==4)) - 1
 
-def _few_litters(mice, most):
+def few_litters(mice, most):
     "Litter of each mouse when a line has at most `most`, about equally large; those of controls stay."
     if most is None: return mice.litter
     g = mice.groupby('line').litter
@@ -164,20 +167,20 @@ def _background(rng, mice, n_lines, icc, litter_icc, line_litter_icc):
     return out
 
 # %% ../../nbs/data/40_simulate.ipynb #5cf442d9
-def _line_classes(rng, lines, n, affected, n_shapes, weights, penetrance, affected_lines):
+def deal_classes(rng, lines, n, affected, n_shapes, weights, penetrance, affected_lines):
     "Class of each line, 0 normal: random lines until `affected`·`n` mice are expected, or a share of the lines; shapes dealt by weight."
     order,(a,b) = rng.permutation(len(lines)),penetrance
     expected = lines['size'].to_numpy()[order].cumsum()*a/(a+b)
     k = int(np.searchsorted(expected, affected*n)) + 1 if affected>0 and len(lines) else 0
     w = np.full(n_shapes, 1/n_shapes) if weights is None else np.asarray(weights, float)/np.sum(weights)
-    dealt = lambda rng,k: rng.permutation(np.repeat(np.arange(n_shapes)+1, _deal(k, w)))
+    dealt = lambda rng,k: rng.permutation(np.repeat(np.arange(n_shapes)+1, deal_out(k, w)))
     classes = dealt(rng, min(k, len(lines)))
     if affected_lines is not None: classes = dealt(rng.spawn(1)[0], round(affected_lines*len(lines))) # all else is drawn as without it
     out = np.zeros(len(lines), int)
     out[order[:len(classes)]] = classes
     return out
 
-def _effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het, penetrance):
+def mouse_effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het, penetrance):
     "Rise of the threshold if the mouse is affected, dB, (n, 6), and whether it is."
     shape = np.vstack([np.zeros(6), *shapes])
     line_class = np.append(lines['class'].to_numpy(), 0)[mice.line]
@@ -188,7 +191,7 @@ def _effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het, pen
     hit = (line_class>0) & (rng.random(len(mice)) < rng.beta(*penetrance, len(lines)+1)[mice.line])
     return severity[:,None]*shape[line_class] + dev*(line_class>0)[:,None], hit, line_class
 
-def _flatten(normal, deviation, effect):
+def flattened(normal, deviation, effect):
     "Add an effect to normal hearing: the larger, the flatter and the less variable the result."
     level = effect.mean(1, keepdims=True)
     w = np.clip((level-30)/60, 0, .7)
@@ -202,23 +205,23 @@ AGE_EFFECT = np.array([0,0,.1,.4,.5,.1]) # dB a week
 def _pick(rng, n, choices):
     return rng.choice(list(choices), n, p=np.array(list(choices.values()))/sum(choices.values())) if len(choices)>1 else np.full(n, next(iter(choices)))
 
-def _season(rng, mice, n_lines):
+def deal_seasons(rng, mice, n_lines):
     "When in its laboratory's years a mouse is measured, 0–1, (n,): a line at one time, litters of controls at any."
     return np.where(mice.line>=0, rng.random(n_lines+1)[mice.line], rng.random(mice.litter.max()+1)[mice.litter])
 
 def _people(rng, mice, lines):
     "Sex, age, weight and dates; a litter shares its birthday, a line its season."
     n,c = len(mice),CENTRES.loc[GROUPS.centre.to_numpy()[mice.group]]
-    season = _season(rng, mice, len(lines))
+    season = deal_seasons(rng, mice, len(lines))
     born = (c['first'].to_numpy() + season*(c['last']-c['first']).to_numpy() - 1970)*365.25 - 100
     born = (born + rng.normal(0, 12, mice.litter.max()+1)[mice.litter]).astype(int)
     days = np.clip(np.round(7*14.2 + rng.normal(0, 7.0, mice.litter.max()+1)[mice.litter] + rng.normal(0, 3, n)), 63, 133).astype(int)
     sex = np.where(rng.random(n)<.5, 'male', 'female')
     weight = np.where(sex=='male', rng.normal(28.7, 3.2, n), rng.normal(23.1, 2.7, n)).round(1)
     return mice.assign(sex=sex, age=days/7, age_in_days=days.astype(float), age_in_weeks=np.floor(days/7), weight=weight,
-        date_of_birth=_date(born), date_of_experiment=_date(born+days), years=(born+days)/365.25+1970-(c['first']+c['last']).to_numpy()/2)
+        date_of_birth=iso_dates(born), date_of_experiment=iso_dates(born+days), years=(born+days)/365.25+1970-(c['first']+c['last']).to_numpy()/2)
 
-def _date(days): return pd.to_datetime(days, unit='D').strftime('%Y-%m-%d').to_numpy(object) # since 1970
+def iso_dates(days): return pd.to_datetime(days, unit='D').strftime('%Y-%m-%d').to_numpy(object) # since 1970
 
 def _name_lines(rng, lines):
     "Gene, allele, zygosity, colony of each line; about 2 % of the genes are met again elsewhere."
@@ -252,7 +255,7 @@ def _labels(rng, mice, lines):
 BATCH_LINES = 20 # lines of a batch
 _STREAMS = ('batches', 'swaps', 'dates', 'litters', 'cells')
 
-def _stream(seed, name): return np.random.default_rng([seed, 1+_STREAMS.index(name)])
+def random_stream(seed, name): return np.random.default_rng([seed, 1+_STREAMS.index(name)])
 
 def _batches(rng, mice, centre, sd):
     "Shift of each mouse by the batch of its line, dB, (n,), in the laboratory with most lines; `years` orders the lines."
@@ -264,12 +267,12 @@ def _batches(rng, mice, centre, sd):
     out[own] = shift[mice.line[own]]
     return out
 
-def _shift(seed, mice, centre, drift, batch_sd):
+def level_shift(seed, mice, centre, drift, batch_sd):
     "What its date and its batch add to the level of a mouse, dB, (n,)."
-    return drift*mice.years.to_numpy() + (_batches(_stream(seed, 'batches'), mice, centre, batch_sd) if batch_sd else 0.)
+    return drift*mice.years.to_numpy() + (_batches(random_stream(seed, 'batches'), mice, centre, batch_sd) if batch_sd else 0.)
 
 # %% ../../nbs/data/40_simulate.ipynb #8c59c87a
-def _swaps(rng, mice, share):
+def deal_swaps(rng, mice, share):
     "Whose readings each mouse has, positions, (n,): of a share of the mice of lines, half trade with wild types of their group, half among each other."
     take,line = np.arange(len(mice)),mice.line.to_numpy()
     picked = rng.permutation(np.flatnonzero(line>=0))[:round(share*(line>=0).sum())]
@@ -300,10 +303,10 @@ def _measure(rng, level, centre, missing):
 def _colony(rng, n, controls, litters, classes):
     "Mice with group, line, litter, sex, age and dates; lines with names and class; the centre of each mouse."
     mice,lines = _roster(rng, n, controls)
-    mice['litter'] = _litters(rng, mice)
-    mice['litter'] = _few_litters(mice, litters)
+    mice['litter'] = deal_litters(rng, mice)
+    mice['litter'] = few_litters(mice, litters)
     lines = _name_lines(rng, lines)
-    lines['class'] = _line_classes(rng, lines, n, *classes)
+    lines['class'] = deal_classes(rng, lines, n, *classes)
     centre = GROUPS.centre.to_numpy()[mice.group]
     wild = np.array([CONTROL_ZYGOSITY.get(c, 'wildtype') for c in centre], object)
     mice['zygosity'] = np.where(mice.line<0, wild, np.append(lines.zygosity.to_numpy(object), None)[mice.line])
@@ -319,7 +322,7 @@ def _check(n, shares, shapes):
     bad = [k for k,v in shapes.items() if len(v)!=6]
     if bad: raise ValueError(f"shape '{bad[0]}' needs 6 offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
 
-def _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled):
+def check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled):
     "Of what may be changed in the planter and in the simulator."
     if len(penetrance)!=2 or min(penetrance)<=0: raise ValueError(f"`penetrance` needs both parameters of a Beta distribution, above 0, e.g. (8, 1.5); got {penetrance}")
     for k,v in dict(affected_lines=affected_lines, mislabelled=mislabelled).items():
@@ -356,13 +359,13 @@ def simulate_cohort(
     line_litter_icc = litter_icc if line_litter_icc is None else line_litter_icc
     shares = dict(affected=affected, icc=icc, litter_icc=litter_icc, line_litter_icc=line_litter_icc)
     _check(n, shares | ({} if controls is None else dict(controls=controls)), shapes)
-    _check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
+    check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
     if null: affected,affected_lines = 0.,None
     rng = np.random.default_rng(seed)
     mice,lines,centre = _colony(rng, n, controls, litters, (affected, len(shapes), weights, penetrance, affected_lines))
-    shift = _shift(seed, mice, centre, drift, batch_sd)
+    shift = level_shift(seed, mice, centre, drift, batch_sd)
     level,hit,line_class = _hearing(rng, mice, lines, list(shapes.values()), (icc,litter_icc,line_litter_icc), (severity_sd,mouse_sd,line_dev,het,penetrance), shift)
-    swap = _swaps(_stream(seed, 'swaps'), mice, mislabelled)
+    swap = deal_swaps(random_stream(seed, 'swaps'), mice, mislabelled)
     frame = _table(rng, mice, lines, _measure(rng, level, centre, missing)[swap], missing)
     has,names = np.where(hit, line_class, 0)[swap],np.array(['normal', *shapes], object)
     frame = frame.assign(true_phenotype=has, true_class=line_class, true_name=names[has]).iloc[rng.permutation(n)].reset_index(drop=True)
@@ -376,8 +379,8 @@ def _hearing(rng, mice, lines, shapes, shared, spread, shift):
     sex = np.where(mice.sex=='male', .5, -.5)[:,None]*SEX_EFFECT
     normal = mean[mice.group] + sex + (mice.age.to_numpy()-14.2)[:,None]*AGE_EFFECT + shift[:,None]
     deviation = _background(rng, mice, len(lines), *shared)
-    effect,hit,line_class = _effects(rng, mice, lines, shapes, *spread)
-    return np.where(hit[:,None], _flatten(normal, deviation, effect), normal+deviation), hit, line_class
+    effect,hit,line_class = mouse_effects(rng, mice, lines, shapes, *spread)
+    return np.where(hit[:,None], flattened(normal, deviation, effect), normal+deviation), hit, line_class
 
 def _table(rng, mice, lines, readings, missing):
     "Canonical columns of a cohort."

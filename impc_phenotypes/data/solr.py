@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import Retry
-from .schema import IMPC_THRESHOLDS, PARAMETERS, COLUMNS
-from .errors import InputError, RunError
-from .records import atomic_path, write_table
+from ..procedures.abr import IMPC_THRESHOLDS, PARAMETERS
+from .schema import COLUMNS
+from ..core.errors import InputError, RunError
+from ..core.files import atomic_path, write_table
 
 # %% ../../nbs/data/30_solr.ipynb #0003427e
 BASE_URL = 'https://www.ebi.ac.uk/mi/impc/solr'

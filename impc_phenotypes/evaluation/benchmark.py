@@ -21,12 +21,13 @@ from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_auc_sc
 from .. import __version__
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
-from ..data.errors import InputError
+from ..core.errors import InputError
 from ..data.plant import CHANGES, ControlCopula, PLANTED_SHAPES, change, plant_cohort
-from ..data.records import atomic_path, read_records
-from ..data.schema import meant
+from ..core.files import atomic_path
+from ..data.records import read_records
+from ..core.words import meant
 from ..data.simulate import SHAPES, simulate_cohort
-from ..data.look import GREY, PALETTE, finish
+from ..core.look import GREY, PALETTE, finish
 from ..metrics.metrics import calibration_floor, matched_names, pooled_error, pooled_reliability, reliability_cells, truth_metrics
 from .methods import ABLATIONS, FAST, METHODS, ORACLE, PRESETS, UNDER_CHANGE, Found, Job, NotRun, run_ablation, run_method
 

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from plotly.subplots import make_subplots
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import has_fit_parameter
-from ..data.look import INK, PALETTE, below, finish
+from ..core.look import INK, PALETTE, below, finish
 from .stability import UNSTABLE_BELOW, Stability, draw_units, group_units, repeat_fits, stability
 
 # %% ../../nbs/evaluation/36_component_grid.ipynb #8106bc84

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from ..data.look import INK, PALETTE, audiogram, audiogram_axes, below, escaped, finish, panels, phenotype_style
-from ..data.schema import STEP, TONES
-from ..models.contracts import lacking, taken
+from ..core.look import INK, PALETTE, below, escaped, finish, panels, phenotype_style
+from ..procedures.audiograms import audiogram, audiogram_axes
+from ..procedures.abr import STEP, TONES
+from ..core.contracts import lacking, taken
 
 # %% ../../nbs/evaluation/34_components.ipynb #6df3d197
 def _columns(columns, d):

@@ -18,16 +18,18 @@ import numpy as np, pandas as pd, torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
-from ..data.loaders import audiogram_dls
+from ..training.loaders import audiogram_dls
 from ..models.line_encoder import LineEncoder
 from ..models.line_mixture import LineMixture
 from ..models.soft_assign import SoftAssign
 from ..training.guards import copy_weights
 from ..training.learner import phenotype_learner
-from ..discover.baselines import BASELINES, KMeansBaseline, baseline_features
-from ..discover.discover import StageTwo, anchor_order, fit_lines, settings, stage_two
-from ..discover.phenotypes import network_place
-from .more_baselines import GRID_VARIANCE_SD, DensityBaseline, FullMixture, MergedMixture
+from .baselines import BASELINES
+from ..models.simple import KMeansBaseline
+from ..data.rows import baseline_features
+from ..phenotypes.discover import StageTwo, anchor_order, fit_lines, settings, stage_two
+from ..phenotypes.result import network_place
+from ..models.simple import GRID_VARIANCE_SD, DensityBaseline, FullMixture, MergedMixture
 
 # %% ../../nbs/evaluation/18_methods.ipynb #d01eaa06
 @dataclass

@@ -18,9 +18,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, confusion_matrix
 from ..data.cohort import Cohort
 from ..data.controls import Matched, match_controls
-from ..data.errors import InputError
-from ..data.look import INK, PALETTE, below, finish
-from ..discover.phenotypes import Phenotypes
+from ..core.errors import InputError
+from ..core.look import INK, PALETTE, below, finish
+from ..phenotypes.result import Phenotypes
 from ..models.config import ModelConfig, model_config
 from ..models.line_mixture import LineMixture
 

@@ -11,7 +11,7 @@ import numpy as np, pandas as pd
 from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score
 from ..data.plant import PLANTED_SHAPES
-from .trees import RULES, component_tree
+from ..models.trees import RULES, component_tree
 from ..models.factor_mixture import FactorMixture
 
 # %% ../../nbs/evaluation/32_tree_results.ipynb #dec22689

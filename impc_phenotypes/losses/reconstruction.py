@@ -10,7 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from ..data.schema import STEP
+from ..procedures.abr import STEP
 
 # %% ../../nbs/losses/10_reconstruction.ipynb #78060904
 def cell_log_likelihood(

@@ -12,7 +12,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom, random_table
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 from ..data.controls import Matched
-from ..data.look import INK, PALETTE, escaped, finish
+from ..core.look import INK, PALETTE, escaped, finish
 
 # %% ../../nbs/metrics/40_leakage.ipynb #5fe0b9cd
 def _text(*columns):

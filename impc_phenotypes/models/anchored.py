@@ -15,9 +15,9 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from ..data.cohort import Cohort
 from ..data.controls import ControlReference, match_controls
-from ..data.schema import OFFSETS, OWN_CEILINGS, STEP, THRESHOLDS
+from ..procedures.abr import OFFSETS, OWN_CEILINGS, STEP, THRESHOLDS
 from .config import LineModelConfig
-from .contracts import written_params
+from ..core.contracts import written_params
 from .line_mixture import LineMixture
 
 # %% ../../nbs/models/92_anchored.ipynb #b35c38b1

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRID_VARIANCE', 'AXIS', 'STRAY', 'STRAY_RANGE', 'FEW_CONTROLS', 'MANY_LINES', 'FAR_MOUSE', 'ENOUGH_CONTROLS',
-           'WIDEST', 'smooth_density', 'kernel_width', 'score_tables', 'score_correlation', 'ControlBackground',
-           'normal_mice', 'whiteners']
+           'WIDEST', 'axis_place', 'smooth_density', 'kernel_width', 'score_tables', 'score_correlation',
+           'ControlBackground', 'normal_mice', 'whiteners']
 
 # %% ../../nbs/models/60_background.ipynb #795f2b2e
 import numpy as np
@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtri
 from scipy.stats import norm
 from ..data.controls import MIN_LINE, Matched, spread
-from ..data.plant import _positive
-from ..data.schema import STEP, TONES
+from ..data.plant import positive_correlation
+from ..procedures.abr import STEP, TONES
 
 # %% ../../nbs/models/60_background.ipynb #a3de0e4f
 GRID_VARIANCE = STEP**2/12 # dB², of a value known to the nearest 5 dB
@@ -23,7 +23,7 @@ AXIS = np.arange(-130, 150.01, .25) # dB offset; where densities are tabulated
 _UNIT = np.arange(-16, 16.001, .02) # control SDs; where the pooled density is tabulated
 _Z = np.linspace(-4, 4, 321) # normal scores; where their offsets are tabulated
 
-def _place(x, axis=AXIS):
+def axis_place(x, axis=AXIS):
     "Position of each value on an even axis."
     return np.clip(np.rint((x-axis[0])/(axis[1]-axis[0])), 0, len(axis)-1).astype(np.int32)
 
@@ -34,7 +34,7 @@ def smooth_density(
 )->np.ndarray: # Density on `axis`, integrates to 1
     "Kernel density estimate on an axis."
     axis = AXIS if axis is None else axis
-    n,step = np.bincount(_place(values, axis), minlength=len(axis)).astype(float),axis[1]-axis[0]
+    n,step = np.bincount(axis_place(values, axis), minlength=len(axis)).astype(float),axis[1]-axis[0]
     return gaussian_filter1d(n, width/step, mode='constant', truncate=5)/(max(n.sum(), 1)*step)
 
 def kernel_width(
@@ -73,7 +73,7 @@ def score_correlation(
     sd = np.sqrt(np.maximum(np.diag(c), .05))
     r = np.where(n>=30, c/np.outer(sd, sd), 0.)
     np.fill_diagonal(r, 1)
-    return _positive(r)
+    return positive_correlation(r)
 
 # %% ../../nbs/models/60_background.ipynb #c2ed7baf
 STRAY,STRAY_RANGE = .004,(-40.,100.) # share and range in dB of readings that nothing explains (ours)
@@ -166,7 +166,7 @@ def _add(self:ControlBackground, m, g):
     spread = self._spread(m, g, (m.is_reference & (m.group==g)).sum())
     density = np.array([self._shape(t, v[~np.isnan(v)], s) for t,(v,s) in enumerate(zip(m.offset[rows].T, spread))])
     z = score_tables(density[None])['z'][0]
-    own = np.where(m.mask[rows], z[np.arange(len(TONES)), _place(np.nan_to_num(m.offset[rows]))], np.nan)
+    own = np.where(m.mask[rows], z[np.arange(len(TONES)), axis_place(np.nan_to_num(m.offset[rows]))], np.nan)
     a = len(rows)/(len(rows)+self.relevance)
     self.groups_ = [*self.groups_, name]
     self.density_ = np.concatenate([self.density_, density[None]])
@@ -204,7 +204,7 @@ def scores(self:ControlBackground,
     group:np.ndarray, # Codes, shape (n,)
 )->np.ndarray: # Normal scores, shape (n, 6), NaN where missing
     "How many control SDs from normal, tails straightened."
-    z = self.tables['z'][group[:,None], np.arange(len(TONES)), _place(np.nan_to_num(offset))]
+    z = self.tables['z'][group[:,None], np.arange(len(TONES)), axis_place(np.nan_to_num(offset))]
     return np.where(np.isnan(offset), np.nan, z)
 
 @patch
@@ -213,7 +213,7 @@ def offsets(self:ControlBackground,
     group:np.ndarray, # Codes, shape (n,)
 )->np.ndarray: # dB, shape (n, 6)
     "The way back."
-    return self.back_[group[:,None], np.arange(len(TONES)), _place(z, _Z)].astype(float)
+    return self.back_[group[:,None], np.arange(len(TONES)), axis_place(z, _Z)].astype(float)
 
 # %% ../../nbs/models/60_background.ipynb #7bc60bf3
 def whiteners(
@@ -239,7 +239,7 @@ def log_density_of(self:ControlBackground,
     "Log density of mice given as arrays, and their scores."
     mask = ~np.isnan(offset)
     A,const = whiteners(self.corr_, group, mask)
-    at = group[:,None],np.arange(len(TONES)),_place(np.nan_to_num(offset))
+    at = group[:,None],np.arange(len(TONES)),axis_place(np.nan_to_num(offset))
     z,jac = self.tables['z'][at]*mask,self.tables['jac'][at]*mask
     return const + jac.sum(1) - .5*np.square(np.einsum('nij,nj->ni', A, z)).sum(1) - mask.sum(1)/2*np.log(2*np.pi),z
 

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
-from .contracts import as_order, written_params
+from ..core.contracts import as_order, written_params
 
 # %% ../../nbs/models/86_centroids.ipynb #cfa82375
 class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):

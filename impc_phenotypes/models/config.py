@@ -8,25 +8,9 @@ __all__ = ['FeatureConfig', 'EncoderConfig', 'LatentConfig', 'DecoderConfig', 'C
 
 # %% ../../nbs/models/05_config.ipynb #42ebc9be
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from ..data.schema import METADATA, nearest
-
-# %% ../../nbs/models/05_config.ipynb #d3e03fd8
-def _need(ok, key, rule, got):
-    if not ok: raise ValueError(f"{key} must {rule}, got {got!r}")
-
-def _positive(section, obj, *names):
-    for n in names: _need(getattr(obj, n)>0, f'{section}.{n}', 'be above 0', getattr(obj, n))
-
-def _share(section, obj, *names):
-    for n in names: _need(0<=getattr(obj, n)<1, f'{section}.{n}', 'lie in [0, 1)', getattr(obj, n))
-
-def _one_of(section, obj, name, *options):
-    _need(getattr(obj, name) in options, f'{section}.{name}', 'be one of '+', '.join(options), getattr(obj, name))
-
-def _widths(section, obj, name):
-    v = list(getattr(obj, name))
-    _need(v and all(o>=1 for o in v), f'{section}.{name}', 'list widths of at least 1', v)
+from dataclasses import dataclass, field, fields
+from ..core.checks import build_settings, need, need_one_of, need_positive, need_share, need_widths
+from ..data.schema import METADATA
 
 # %% ../../nbs/models/05_config.ipynb #28dc2447
 @dataclass
@@ -39,9 +23,9 @@ class FeatureConfig:
     embedding_widths:list[int] = field(default_factory=lambda: [4,4,8,12,4,4,4,2]) # Width by column of `schema.METADATA`, ≥ 1
 
     def __post_init__(self):
-        _one_of('features', self, 'input', 'offset', 'record')
-        _widths('features', self, 'embedding_widths')
-        _need(len(self.embedding_widths)==len(METADATA), 'features.embedding_widths', f'have {len(METADATA)} numbers', list(self.embedding_widths))
+        need_one_of('features', self, 'input', 'offset', 'record')
+        need_widths('features', self, 'embedding_widths')
+        need(len(self.embedding_widths)==len(METADATA), 'features.embedding_widths', f'have {len(METADATA)} numbers', list(self.embedding_widths))
 
 # %% ../../nbs/models/05_config.ipynb #41582df7
 @dataclass
@@ -58,9 +42,9 @@ class EncoderConfig:
     dropout:float = 0. # Share of hidden units dropped, in [0, 1)
 
     def __post_init__(self):
-        _widths('encoder', self, 'hidden')
-        _positive('encoder', self, 'heads', 'head_width', 'audiogram_width', 'metadata_width')
-        _share('encoder', self, 'dropout')
+        need_widths('encoder', self, 'hidden')
+        need_positive('encoder', self, 'heads', 'head_width', 'audiogram_width', 'metadata_width')
+        need_share('encoder', self, 'dropout')
 
 # %% ../../nbs/models/05_config.ipynb #a110f28f
 @dataclass
@@ -73,9 +57,9 @@ class LatentConfig:
     free_bits:float = 0. # Nats a dimension may use for free, ≥ 0
 
     def __post_init__(self):
-        _positive('latent', self, 'dim', 'cycles')
-        _one_of('latent', self, 'schedule', 'constant', 'linear', 'cyclical')
-        for n in ('beta','free_bits'): _need(getattr(self, n)>=0, f'latent.{n}', 'be 0 or more', getattr(self, n))
+        need_positive('latent', self, 'dim', 'cycles')
+        need_one_of('latent', self, 'schedule', 'constant', 'linear', 'cyclical')
+        for n in ('beta','free_bits'): need(getattr(self, n)>=0, f'latent.{n}', 'be 0 or more', getattr(self, n))
 
 @dataclass
 class DecoderConfig:
@@ -90,11 +74,11 @@ class DecoderConfig:
     error_scale:float = 10. # dB that count as one unit of error under `mse`, above 0
 
     def __post_init__(self):
-        _widths('decoder', self, 'hidden')
-        _one_of('decoder', self, 'output', 'linear', 'limited')
-        _one_of('decoder', self, 'likelihood', 'censored', 'mse')
-        _positive('decoder', self, 'noise_floor', 'error_scale')
-        _need(self.noise_start>self.noise_floor, 'decoder.noise_start', f'exceed decoder.noise_floor ({self.noise_floor:g})', self.noise_start)
+        need_widths('decoder', self, 'hidden')
+        need_one_of('decoder', self, 'output', 'linear', 'limited')
+        need_one_of('decoder', self, 'likelihood', 'censored', 'mse')
+        need_positive('decoder', self, 'noise_floor', 'error_scale')
+        need(self.noise_start>self.noise_floor, 'decoder.noise_start', f'exceed decoder.noise_floor ({self.noise_floor:g})', self.noise_start)
 
 # %% ../../nbs/models/05_config.ipynb #22fa359d
 @dataclass
@@ -110,11 +94,11 @@ class ClusteringConfig:
     kmeans_iter:int = 300 # Iterations of k-means, ≥ 1
 
     def __post_init__(self):
-        _need(self.n_phenotypes==0 or self.n_phenotypes>=2, 'clustering.n_phenotypes', 'be 0 (auto) or at least 2', self.n_phenotypes)
-        _one_of('clustering', self, 'init', 'line_mixture', 'kmeans')
-        _one_of('clustering', self, 'target', 'line_posterior', 'dec')
-        _positive('clustering', self, 'alpha', 'refresh_epochs', 'kmeans_iter')
-        _need(0<=self.temper<=1, 'clustering.temper', 'lie in [0, 1]', self.temper)
+        need(self.n_phenotypes==0 or self.n_phenotypes>=2, 'clustering.n_phenotypes', 'be 0 (auto) or at least 2', self.n_phenotypes)
+        need_one_of('clustering', self, 'init', 'line_mixture', 'kmeans')
+        need_one_of('clustering', self, 'target', 'line_posterior', 'dec')
+        need_positive('clustering', self, 'alpha', 'refresh_epochs', 'kmeans_iter')
+        need(0<=self.temper<=1, 'clustering.temper', 'lie in [0, 1]', self.temper)
 
 @dataclass
 class ContrastiveConfig:
@@ -129,12 +113,12 @@ class ContrastiveConfig:
     shift:float = 3. # SD of a shift common to all tones of a view, dB, ≥ 0
 
     def __post_init__(self):
-        _one_of('contrastive', self, 'positives', 'views', 'gene')
-        _one_of('contrastive', self, 'loss', 'info_nce', 'nt_xent', 'supcon')
-        _positive('contrastive', self, 'temperature', 'projection')
-        _need(self.max_pairs>=2, 'contrastive.max_pairs', 'be at least 2', self.max_pairs)
-        _share('contrastive', self, 'p_drop')
-        for n in ('jitter','shift'): _need(getattr(self, n)>=0, f'contrastive.{n}', 'be 0 or more', getattr(self, n))
+        need_one_of('contrastive', self, 'positives', 'views', 'gene')
+        need_one_of('contrastive', self, 'loss', 'info_nce', 'nt_xent', 'supcon')
+        need_positive('contrastive', self, 'temperature', 'projection')
+        need(self.max_pairs>=2, 'contrastive.max_pairs', 'be at least 2', self.max_pairs)
+        need_share('contrastive', self, 'p_drop')
+        for n in ('jitter','shift'): need(getattr(self, n)>=0, f'contrastive.{n}', 'be 0 or more', getattr(self, n))
 
 # %% ../../nbs/models/05_config.ipynb #8b6c1711
 @dataclass
@@ -154,8 +138,8 @@ class LossWeights:
     compactness:float = 0. # Distance of mice to their centre
 
     def __post_init__(self):
-        for f in fields(self): _need(getattr(self, f.name)>=0, f'loss_weights.{f.name}', 'be 0 or more', getattr(self, f.name))
-        _positive('loss_weights', self, 'reconstruction', 'thresholds')
+        for f in fields(self): need(getattr(self, f.name)>=0, f'loss_weights.{f.name}', 'be 0 or more', getattr(self, f.name))
+        need_positive('loss_weights', self, 'reconstruction', 'thresholds')
 
 # %% ../../nbs/models/05_config.ipynb #c7b37577
 @dataclass
@@ -179,12 +163,12 @@ class LineModelConfig:
     calibration_lines:int = 8000 # Pseudo-lines on which probabilities are corrected; 0 = they stay as the model gives them
 
     def __post_init__(self):
-        _positive('line_model', self, 'relevance', 'severity_sd', 'mouse_sd', 'n_starts', 'refine', 'max_phenotypes', 'min_lines', 'max_iter')
-        _share('line_model', self, 'line_icc_cap')
-        for n in ('profile_sd','null_cohorts','calibration_lines'): _need(getattr(self, n)>=0, f'line_model.{n}', 'be 0 or more', getattr(self, n))
+        need_positive('line_model', self, 'relevance', 'severity_sd', 'mouse_sd', 'n_starts', 'refine', 'max_phenotypes', 'min_lines', 'max_iter')
+        need_share('line_model', self, 'line_icc_cap')
+        for n in ('profile_sd','null_cohorts','calibration_lines'): need(getattr(self, n)>=0, f'line_model.{n}', 'be 0 or more', getattr(self, n))
         for n,top in (('severity_grid',float('inf')),('penetrance_grid',1.)):
             v = list(getattr(self, n))
-            _need(v and all(0<o<=top for o in v), f'line_model.{n}', 'list numbers '+('above 0' if top>1 else 'in (0, 1]'), v)
+            need(v and all(0<o<=top for o in v), f'line_model.{n}', 'list numbers '+('above 0' if top>1 else 'in (0, 1]'), v)
 
 # %% ../../nbs/models/05_config.ipynb #b691c4c0
 @dataclass
@@ -201,10 +185,10 @@ class ModelConfig:
 
     def __post_init__(self):
         f,w = self.features,self.loss_weights
-        _need(self.decoder.output!='limited' or f.input=='record', 'decoder.output', 'be linear unless features.input is record', self.decoder.output)
-        _need(not w.metadata or f.metadata, 'loss_weights.metadata', 'be 0 unless features.metadata is true', w.metadata)
-        _need(not w.components or f.components, 'loss_weights.components', 'be 0 unless features.components is true', w.components)
-        _need(self.clustering.target=='dec' or self.clustering.init=='line_mixture', 'clustering.target', 'be dec unless clustering.init is line_mixture', self.clustering.target)
+        need(self.decoder.output!='limited' or f.input=='record', 'decoder.output', 'be linear unless features.input is record', self.decoder.output)
+        need(not w.metadata or f.metadata, 'loss_weights.metadata', 'be 0 unless features.metadata is true', w.metadata)
+        need(not w.components or f.components, 'loss_weights.components', 'be 0 unless features.components is true', w.components)
+        need(self.clustering.target=='dec' or self.clustering.init=='line_mixture', 'clustering.target', 'be dec unless clustering.init is line_mixture', self.clustering.target)
 
 # %% ../../nbs/models/05_config.ipynb #c3aa0fc2
 def model_config(
@@ -212,17 +196,7 @@ def model_config(
 )->ModelConfig: # Complete and checked
     "Build a `ModelConfig` from what the caller has."
     if isinstance(config, ModelConfig): return config
-    return _build(ModelConfig, config or {}, '')
-
-def _build(cls, values, path):
-    if not isinstance(values, Mapping): raise ValueError(f"{path[:-1]} must be a section of settings, got {values!r}")
-    known = {f.name:f for f in fields(cls)}
-    for k in values:
-        if k not in known:
-            near = nearest(k, known)
-            raise ValueError(f"unknown setting `{path}{k}`" + (f"; did you mean `{path}{near}`?" if near else f"; known: {', '.join(known)}"))
-    factory = lambda k: known[k].default_factory
-    return cls(**{k: _build(factory(k), v, f'{path}{k}.') if is_dataclass(factory(k)) else list(v) if isinstance(v, (list,tuple)) else v for k,v in values.items()})
+    return build_settings(ModelConfig, config or {}, '')
 
 # %% ../../nbs/models/05_config.ipynb #0a8eb2de
 def _classic():

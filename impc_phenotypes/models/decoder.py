@@ -10,7 +10,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn, Tensor
-from ..data.schema import METADATA, TONES
+from ..data.schema import METADATA
+from ..procedures.abr import TONES
 from .config import DecoderConfig, FeatureConfig
 from .encoder import mlp
 

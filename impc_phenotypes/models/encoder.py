@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn, Tensor
-from ..data.schema import METADATA, TONES
+from ..data.schema import METADATA
+from ..procedures.abr import TONES
 from .config import EncoderConfig, FeatureConfig
 
 # %% ../../nbs/models/10_encoder.ipynb #992c1d65

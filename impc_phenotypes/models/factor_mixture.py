@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from ..data.schema import STEP
-from .contracts import as_order
+from ..procedures.abr import STEP
+from ..core.contracts import as_order
 from .factor_likelihood import Components, Table, expected_rows, log_densities, soft_assign
 from .factor_steps import Common, Rules, adam, begin, column_moments, deal, em, filled, objective, sums
 

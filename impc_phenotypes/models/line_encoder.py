@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn, Tensor
 from ..data.controls import Matched
-from ..data.errors import InputError
-from .config import LineModelConfig, _need, _positive, _share
+from ..core.errors import InputError
+from .config import LineModelConfig
+from ..core.checks import need, need_positive, need_share
 from .encoder import mlp
 from .line_evidence import D, density, readings, scores
 from .line_mixture import LineMixture
@@ -163,11 +164,11 @@ class LineEncoderConfig:
     hide:float = .25 # Share of lines that lose tones, in [0, 1)
 
     def __post_init__(self):
-        _need(self.width>=4, 'line_encoder.width', 'be at least 4', self.width)
-        _positive('line_encoder', self, 'batch_lines', 'lr', 'share')
-        _share('line_encoder', self, 'share', 'subset', 'hide')
-        _need(self.fresh>=self.batch_lines, 'line_encoder.fresh', f'be at least batch_lines ({self.batch_lines})', self.fresh)
-        _need(self.steps>=LEAST_STEPS, 'line_encoder.lines', f'leave at least {LEAST_STEPS} steps of batch_lines ({self.batch_lines})', self.lines)
+        need(self.width>=4, 'line_encoder.width', 'be at least 4', self.width)
+        need_positive('line_encoder', self, 'batch_lines', 'lr', 'share')
+        need_share('line_encoder', self, 'share', 'subset', 'hide')
+        need(self.fresh>=self.batch_lines, 'line_encoder.fresh', f'be at least batch_lines ({self.batch_lines})', self.fresh)
+        need(self.steps>=LEAST_STEPS, 'line_encoder.lines', f'leave at least {LEAST_STEPS} steps of batch_lines ({self.batch_lines})', self.lines)
 
     @property
     def steps(self)->int: return self.lines//self.fresh*-(-self.fresh//self.batch_lines) # Of the optimiser

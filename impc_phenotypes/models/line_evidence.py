@@ -12,7 +12,7 @@ import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from scipy.stats import chi2
 from torch import Tensor
-from ..data.schema import STEP, TONES
+from ..procedures.abr import STEP, TONES
 from .background import AXIS, ControlBackground, whiteners
 from .config import LineModelConfig
 from .pseudo_lines import LineMice

@@ -17,7 +17,7 @@ from scipy.stats import false_discovery_control
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from ..data.controls import Matched
-from ..data.errors import InputError
+from ..core.errors import InputError
 from .background import ControlBackground
 from .config import LineModelConfig
 from .line_evidence import D, Lines, Normal, Tables, class_evidence, density, effect, line_icc, position, readings, scores, sums

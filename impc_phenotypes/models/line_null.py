@@ -8,8 +8,8 @@ __all__ = ['CONTRASTS', 'WEIGHTS', 'WINSOR', 'MOST', 'SUMS', 'PRIOR_LINES', 'ENO
            'MANY_BEYOND', 'BEYOND', 'BORROWED', 'FAR', 'TOP', 'FLOOR', 'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL',
            'MICE_DRAWN', 'LOST', 'MEANS', 'contrast_values', 'winsorised', 'line_means', 'main_group', 'robust_sd',
            'line_variance', 'means_covariance', 'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls',
-           'filled', 'RankNull', 'rank_nulls', 'control_scores', 'read_back', 'line_parts', 'pareto_tail', 'tail_p',
-           'members', 'mirror_inflation', 'line_p_values']
+           'line_effects', 'filled', 'RankNull', 'rank_nulls', 'control_scores', 'read_back', 'line_parts',
+           'pareto_tail', 'tail_p', 'members', 'mirror_inflation', 'line_p_values']
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
@@ -20,9 +20,9 @@ from scipy.optimize import brentq
 from scipy.special import gammaln, ndtr, ndtri
 from scipy.stats import genpareto
 from ..data.controls import MIN_LINE, Matched, spread
-from ..data.errors import InputError
-from ..data.schema import TONES
-from .background import AXIS, FEW_CONTROLS, ControlBackground, _place, normal_mice
+from ..core.errors import InputError
+from ..procedures.abr import TONES
+from .background import AXIS, FEW_CONTROLS, ControlBackground, axis_place, normal_mice
 
 # %% ../../nbs/models/62_line_null.ipynb #84cd4bcb
 CONTRASTS = pd.DataFrame(np.vstack([np.eye(5), np.full(5, .2), [.5,.5,0,0,0], [0,0,0,.5,.5]]), columns=TONES[:5], index=[*TONES[:5],'mean','low','high'])
@@ -271,7 +271,7 @@ def line_nulls(
     return {o.name:o for o in nulls},assumed
 
 # %% ../../nbs/models/62_line_null.ipynb #a17713c6
-def _effects(T, n, df, rng):
+def line_effects(T, n, df, rng):
     "Line effects on the tones, shape (n, 5); with finite `df` the scale of `T` is drawn too."
     effect = rng.multivariate_normal(np.zeros(5), T, size=n, method='eigh')
     return effect*np.sqrt(df/rng.chisquare(df, n))[:,None] if np.isfinite(df) else effect
@@ -300,7 +300,7 @@ def draws(self:GroupNull,
 )->dict: # size → scores, shape (n, 8), NaN where no drawn mouse had the contrast
     "Scores of lines that chance alone would make: real controls and a shift in dB that the line shares."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 1])
-    effect = _effects(self.T, n, self.df, rng)@WEIGHTS.T
+    effect = line_effects(self.T, n, self.df, rng)@WEIGHTS.T
     with np.errstate(divide='ignore', invalid='ignore'):
         return {k:(mean+effect)/np.sqrt(self.variance/count+self.tau2) for k,(mean,count) in self.control_means(sizes, n, rng).items()}
 
@@ -374,7 +374,7 @@ class RankNull:
 @patch
 def places(self:RankNull, x): # dB, shape (…, 5), none missing
     "Where each offset stands in the flattened tables of the group's tones; readings at the ceiling have tables of their own."
-    return _place(x)+(np.arange(5, dtype=np.int32)+5*(x>=self.top).astype(np.int32))*len(AXIS)
+    return axis_place(x)+(np.arange(5, dtype=np.int32)+5*(x>=self.top).astype(np.int32))*len(AXIS)
 
 @patch
 def readings(self:RankNull, at, loss): # from `places`; dB, shape (5,)
@@ -382,7 +382,7 @@ def readings(self:RankNull, at, loss): # from `places`; dB, shape (5,)
     steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
     every = np.arange(len(AXIS))
     moved = np.clip(every-steps, 0, len(AXIS)-1)
-    held = np.maximum(moved, np.minimum(every, int(_place(0.)))) # "at least": a loss takes off no more than there is
+    held = np.maximum(moved, np.minimum(every, int(axis_place(0.)))) # "at least": a loss takes off no more than there is
     z,jac = (np.take_along_axis(np.r_[t,t], np.r_[moved,held], 1).ravel() for t in (self.background.tables[k][self.code,:5] for k in ('z','jac')))
     return z.take(at),jac.take(at)@np.ones(5, np.float32)
 
@@ -572,7 +572,7 @@ def draws(self:RankNull,
     order = np.argsort(z.mean(1), kind='stable')
     upto = np.cumsum(weight[order])/weight.sum()
     scale = np.sqrt(self.df/rng.chisquare(self.df, n))
-    place,shared = np.sqrt(rho)*rng.standard_normal(n)*scale,_effects(rest, n, np.inf, rng)*scale[:,None]
+    place,shared = np.sqrt(rho)*rng.standard_normal(n)*scale,line_effects(rest, n, np.inf, rng)*scale[:,None]
     known = max(self.n_controls+self.n_lines*(self.n_lent>0)-1, 2) # lent mice of a line count as one
     wide = np.sqrt(known/rng.chisquare(known, n))[:,None] # what the group's spread may be off by
     def mouse():

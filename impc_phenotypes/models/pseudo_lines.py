@@ -11,7 +11,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.special import ndtr, ndtri
 from ..data.controls import Matched
-from ..data.schema import STEP, THRESHOLDS, TONES
+from ..procedures.abr import STEP, THRESHOLDS, TONES
 from .background import GRID_VARIANCE, ControlBackground, normal_mice
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #e065da05

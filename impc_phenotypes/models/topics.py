@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from ..data.look import BLUES, escaped, finish
-from .contracts import written_params
+from ..core.look import BLUES, escaped, finish
+from ..core.contracts import written_params
 
 # %% ../../nbs/models/90_topics.ipynb #13bd235a
 class TopicMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):

@@ -17,10 +17,11 @@ import ipywidgets as widgets
 import numpy as np, pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from ..data.errors import InputError
-from ..data.look import GREY, SEXES, X, audiogram_axes, band_edges, counted, escaped, finish, numbered, phenotype_style, tone_quantiles, zygosity_words
-from ..data.schema import OFFSETS
-from ..discover.phenotypes import Phenotypes
+from ..core.errors import InputError
+from ..core.look import GREY, SEXES, counted, escaped, finish, numbered, phenotype_style, zygosity_words
+from ..procedures.audiograms import X, audiogram_axes, band_edges, tone_quantiles
+from ..procedures.abr import OFFSETS
+from ..phenotypes.result import Phenotypes
 from .gene_picker import call_words, joined_calls, phenotype_words
 from .latent import project
 from .plots import audiograms_of, find_gene, main_group_of, reference_mice

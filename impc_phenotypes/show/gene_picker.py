@@ -10,9 +10,10 @@ __all__ = ['MISSING', 'PICKER', 'HEADS', 'joined_calls', 'call_words', 'phenotyp
 import base64, gzip, json
 import numpy as np, pandas as pd
 from fastcore.xml import Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Table, Tbody, Th, Thead, Tr
-from ..data.look import FONT, GRID, SEXES, X, counted, phenotype_style, tone_quantiles
-from ..data.schema import OFFSETS, TONES
-from ..discover.phenotypes import IN_DOUBT, Phenotypes
+from ..core.look import FONT, GRID, SEXES, counted, phenotype_style
+from ..procedures.audiograms import X, tone_quantiles
+from ..procedures.abr import OFFSETS, TONES
+from ..phenotypes.result import IN_DOUBT, Phenotypes
 from .plots import main_group_of, reference_mice
 
 # %% ../../nbs/show/18_gene_picker.ipynb #5bd69278

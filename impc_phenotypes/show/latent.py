@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from fastcore.basics import patch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
-from ..data.errors import InputError
-from ..data.loaders import Preparation
-from ..data.look import BLUES, GREY, audiogram, audiogram_axes, below, escaped, finish, numbered, panels, phenotype_style, zygosity_words
-from ..data.schema import OFFSETS, nearest
-from ..discover.phenotypes import Phenotypes
+from ..core.errors import InputError
+from ..training.loaders import Preparation
+from impc_phenotypes.core.look import (
+    BLUES, GREY, below, escaped, finish, numbered, panels, phenotype_style, zygosity_words
+)
+from ..procedures.audiograms import audiogram, audiogram_axes
+from ..procedures.abr import OFFSETS
+from ..core.words import nearest
+from ..phenotypes.result import Phenotypes
 from .plots import find_gene
 
 # %% ../../nbs/show/12_latent.ipynb #lat00008

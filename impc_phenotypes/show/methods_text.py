@@ -9,11 +9,12 @@ __all__ = ['CITATIONS', 'USES', 'MISUSES', 'found_words', 'methods_text', 'model
 from html import escape
 from pathlib import Path
 import numpy as np, pandas as pd
-from .. import __version__, versions
-from ..biology.reading import LIMITATIONS
-from ..data.records import atomic_path
-from ..data.schema import OFFSETS, TONES
-from ..discover.phenotypes import Phenotypes
+from .. import __version__
+from ..core.versions import versions
+from ..procedures.reading import LIMITATIONS
+from ..core.files import atomic_path
+from ..procedures.abr import OFFSETS, TONES
+from ..phenotypes.result import Phenotypes
 from ..metrics.leakage import leakage_notes
 
 # %% ../../nbs/show/19_methods_text.ipynb #1c44214f

@@ -15,10 +15,15 @@ from plotly.subplots import make_subplots
 from scipy.stats import poisson
 from ..models.line_null import main_group
 from ..data.cohort import Cohort
-from ..data.errors import InputError
-from ..data.look import BLUES, DIVERGING, INK, PALETTE, SEXES, X, audiogram, audiogram_axes, band, below, counted, escaped, finish, numbered, panels, phenotype_style, soft, tone_quantiles, zygosity_words
-from ..data.schema import OFFSETS, THRESHOLDS, TONES, nearest
-from ..discover.phenotypes import IN_DOUBT, Phenotypes
+from ..core.errors import InputError
+from impc_phenotypes.core.look import (
+    BLUES, DIVERGING, INK, PALETTE, SEXES, below, counted, escaped, finish, numbered, panels, phenotype_style, soft,
+    zygosity_words
+)
+from ..procedures.audiograms import X, audiogram, audiogram_axes, band, tone_quantiles
+from ..procedures.abr import OFFSETS, THRESHOLDS, TONES
+from ..core.words import nearest
+from ..phenotypes.result import IN_DOUBT, Phenotypes
 from .static import static
 
 # %% ../../nbs/show/10_plots.ipynb #db2ae3af

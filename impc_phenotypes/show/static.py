@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 from PIL import Image
 from plotly.graph_objects import Figure as PlotlyFigure
 from plotly.offline import get_plotlyjs
-from ..data.look import GRID, INK
-from ..data.records import atomic_path
+from ..core.files import write_whole
+from ..core.look import GRID, INK
 
 # %% ../../nbs/show/05_static.ipynb #bbcb5be1
 def _colour(c, default='#444444'):
@@ -233,11 +233,6 @@ def static(
     return new
 
 # %% ../../nbs/show/05_static.ipynb #f7b6eb5a
-def _atomic(path, write):
-    "Write beside the target, then rename."
-    with atomic_path(path) as tmp: write(tmp)
-    return path
-
 def save_figure(
     fig:PlotlyFigure, # A plot
     path:str|Path, # Without suffix; folders are made
@@ -247,8 +242,8 @@ def save_figure(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     page,picture,js = path.with_name(path.name+'.html'),path.with_name(path.name+'.png'),path.with_name('plotly.min.js')
-    if not js.exists(): _atomic(js, lambda p: p.write_text(get_plotlyjs(), encoding='utf-8'))
+    if not js.exists(): write_whole(js, lambda p: p.write_text(get_plotlyjs(), encoding='utf-8'))
     text = fig.to_html(include_plotlyjs='directory', config=dict(displaylogo=False))
-    _atomic(page, lambda p: p.write_text(text, encoding='utf-8'))
-    _atomic(picture, lambda p: static(fig, dpi).savefig(p, format='png'))
+    write_whole(page, lambda p: p.write_text(text, encoding='utf-8'))
+    write_whole(picture, lambda p: static(fig, dpi).savefig(p, format='png'))
     return page,picture

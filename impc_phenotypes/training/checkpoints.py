@@ -11,8 +11,8 @@ import csv, io, warnings
 from pathlib import Path
 import numpy as np, torch
 from fastai.callback.core import Callback
-from ..data.errors import InputError
-from ..data.records import atomic_path
+from ..core.errors import InputError
+from ..core.files import atomic_path
 from .guards import CollapseGuard
 
 # %% ../../nbs/training/25_checkpoints.ipynb #c435371f

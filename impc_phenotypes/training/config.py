@@ -9,7 +9,7 @@ __all__ = ['StagesConfig', 'OptimiserConfig', 'LoaderConfig', 'EarlyStoppingConf
 # %% ../../nbs/training/05_config.ipynb #52b83878
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ..models.config import _build, _need, _one_of, _positive, _share
+from ..core.checks import build_settings, need, need_one_of, need_positive, need_share
 
 # %% ../../nbs/training/05_config.ipynb #272272f8
 @dataclass
@@ -22,7 +22,7 @@ class StagesConfig:
 
     def __post_init__(self):
         for n in ('pretrain_epochs','joint_epochs','kl_warmup','loss_warmup'):
-            _need(getattr(self, n)>=0, f'stages.{n}', 'be 0 or more', getattr(self, n))
+            need(getattr(self, n)>=0, f'stages.{n}', 'be 0 or more', getattr(self, n))
 
 @dataclass
 class OptimiserConfig:
@@ -33,9 +33,9 @@ class OptimiserConfig:
     grad_clip:float = 1. # Largest norm of the gradient; 0 = no clipping
 
     def __post_init__(self):
-        _positive('optimiser', self, 'lr', 'lr_min')
-        _need(self.lr_min<=self.lr, 'optimiser.lr_min', f'be at most optimiser.lr ({self.lr:g})', self.lr_min)
-        for n in ('weight_decay','grad_clip'): _need(getattr(self, n)>=0, f'optimiser.{n}', 'be 0 or more', getattr(self, n))
+        need_positive('optimiser', self, 'lr', 'lr_min')
+        need(self.lr_min<=self.lr, 'optimiser.lr_min', f'be at most optimiser.lr ({self.lr:g})', self.lr_min)
+        for n in ('weight_decay','grad_clip'): need(getattr(self, n)>=0, f'optimiser.{n}', 'be 0 or more', getattr(self, n))
 
 # %% ../../nbs/training/05_config.ipynb #df82fbee
 @dataclass
@@ -46,9 +46,9 @@ class LoaderConfig:
     sampler:str = 'shuffle' # `shuffle`, `gene_pairs` or `balanced`
 
     def __post_init__(self):
-        _need(self.batch_size>=2, 'loader.batch_size', 'be at least 2', self.batch_size)
-        _share('loader', self, 'valid_pct')
-        _one_of('loader', self, 'sampler', 'shuffle', 'gene_pairs', 'balanced')
+        need(self.batch_size>=2, 'loader.batch_size', 'be at least 2', self.batch_size)
+        need_share('loader', self, 'valid_pct')
+        need_one_of('loader', self, 'sampler', 'shuffle', 'gene_pairs', 'balanced')
 
 # %% ../../nbs/training/05_config.ipynb #4f65d08d
 @dataclass
@@ -58,7 +58,7 @@ class EarlyStoppingConfig:
     min_delta:float = .001 # Smallest improvement that counts, in units of the criterion (nats a mouse), ≥ 0
 
     def __post_init__(self):
-        for n in ('patience','min_delta'): _need(getattr(self, n)>=0, f'early_stopping.{n}', 'be 0 or more', getattr(self, n))
+        for n in ('patience','min_delta'): need(getattr(self, n)>=0, f'early_stopping.{n}', 'be 0 or more', getattr(self, n))
 
 @dataclass
 class GuardConfig:
@@ -72,9 +72,9 @@ class GuardConfig:
     patience:int = 10 # Bad epochs in a row before training stops; 0 = only warn
 
     def __post_init__(self):
-        for n in ('min_active_units','grace','grace_steps','patience'): _need(getattr(self, n)>=0, f'guard.{n}', 'be 0 or more', getattr(self, n))
-        _need(self.min_effective>=1, 'guard.min_effective', 'be at least 1', self.min_effective)
-        _share('guard', self, 'min_certainty', 'min_share')
+        for n in ('min_active_units','grace','grace_steps','patience'): need(getattr(self, n)>=0, f'guard.{n}', 'be 0 or more', getattr(self, n))
+        need(self.min_effective>=1, 'guard.min_effective', 'be at least 1', self.min_effective)
+        need_share('guard', self, 'min_certainty', 'min_share')
 
 # %% ../../nbs/training/05_config.ipynb #db2a9ffc
 @dataclass
@@ -84,8 +84,8 @@ class CheckpointConfig:
     keep:int = 0 # Epochs between checkpoints that later ones do not replace, so that a run can go back; 0 = none
 
     def __post_init__(self):
-        _positive('checkpoints', self, 'every')
-        _need(self.keep>=0, 'checkpoints.keep', 'be 0 or more', self.keep)
+        need_positive('checkpoints', self, 'every')
+        need(self.keep>=0, 'checkpoints.keep', 'be 0 or more', self.keep)
 
 @dataclass
 class TrackingConfig:
@@ -97,15 +97,15 @@ class TrackingConfig:
     wandb:bool = False # Write it for Weights & Biases too, offline (needs the extra `track`)
 
     def __post_init__(self):
-        _positive('tracking', self, 'monitor_mice', 'every')
-        _one_of('tracking', self, 'level', 'losses', 'full')
+        need_positive('tracking', self, 'monitor_mice', 'every')
+        need_one_of('tracking', self, 'level', 'losses', 'full')
 
 @dataclass
 class PathsConfig:
     "Where runs go."
     experiments:str = 'experiments' # Folder that holds a folder an experiment
 
-    def __post_init__(self): _need(self.experiments.strip(), 'paths.experiments', 'name a folder', self.experiments)
+    def __post_init__(self): need(self.experiments.strip(), 'paths.experiments', 'name a folder', self.experiments)
 
 # %% ../../nbs/training/05_config.ipynb #fcc3766b
 @dataclass
@@ -124,15 +124,15 @@ class TrainingConfig:
     cudnn_benchmark:bool = False # Let cuDNN pick the fastest kernel: CUDA only, gives up exact repetition
 
     def __post_init__(self):
-        _need(self.precision in ('auto','fp32','fp16','bf16'), 'precision', 'be one of auto, fp32, fp16, bf16', self.precision)
-        _need(self.threads>=1, 'threads', 'be at least 1', self.threads)
+        need(self.precision in ('auto','fp32','fp16','bf16'), 'precision', 'be one of auto, fp32, fp16, bf16', self.precision)
+        need(self.threads>=1, 'threads', 'be at least 1', self.threads)
 
 # %% ../../nbs/training/05_config.ipynb #494e05ab
 def training_config(
     config:'TrainingConfig|Mapping|None'=None, # A `TrainingConfig`, a nested dict of the values that differ from the default, or None
 )->TrainingConfig: # Complete and checked
     "Build a `TrainingConfig` from what the caller has."
-    return config if isinstance(config, TrainingConfig) else _build(TrainingConfig, config or {}, '')
+    return config if isinstance(config, TrainingConfig) else build_settings(TrainingConfig, config or {}, '')
 
 def preset_training(
     name:str='anchored', # `anchored` or `classic`

@@ -9,7 +9,7 @@ __all__ = ['ADVICE', 'copy_weights', 'Keeper', 'NonFinite', 'symptoms', 'Collaps
 import math, warnings
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from ..data.errors import RunError
+from ..core.errors import RunError
 from .config import EarlyStoppingConfig, GuardConfig
 
 # %% ../../nbs/training/20_guards.ipynb #80cc704f

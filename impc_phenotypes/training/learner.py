@@ -20,7 +20,7 @@ from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import patch
-from ..data.errors import InputError, RunError
+from ..core.errors import InputError, RunError
 from ..losses.combined import MultiObjectiveLoss
 from ..models.config import model_config
 from ..models.contrastive_vae_dec import ContrastiveVAEDEC

@@ -16,8 +16,8 @@ from fastcore.imports import in_notebook
 from IPython.display import HTML, display
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from ..data.errors import InputError
-from ..data.schema import TONES
+from ..core.errors import InputError
+from ..procedures.abr import TONES
 from ..models.latent import active_units
 from .stages import cohort_memberships
 

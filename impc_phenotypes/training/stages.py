@@ -10,7 +10,8 @@ __all__ = ['stage_seed', 'EpochSeed', 'StageMark', 'KLWarmup', 'LossWarmup', 'co
 import numpy as np, torch
 from fastai.callback.core import Callback
 from fastai.torch_core import to_float
-from ..data.loaders import AudiogramTensors, driving_rows, views
+from .loaders import AudiogramTensors, views
+from ..models.contrastive_vae_dec import driving_rows
 from ..losses.clustering import target_dist
 from ..models.config import ContrastiveConfig, LatentConfig
 from ..models.contrastive_vae_dec import STAGES
