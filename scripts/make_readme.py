@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Make README.md from nbs/index.ipynb: hidden cells and directives go, stored pictures become files, links point from the top level."""
+"""Make README.md from nbs/index.ipynb: hidden cells and directives go, stored pictures become files, links point from
+the top level."""
 import argparse, base64, re, sys
 from pathlib import Path
 import nbformat
@@ -13,7 +14,8 @@ HEAD = '<!-- Made from nbs/index.ipynb by scripts/make_readme.py (`make readme`)
 def readable(output):
     "Printed text, a picture, or a result that has text of its own; progress bars and warnings are none of these."
     if output.output_type == 'stream': return output.name == 'stdout'
-    return 'data' in output and not str(output.data.get('text/plain', '')).startswith('<IPython.core.display.') or 'image/png' in output.get('data', {})
+    return ('data' in output and not str(output.data.get('text/plain', '')).startswith('<IPython.core.display.')
+        or 'image/png' in output.get('data', {}))
 
 def staged(nb):
     "The notebook as a reader should see it: no hidden cells, no directives, no import-only setup."
@@ -75,5 +77,6 @@ if __name__ == '__main__':
     p.add_argument('--check', action='store_true', help='write nothing; fail if README.md is not in step')
     if not p.parse_args().check: write()
     bad = differing()
-    print(*[f'{f} is not in step with nbs/index.ipynb: run `make readme`' for f in bad] or ['README in sync'], sep='\n')
+    print(*[f'{f} is not in step with nbs/index.ipynb: run `make readme`' for f in bad] or ['README in sync'],
+        sep='\n')
     sys.exit(bool(bad))

@@ -4,8 +4,10 @@ import argparse, re, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = dict(tutorials='Tutorials', explanations='Explanations', core='Ground floor', procedures='Procedures', data='Data', sources='Other sources', models='Models',
-               losses='Losses', training='Training', metrics='Metrics', phenotypes='Phenotypes', evaluation='Evaluation', calls='Calls', biology='Biology', similar='Similar lines',
+FOLDERS = dict(tutorials='Tutorials', explanations='Explanations', core='Ground floor', procedures='Procedures',
+    data='Data', sources='Other sources', models='Models',
+               losses='Losses', training='Training', metrics='Metrics', phenotypes='Phenotypes',
+               evaluation='Evaluation', calls='Calls', biology='Biology', similar='Similar lines',
                show='Show', runs='Runs', cli='Command line')
 START, END = '      # sidebar: made by scripts/make_sidebar.py', '      # end of sidebar'
 
@@ -18,10 +20,13 @@ def sidebar(root=ROOT):
     "The YAML lines of the sidebar's contents."
     names = notebooks(root)
     folders = {n.split('/')[0] for n in names if '/' in n}
-    if unknown := folders-set(FOLDERS): raise SystemExit(f'give the folder {sorted(unknown)[0]} a title in scripts/make_sidebar.py')
+    if unknown := folders-set(FOLDERS):
+        raise SystemExit(f'give the folder {sorted(unknown)[0]} a title in scripts/make_sidebar.py')
     lines = [f'      - {n}' for n in sorted(names, key=lambda n: n != 'index.ipynb') if '/' not in n]
     for k,title in FOLDERS.items():
-        if k in folders: lines += [f'      - section: {title}', '        contents:', *(f'          - {n}' for n in names if n.startswith(k+'/'))]
+        if k in folders:
+            lines += [f'      - section: {title}', '        contents:',
+                *(f'          - {n}' for n in names if n.startswith(k+'/'))]
     return lines
 
 def updated(root=ROOT):

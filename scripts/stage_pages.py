@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Stage every notebook as the website's build does (it runs imports and `show_doc`) and turn it into plain HTML: a look at the pages without Quarto.
-
-The pages stand by themselves: no script, no style and no font comes from elsewhere. Links between notebooks, and those nbdev makes to
-the published site, lead to the staged pages; headings have the ids the website gives them."""
+"""Stage every notebook as the website's build does (it runs imports and `show_doc`) and turn it into plain HTML: a
+look at the pages without Quarto. The pages stand by themselves: no script, no style and no font comes from
+elsewhere. Links between notebooks, and those nbdev makes to the published site, lead to the staged pages;
+headings have the ids the website gives them."""
 import argparse, json, os, re, shutil, sys, warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CALLOUT = r'^:::+ *\{\.callout-(\w+)[^}]*\}\n(.*?)\n:::+ *$'
-STYLE = '<style>.callout {border-left: 4px solid #0b5394; padding: .1rem 1rem; margin: 1rem 0} img {max-width: 100%}</style>'
+STYLE = ('<style>.callout {border-left: 4px solid #0b5394; padding: .1rem 1rem; margin: 1rem 0} img {max-width: '
+    '100%}</style>')
 
 def slug(heading):
-    "Id of a heading on the website (pandoc's rule): Markdown and punctuation go, spaces become hyphens, what stands before the first letter goes."
+    """Id of a heading on the website (pandoc's rule): Markdown and punctuation go, spaces become hyphens, what stands
+    before the first letter goes."""
     text = re.sub(r'\]\([^)]*\)|<[^>]+>|[`*]', '', heading).lower()
     text = re.sub(r'\s+', '-', re.sub(r'[^\w\s.-]', '', text).strip())
     return re.sub(r'^[\W\d_]+', '', text) or 'section'
@@ -22,7 +24,8 @@ def address(n, lib='impc_phenotypes'):
     return f'{folder}/{re.sub(r"^[0-9]+[a-z]?_", "", file)}'.lstrip('/').replace('.ipynb', '.html')
 
 def readable(nb):
-    "The staged notebook with its front matter as a heading, callouts as boxes, and no cell that the website does not show."
+    """The staged notebook with its front matter as a heading, callouts as boxes, and no cell that the website does not
+    show."""
     import nbformat, yaml
     cells = []
     for c in nb.cells:
@@ -37,7 +40,8 @@ def readable(nb):
             k = 'source' if o is c else 'text/markdown'
             if k not in o or c.cell_type == 'code' and o is c: continue
             text = re.sub(r'(\]\([^)]+\))\{[^}]*\}', r'\1', ''.join(o[k]))
-            o[k] = re.sub(CALLOUT, lambda m: f'<div class="callout">\n\n**{m[1].capitalize()}.** {m[2]}\n\n</div>', text, flags=re.M|re.S)
+            o[k] = re.sub(CALLOUT, lambda m: f'<div class="callout">\n\n**{m[1].capitalize()}.** {m[2]}\n\n</div>',
+                text, flags=re.M|re.S)
         cells.append(c)
     nb.cells, nb.metadata = cells, nbformat.from_dict(dict(language_info=dict(name='python')))
     return nb
@@ -46,7 +50,8 @@ def page(nb, n, local, site):
     "HTML of a staged notebook; `local` is `{address on the site: page}`."
     from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
-    html, _ = HTMLExporter(theme='light', exclude_anchor_links=True).from_notebook_node(readable(nb), dict(metadata=dict(name=n)))
+    html, _ = HTMLExporter(theme='light', exclude_anchor_links=True).from_notebook_node(readable(nb),
+        dict(metadata=dict(name=n)))
     soup, up = BeautifulSoup(html, 'html.parser'), '../'*n.count('/')
     for o in soup.find_all('script'): o.decompose()
     ids = {}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Every check there is, one after another; goes on after a failure and ends with a table that also says what was skipped."""
+"""Every check there is, one after another; goes on after a failure and ends with a table that also says what was
+skipped."""
 import argparse, json, os, re, subprocess, sys, tempfile, time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -37,7 +38,8 @@ def main(workers, only):
             'lint':[BIN/'ruff', 'check', '--no-cache', '--quiet'],
             'types':[BIN/'mypy', '--cache-dir', str(Path(d)/'mypy'), '--no-error-summary'],
             'notebooks':[BIN/'nbdev_test', '--n_workers', str(workers), '--timing'],
-            'pytest':[BIN/'python', '-m', 'pytest', '-q', '-rs', '-n', str(workers), '--dist', 'loadfile', '-p', 'no:cacheprovider', f'--junitxml={xml}', 'tests'],
+            'pytest':[BIN/'python', '-m', 'pytest', '-q', '-rs', '-n', str(workers), '--dist', 'loadfile', '-p',
+            'no:cacheprovider', f'--junitxml={xml}', 'tests'],
         }
         done = [step(k, steps[k], env) for k in only or steps]
         passed, failed, skipped = counts(xml) if xml.exists() else (0, 0, [])

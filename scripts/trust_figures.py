@@ -119,7 +119,8 @@ def auto(seeds, n, kinds):
                 cells = reliability_cells(true!=0, (1-q[:,0]).clip(0, 1))
                 yield dict(n=size, seed=seed, given=k) | row
                 if k==7 and CELLS:
-                    cells.assign(n_mice=size, seed=seed).to_csv(CELLS, mode='a', header=not CELLS.exists(), index=False)
+                    cells.assign(n_mice=size, seed=seed).to_csv(CELLS, mode='a', header=not CELLS.exists(),
+                        index=False)
 
 def changed(seeds, n, kinds):
     for factor in kinds or ('none',*CHANGES):

@@ -6,7 +6,8 @@ In a test: `from browser import browser, opened`, take the fixture `browser`, an
         page.get_by_text('Lines').click()
         assert not problems
 
-`page` is playwright's (sync API). `problems` fills while the page lives: errors on the console, exceptions of the page, failed
+`page` is playwright's (sync API). `problems` fills while the page lives: errors on the console,
+exceptions of the page, failed
 loads, and requests that leave the page. A file may ask only for files, a served page only for its own origin.
 """
 import shutil
@@ -24,8 +25,10 @@ def executable():
 @contextmanager
 def launched():
     "A running headless browser; skips the test, with a reason, where there is none."
-    api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed: pip install playwright (no browser download needed)')
-    path = executable() or pytest.skip(f'no Chromium on this machine (looked for {", ".join(NAMES)}): on Debian, apt-get install chromium')
+    api = pytest.importorskip('playwright.sync_api',
+        reason='playwright is not installed: pip install playwright (no browser download needed)')
+    path = executable() or pytest.skip(
+        f'no Chromium on this machine (looked for {", ".join(NAMES)}): on Debian, apt-get install chromium')
     with api.sync_playwright() as p:
         chromium = p.chromium.launch(executable_path=path, args=['--no-sandbox', '--disable-dev-shm-usage'])
         try: yield chromium
@@ -41,12 +44,14 @@ def origin_of(url):
     return f'{o.scheme}://{o.netloc}'
 
 def leaves(url, origin):
-    "Whether a request goes anywhere but to the page's own origin (`file://`, or `http://127.0.0.1:8866` and its web socket)."
+    """Whether a request goes anywhere but to the page's own origin (`file://`, or `http://127.0.0.1:8866` and its web
+    socket)."""
     return not url.startswith(INSIDE) and origin_of(url) not in {origin, origin.replace('http', 'ws', 1)}
 
 @contextmanager
 def opened(browser, url, *, origin=None, wait='load', timeout=30_000, **context):
-    "`(page, problems)` of a fresh page at `url`; `origin` is where it may ask for things, by default where it lies. `context`: viewport, color_scheme …"
+    """`(page, problems)` of a fresh page at `url`; `origin` is where it may ask for things, by default where it lies.
+    `context`: viewport, color_scheme …"""
     origin, problems = origin or origin_of(url), []
     room = browser.new_context(**context)
     room.set_default_timeout(timeout)

@@ -17,15 +17,18 @@ def imported(name, path, tree=None):
     for node in ast.walk(tree or ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.Import): out |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = '.'.join([*package[:len(package)-node.level+1], *filter(None, [node.module])]) if node.level else node.module
+            base = '.'.join([*package[:len(package)-node.level+1],
+                *filter(None, [node.module])]) if node.level else node.module
             out |= {base, *(f'{base}.{a.name}' for a in node.names)}
-        elif isinstance(node, ast.Call) and getattr(node.func, 'attr', getattr(node.func, 'id', '')) in ('import_module', '__import__'):
+        elif isinstance(node, ast.Call) and getattr(node.func, 'attr',
+                getattr(node.func, 'id', '')) in ('import_module', '__import__'):
             out |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
     return out
 
 def notebooks(root=ROOT):
     "Every notebook below nbs/."
-    return [f for f in sorted((root/'nbs').rglob('*.ipynb')) if not any(p.startswith(('.', '_')) for p in f.relative_to(root).parts)]
+    return [f for f in sorted((root/'nbs').rglob('*.ipynb'))
+        if not any(p.startswith(('.', '_')) for p in f.relative_to(root).parts)]
 
 def cells(path): return json.loads(path.read_text(encoding='utf-8'))['cells']
 def source(cell): return ''.join(cell['source'])

@@ -26,7 +26,8 @@ def planted():
 @pytest.fixture(scope='module')
 def calls(planted): return call_lines(planted[0], by_sex=False)
 
-def counted(planted, **kw): return called_of(planted[1], call_lines(planted[0], by_sex=False, draws=5000, **kw).called.gene_symbol)
+def counted(planted, **kw):
+    return called_of(planted[1], call_lines(planted[0], by_sex=False, draws=5000, **kw).called.gene_symbol)
 
 def test_most_losses_are_found_and_few_calls_are_false(planted, calls):
     got = called_of(planted[1], calls.called.gene_symbol)
@@ -65,7 +66,8 @@ def test_line_variance_comes_from_scores_not_from_dB():
     true = rank_nulls(m)
     planted = planted_lines(m, line_nulls(m)[0], n_lines=3000, affected=0., seed=1, effect='shift in rank')[0]
     scores,dB = rank_nulls(planted),line_nulls(planted)[0]
-    ratio = lambda share: np.average([np.mean(share(k)/true[k].share) for k in scores if scores[k].n_lines>=200], weights=[scores[k].n_lines for k in scores if scores[k].n_lines>=200])
+    ratio = lambda share: np.average([np.mean(share(k)/true[k].share) for k in scores if scores[k].n_lines>=200],
+        weights=[scores[k].n_lines for k in scores if scores[k].n_lines>=200])
     assert abs(ratio(lambda k: scores[k].share)-1)<.15
     assert ratio(lambda k: dB[k].tau2[:5]/dB[k].variance[:5])<ratio(lambda k: scores[k].share)-.05
 
@@ -83,7 +85,8 @@ def test_the_liberal_list_is_the_null_in_dB(planted, calls):
     rows,code = lines_module.members(m)[m.groups.index(null.name)]
     names,line = np.unique(code, return_inverse=True)
     size = np.bincount(line)
-    z = null.scores(*lines_module.line_means(lines_module.contrast_values(lines_module.winsorised(m.offset[rows], m.scale[rows])), line, len(names)))
+    z = null.scores(*lines_module.line_means(
+        lines_module.contrast_values(lines_module.winsorised(m.offset[rows], m.scale[rows])), line, len(names)))
     p = lines_module.liberal_p(null, size, z)
     own = calls.summary.set_index('line').p_liberal[np.array(m.line_names, object)[names]]
     np.testing.assert_allclose(p[size>=3], own[size>=3].to_numpy(float))
@@ -109,7 +112,8 @@ def test_few_lines_and_one_laboratory():
     c = call_lines(cohort.subset(np.isin(cohort.line, few) | cohort.is_control), draws=2000, by_sex=False)
     assert any('No error rate' in n for n in c.notes) and 0<len(c.summary)<=6
     without = pd.Series(cohort.technical_group).value_counts().index[0] # JAX: no controls in a cohort of this size
-    with pytest.raises(InputError, match='no technical group has 20 controls'): call_lines(cohort.subset(cohort.technical_group==without), draws=2000)
+    with pytest.raises(InputError, match='no technical group has 20 controls'):
+        call_lines(cohort.subset(cohort.technical_group==without), draws=2000)
     group = pd.Series(cohort.technical_group[cohort.is_control]).value_counts().index[0]
     one = call_lines(cohort.subset(cohort.technical_group==group), draws=2000, by_sex=False)
     assert len(one.groups)==1 and len(one.check())
@@ -121,11 +125,13 @@ def test_workers_change_nothing_and_seeds_little(planted, calls):
     p,q = (o.summary.set_index('line').p_value.sort_index() for o in (calls, other))
     known = p.notna() & (p<.5) # p-values are doubled and end at 1
     assert np.corrcoef(np.log(p[known]), np.log(q[known]))[0,1]>.97
-    assert (calls.summary.set_index('line').called.sort_index()!=other.summary.set_index('line').called.sort_index()).mean()<.01
+    assert (calls.summary.set_index('line').called.sort_index()!=other.summary.set_index(
+        'line').called.sort_index()).mean()<.01
 
 def test_order_of_mice_does_not_matter(planted, calls):
     cohort = simulate_cohort(3000, seed=4)
-    a,b = (call_lines(cohort.subset(rows), draws=2000).summary.set_index('line').mean_offset.sort_index() for rows in (np.arange(3000), np.random.default_rng(0).permutation(3000)))
+    a,b = (call_lines(cohort.subset(rows), draws=2000).summary.set_index('line').mean_offset.sort_index()
+        for rows in (np.arange(3000), np.random.default_rng(0).permutation(3000)))
     np.testing.assert_allclose(a, b, atol=1e-8)
 
 @pytest.mark.parametrize('sex', ['female','male'])
@@ -167,15 +173,19 @@ def test_no_sex_no_zygosity_no_gene():
     assert not len(call_lines(replace(cohort, frame=frame.assign(gene_symbol=None)), draws=2000))
 
 def test_real_lines_in_the_mirror(data_dir):
-    "The shared table: hardly a line better than controls, no laboratory crowded, most confirmed deafness genes found; 13 of them, as before, by the null in dB, whose error rate is above the nominal one."
-    m = match_controls(read_records(data_dir/'abr_thresholds.csv.gz', columns=FOLDER/'columns_thresholds.yaml', verbose=False))
+    """The shared table: hardly a line better than controls, no laboratory crowded, most confirmed deafness genes
+    found; 13 of them, as before, by the null in dB, whose error rate is above the nominal one."""
+    m = match_controls(read_records(data_dir/'abr_thresholds.csv.gz', columns=FOLDER/'columns_thresholds.yaml',
+        verbose=False))
     c = call_lines(m)
     assert (c.tested.mirror_p<1e-4).sum()<=len(c.tested)/1000
     known = set((data_dir/'confirmed_deafness_genes.txt').read_text().split())
     usable = c.tested[c.tested.gene_symbol.isin(known)]
-    assert usable.gene_symbol.nunique()>=19 and usable.gene_symbol[usable.called].nunique()>=12 and usable.gene_symbol[usable.called_liberal].nunique()>=13
+    assert (usable.gene_symbol.nunique()>=19 and usable.gene_symbol[usable.called].nunique()>=12
+        and usable.gene_symbol[usable.called_liberal].nunique()>=13)
     assert 40<len(c.called)<60 and c.liberal>len(c.called) and any('Sex is known' in n for n in c.notes)
-    assert .02<(c.tested.mirror_p<.05).mean()<.06 and c.decoy_fdr<=.05 and c.check().set_index('check').ok['laboratories']
+    assert (.02<(c.tested.mirror_p<.05).mean()<.06 and c.decoy_fdr<=.05
+        and c.check().set_index('check').ok['laboratories'])
 
 def test_real_records(data_dir):
     c = call_lines(read_records(data_dir/'abr_records.csv', verbose=False))
@@ -187,7 +197,8 @@ def run(tmp_path_factory):
     "A run, and files to compare it with."
     work = tmp_path_factory.mktemp('biology')
     assert impc('simulate', '--n', 2500, '--seed', 3, '--out', 'abr.csv', cwd=work).returncode==0
-    done = impc('train', 'abr.csv', '--seed', 7, *FAST[4:], 'stages.pretrain_epochs=3', 'stages.joint_epochs=3', cwd=work)
+    done = impc('train', 'abr.csv', '--seed', 7, *FAST[4:], 'stages.pretrain_epochs=3', 'stages.joint_epochs=3',
+        cwd=work)
     assert done.returncode==0, done.stderr
     genes = sorted(pd.read_csv(work/'abr.csv').gene_symbol.dropna().unique())
     (work/'sets.gmt').write_text(''.join(f'set {i}\tna\t'+'\t'.join(genes[i::8])+'\n' for i in range(8)))

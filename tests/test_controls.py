@@ -1,4 +1,5 @@
-"The ladder of controls: sex and year count, shrunk towards the group; a level that drifts is followed; a reference keeps its own settings."
+"""The ladder of controls: sex and year count, shrunk towards the group; a level that drifts is followed; a reference
+keeps its own settings."""
 import json, warnings
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.data.cohort import Cohort
@@ -10,7 +11,8 @@ def colony(n=150, gap=20., **columns):
     "One group: `n` male and `n` female controls that differ by `gap` dB, and four knockouts of each sex."
     sex = np.tile(['male','female'], n+4)
     x = np.repeat(30.+gap*(sex=='male')[:,None], 6, 1)+np.random.default_rng(0).integers(-1, 2, (2*n+8, 6))*STEP
-    d = dict(specimen_id=[f'm{i}' for i in range(2*n+8)], phenotyping_center='Here', sex=sex, biological_sample_group=['control']*2*n+['experimental']*8,
+    d = dict(specimen_id=[f'm{i}' for i in range(2*n+8)], phenotyping_center='Here', sex=sex,
+        biological_sample_group=['control']*2*n+['experimental']*8,
         gene_symbol=[None]*2*n+['G1']*8, zygosity='homozygote')
     return Cohort(pd.DataFrame(d | columns | dict(zip(THRESHOLDS, x.T))))
 
@@ -60,7 +62,8 @@ def test_table_counts_the_mice_of_this_cohort():
     assert (match_controls(full).table()[['mice','controls']].to_numpy()==[[308, 300]]).all()
 
 def moving(slope=2., n=200, dates=None, seed=0, deaf=0.):
-    "One laboratory over eight years whose level rises by `slope` dB a year; ten lines of eight knockouts, each at one time, `deaf` dB above normal."
+    """One laboratory over eight years whose level rises by `slope` dB a year; ten lines of eight knockouts, each at
+    one time, `deaf` dB above normal."""
     rng = np.random.default_rng(seed)
     t = np.r_[rng.uniform(0, 8, n), np.repeat(np.linspace(.2, 7.8, 10), 8)]
     x = 30+slope*(t-4)[:,None]+rng.normal(0, 5, (len(t),1))+rng.normal(0, 4, (len(t),6))
@@ -68,7 +71,8 @@ def moving(slope=2., n=200, dates=None, seed=0, deaf=0.):
     day = (pd.Timestamp('2012-01-01')+pd.to_timedelta(t*365.25, unit='D')).strftime('%Y-%m-%d').to_numpy(object)
     day = day if dates is None else dates(day)
     line = [f'G{i//8}' for i in range(80)]
-    d = dict(specimen_id=[f'm{i}' for i in range(n+80)], phenotyping_center='Here', sex=np.where(np.arange(n+80)%2, 'male', 'female'), date_of_experiment=day,
+    d = dict(specimen_id=[f'm{i}' for i in range(n+80)], phenotyping_center='Here',
+        sex=np.where(np.arange(n+80)%2, 'male', 'female'), date_of_experiment=day,
         biological_sample_group=['control']*n+['experimental']*80, gene_symbol=[None]*n+line, zygosity='homozygote')
     return Cohort(pd.DataFrame(d | dict(zip(THRESHOLDS, (np.round(x/STEP)*STEP).T))))
 
@@ -125,8 +129,10 @@ def test_drift_survives_json_and_is_constant_beyond_the_controls():
     assert not old.reference.drift and not np.isnan(old.offset).any()
     np.testing.assert_array_equal(old.center, match_controls(c, drift=False).center)
 
-@pytest.mark.parametrize('dates', [lambda d: None, lambda d: np.full(len(d), d[0], object), lambda d: np.full(len(d), 'a Tuesday', object), lambda d: np.full(len(d), np.nan),
-    lambda d: np.full(len(d), '9999-99-99', object), lambda d: np.array([f'24{o[2:]}' for o in d], object), lambda d: np.array([f'18{o[2:]}' for o in d], object), lambda d: pd.Series(pd.NaT, range(len(d))),
+@pytest.mark.parametrize('dates', [lambda d: None, lambda d: np.full(len(d), d[0], object),
+    lambda d: np.full(len(d), 'a Tuesday', object), lambda d: np.full(len(d), np.nan),
+    lambda d: np.full(len(d), '9999-99-99', object), lambda d: np.array([f'24{o[2:]}' for o in d], object),
+        lambda d: np.array([f'18{o[2:]}' for o in d], object), lambda d: pd.Series(pd.NaT, range(len(d))),
     lambda d: np.where(np.arange(len(d))<MIN_DATED-1, d, None)])
 def test_dates_that_say_nothing_leave_the_ladder(dates):
     with warnings.catch_warnings():

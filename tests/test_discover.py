@@ -1,4 +1,5 @@
-"The main path: planted phenotypes are found, a saved model answers the same in a new process, and nothing but itself is accepted."
+"""The main path: planted phenotypes are found, a saved model answers the same in a new process, and nothing but itself
+is accepted."""
 import hashlib, json, pickle, shutil, subprocess, sys
 import numpy as np, pandas as pd, pytest, torch
 from impc_phenotypes.data.controls import match_controls
@@ -49,7 +50,8 @@ def test_planted_phenotypes_are_found_better_than_by_every_baseline(seed):
     assert set(others) == {'k-means','tied mixture','gate + mixture'}
     for name,membership in others.items():
         theirs = truth_metrics(truth, membership)
-        for score in ('balanced_ari','macro_recall'): assert ours[score] > theirs[score]+.05, (name, score, ours[score], theirs[score])
+        for score in ('balanced_ari','macro_recall'):
+            assert ours[score] > theirs[score]+.05, (name, score, ours[score], theirs[score])
 
 def test_the_run_reports_what_the_line_model_found(ph):
     truth = ph.matched.cohort.frame.true_phenotype.to_numpy(int)
@@ -79,7 +81,8 @@ def test_new_process_gives_identical_labels(cohort, ph, saved, tmp_path):
             "p = Phenotypes.load(sys.argv[1]).predict(simulate_cohort(3000, seed=3, affected=.08))\n"
             "p.assignments.to_parquet(sys.argv[2]); p.lines.to_parquet(sys.argv[3])")
     out = [tmp_path/'a.parquet', tmp_path/'l.parquet']
-    r = subprocess.run([sys.executable, '-c', code, str(saved), *map(str, out)], capture_output=True, text=True, timeout=300)
+    r = subprocess.run([sys.executable, '-c', code, str(saved), *map(str, out)], capture_output=True, text=True,
+        timeout=300)
     assert r.returncode==0, r.stderr
     same(pd.read_parquet(out[0]), ph.assignments)
     same(pd.read_parquet(out[1]), ph.lines)
@@ -127,7 +130,8 @@ def test_new_group_with_few_controls_is_excluded_with_reason(cohort, ph):
     assert len(p) == 0 and len(p.excluded) == 30 and p.excluded.reason.str.contains('Atlantis').all()
 
 def test_no_controls_is_an_input_error(cohort):
-    with pytest.raises(InputError, match='biological_sample_group|can drive a fit'): run(cohort.subset(cohort.is_experimental).subset(np.arange(60)))
+    with pytest.raises(InputError, match='biological_sample_group|can drive a fit'):
+        run(cohort.subset(cohort.is_experimental).subset(np.arange(60)))
 
 def spoiled(saved, tmp_path, name, change):
     bad = tmp_path/'bad'
@@ -138,7 +142,8 @@ def spoiled(saved, tmp_path, name, change):
 @pytest.mark.parametrize('name', ('model.json',)+FILES)
 @pytest.mark.parametrize('how', ['cut','tampered','emptied','pickled'])
 def test_damaged_file_is_named(saved, tmp_path, name, how):
-    change = dict(cut=lambda b: b[:len(b)*2//3], tampered=lambda b: b[:-20]+bytes([b[-20]^1])+b[-19:], emptied=lambda b: b'', pickled=lambda b: pickle.dumps([1]))[how]
+    change = dict(cut=lambda b: b[:len(b)*2//3], tampered=lambda b: b[:-20]+bytes([b[-20]^1])+b[-19:],
+        emptied=lambda b: b'', pickled=lambda b: pickle.dumps([1]))[how]
     with pytest.raises(InputError) as e: Phenotypes.load(spoiled(saved, tmp_path, name, change))
     assert name in str(e.value) and ('again' in str(e.value) or 'give' in str(e.value))
 
@@ -165,7 +170,9 @@ def test_nothing_in_the_folder_is_executed(saved, tmp_path, name):
     with pytest.raises(InputError, match=name): Phenotypes.load(bad)
     assert not trace.exists()
 
-@pytest.mark.parametrize('change, say', [(dict(format=99), 'newer'), (dict(kind='other'), 'not a model'), (dict(fitted={}), 'model.json'), (dict(config=None, fitted=dict(a=1)), 'model.json')])
+@pytest.mark.parametrize('change, say',
+    [(dict(format=99), 'newer'), (dict(kind='other'), 'not a model'), (dict(fitted={}), 'model.json'),
+    (dict(config=None, fitted=dict(a=1)), 'model.json')])
 def test_description_that_does_not_fit(saved, tmp_path, change, say):
     bad = spoiled(saved, tmp_path, 'model.json', lambda b: b)
     meta = json.loads((bad/'model.json').read_text()) | change

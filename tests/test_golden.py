@@ -29,8 +29,10 @@ EVALUATED,PREDICTED = ('anchored','classic','line_mixture'),('anchored','classic
 def fingerprint():
     "What the last digits of a number depend on."
     import torch
-    model = [l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')] if sys.platform=='linux' else []
-    return [platform.machine(), *model[:1], torch.backends.cpu.get_cpu_capability(), np.__version__, torch.__version__, torch.get_num_threads()]
+    model = [l.split(':')[1].strip() for l in open('/proc/cpuinfo')
+        if l.startswith('model name')] if sys.platform=='linux' else []
+    return [platform.machine(), *model[:1], torch.backends.cpu.get_cpu_capability(), np.__version__, torch.__version__,
+        torch.get_num_threads()]
 
 def digest(path):
     "Checksum of a table, and what is left of it where last digits do not count."
@@ -76,7 +78,9 @@ def now(tmp_path_factory):
 
 def differences(then, now, exact):
     "What two digests of a table do not share."
-    if exact: return [] if then['sha256']==now['sha256'] else [k for k in then['columns'] if then['columns'][k]!=now['columns'].get(k)] or ['bytes']
+    if exact:
+        return [] if then['sha256']==now['sha256'] else [k for k in then['columns']
+            if then['columns'][k]!=now['columns'].get(k)] or ['bytes']
     if then['rows']!=now['rows'] or list(then['columns'])!=list(now['columns']): return ['rows or columns']
     close = lambda a,b: np.allclose(a, b, rtol=1e-3, atol=1e-3)
     return [k for k,v in then['columns'].items() if not close(v, now['columns'][k])]
@@ -84,7 +88,8 @@ def differences(then, now, exact):
 def test_results_are_what_they_were(now):
     kept = json.loads(GOLDEN.read_text())
     exact = kept['platform']==fingerprint()
-    missing = [k for k in kept['tables'] if k not in now and not (k.startswith('records/') and not os.environ.get('IMPC_PHENOTYPES_DATA'))]
+    missing = [k for k in kept['tables'] if k not in now
+        and not (k.startswith('records/') and not os.environ.get('IMPC_PHENOTYPES_DATA'))]
     changed = {k:d for k,v in kept['tables'].items() if k in now and (d := differences(v, now[k], exact))}
     assert not missing and not changed and set(now)<=set(kept['tables'])
 
@@ -93,8 +98,10 @@ def test_a_changed_number_is_found():
     other = json.loads(json.dumps(kept))
     other['columns']['probability'][1] *= 1.01
     other['sha256'] = '0'
-    assert differences(kept, other, False)==differences(kept, other, True)==['probability'] and not differences(kept, kept, False)
+    assert differences(kept, other, False)==differences(kept, other, True)==['probability'] and not differences(kept,
+        kept, False)
 
 if __name__ == '__main__':
-    with tempfile.TemporaryDirectory() as d: tables = results(Path(d).resolve(), Path(os.environ['IMPC_PHENOTYPES_DATA']).resolve()/'abr_records.csv')
+    with tempfile.TemporaryDirectory() as d:
+        tables = results(Path(d).resolve(), Path(os.environ['IMPC_PHENOTYPES_DATA']).resolve()/'abr_records.csv')
     GOLDEN.write_text(json.dumps(dict(platform=fingerprint(), tables=tables), indent=1)+'\n')

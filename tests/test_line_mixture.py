@@ -17,7 +17,9 @@ QUICK = LineModelConfig(n_starts=3, refine=1, null_cohorts=0, calibration_lines=
 def null(): return match_controls(simulate_cohort(2500, seed=5, null=True))
 
 @pytest.fixture(scope='module')
-def planted(): return match_controls(simulate_cohort(2500, seed=5, affected=.08, controls=.3, shapes={'flat':(40.,)*6, 'high':(0.,4.,14.,42.,44.,6.)}))
+def planted():
+    return match_controls(simulate_cohort(2500, seed=5, affected=.08, controls=.3,
+        shapes={'flat':(40.,)*6, 'high':(0.,4.,14.,42.,44.,6.)}))
 
 @pytest.fixture(scope='module')
 def fitted(planted): return LineMixture(QUICK, n_phenotypes=3).fit(planted)
@@ -25,7 +27,8 @@ def fitted(planted): return LineMixture(QUICK, n_phenotypes=3).fit(planted)
 def test_single_mice_do_not_pay_for_a_phenotype(null):
     "With the sporadic term left out of `normal`, the same null cohort gives its phenotype more than it costs."
     model = LineMixture(QUICK, n_phenotypes=2).fit(null)
-    task = model._task(line_mice(null, model.background_, np.flatnonzero(null.usable_line & null.drives_fit)), model._wild_types(null))
+    task = model._task(line_mice(null, model.background_, np.flatnonzero(null.usable_line & null.drives_fit)),
+        model._wild_types(null))
     with torch.no_grad():
         fair = model._em(task, model._starts(task.profile, 1, 1)[0], 30)
         whole = fair['ll']-float(Normal(task.L).evidence(task.L).sum())
@@ -37,7 +40,8 @@ def _stand(fitted, planted, **change):
     "The rules, asked of a fit of which one figure is changed."
     m = fitted
     with torch.no_grad():
-        task = m._task(line_mice(planted, m.background_, np.flatnonzero(planted.usable_line & planted.drives_fit)), m._wild_types(planted))
+        task = m._task(line_mice(planted, m.background_, np.flatnonzero(planted.usable_line & planted.drives_fit)),
+            m._wild_types(planted))
         fit = m._em(task, m.profiles_[1:], 20)
     m.need_,m.called_ = change.pop('need', 0.),change.pop('called', np.unique(planted.line[planted.line>=0]))
     return m._stands(task, fit | change)
@@ -47,8 +51,10 @@ def test_a_real_loss_stands(fitted, planted):
     assert ok.all() and why==''
 
 @pytest.mark.parametrize('change, why', [
-    (dict(need=1e6), 'chance'), (dict(support=np.array([1.,1e4])), 'cost'), (dict(apart=np.array([1e4,1.])), 'apart'), (dict(called=np.zeros(0, int)), 'uncalled'),
-    (dict(deltas=torch.tensor([[5.]*6,[40.]*6], dtype=torch.float64)), 'small'), (dict(deltas=torch.tensor([[40.]*6,[36.]*6], dtype=torch.float64)), 'copy')])
+    (dict(need=1e6), 'chance'), (dict(support=np.array([1.,1e4])), 'cost'), (dict(apart=np.array([1e4,1.])), 'apart'),
+        (dict(called=np.zeros(0, int)), 'uncalled'),
+    (dict(deltas=torch.tensor([[5.]*6,[40.]*6], dtype=torch.float64)), 'small'),
+        (dict(deltas=torch.tensor([[40.]*6,[36.]*6], dtype=torch.float64)), 'copy')])
 def test_each_rule_can_refuse(fitted, planted, change, why):
     ok,said = _stand(fitted, planted, **change)
     assert not ok.all() and said==why and why in line_mixture.WHY
@@ -58,7 +64,8 @@ def test_copies():
 
 def test_a_mouse_or_line_order_changes_nothing(fitted, planted):
     order = np.random.default_rng(0).permutation(len(planted))
-    q,again = fitted.predict(planted)[0],fitted.predict(match_controls(planted.cohort.subset(order), reference=planted.reference))[0]
+    q,again = (fitted.predict(planted)[0],
+        fitted.predict(match_controls(planted.cohort.subset(order), reference=planted.reference))[0])
     np.testing.assert_allclose(again, q[order], atol=1e-6)
 
 def test_pseudo_lines_share_what_real_lines_share(planted):
@@ -75,7 +82,8 @@ def test_pseudo_lines_share_what_real_lines_share(planted):
 
 def _few(m, keep): return match_controls(m.cohort.subset(keep))
 
-@pytest.mark.parametrize('case', ['nine lines','one laboratory','one sex','all lines affected','60 % affected','one litter','no controls in some groups','dates equal'])
+@pytest.mark.parametrize('case', ['nine lines','one laboratory','one sex','all lines affected','60 % affected',
+    'one litter','no controls in some groups','dates equal'])
 def test_unusual_cohorts_run_or_say_why(planted, case):
     f = planted.cohort.frame
     hurt = planted.cohort.frame.true_class.to_numpy()>0
@@ -87,7 +95,8 @@ def test_unusual_cohorts_run_or_say_why(planted, case):
     if case=='all lines affected': keep = control | hurt
     if case=='60 % affected': keep = control | hurt | (np.arange(len(f))%22==0)
     if case=='one litter': frame = f.assign(litter_id='L1')
-    if case=='no controls in some groups': keep = ~(control & f.phenotyping_center.isin(['UC Davis','WTSI','TCP']).to_numpy())
+    if case=='no controls in some groups':
+        keep = ~(control & f.phenotyping_center.isin(['UC Davis','WTSI','TCP']).to_numpy())
     if case=='dates equal': frame = f.assign(date_of_experiment='2015-01-01')
     m = match_controls(Cohort(frame).subset(keep))
     model = LineMixture(QUICK).fit(m)
@@ -107,7 +116,8 @@ def test_tables_point_to_zero_where_nothing_was_measured(planted):
 def test_a_step_without_any_pair_leaves_the_profiles(fitted, planted):
     "In a small export every pair may drop out between two full passes; it ended `train` on real records."
     with torch.no_grad():
-        task = fitted._task(line_mice(planted, fitted.background_, np.flatnonzero(planted.usable_line & planted.drives_fit)), fitted._wild_types(planted))
+        task = fitted._task(line_mice(planted, fitted.background_,
+            np.flatnonzero(planted.usable_line & planted.drives_fit)), fitted._wild_types(planted))
         s = fitted._state()
         st = line_mixture._State(fitted.tables_, len(task.L), len(s['deltas']))
         st.on = torch.zeros(len(task.L), len(s['deltas']), dtype=torch.bool)
@@ -145,5 +155,6 @@ def test_drawn_lines_share_their_place_and_know_the_tails_of_others():
     nulls = sorted((o for o in line_null.rank_nulls(m).values() if o.n_controls>=60), key=lambda o: o.n_controls)
     x = nulls[-1].draws(4, 40_000).mean(2)
     far = x>np.quantile(x, .98)
-    assert far.mean(1).var()>1.22*far.mean()*(1-far.mean())/4 # 1 if poor hearers were dealt at random, 1.15 if tones alone were shared
+    # 1 if poor hearers were dealt at random, 1.15 if tones alone were shared
+    assert far.mean(1).var()>1.22*far.mean()*(1-far.mean())/4
     assert (nulls[0].draws(4, 20_000).max((0,1))>nulls[0].pool.max(0)+3).any() # a rank beyond the worst of few

@@ -126,7 +126,8 @@ def test_half_precision_changes_little(preset, dtype):
     b,_ = cohort(64)
     b |= dict(cat=torch.ones(64, 8).long(), num=torch.zeros(64, 2), pcs=torch.zeros(64, 2), gene=torch.arange(64)//4)
     torch.manual_seed(0)
-    m,l = ContrastiveVAEDEC(preset_model(preset), n_cov=2, cat_sizes=[3]*8).eval(),MultiObjectiveLoss(preset_model(preset))
+    m,l = ContrastiveVAEDEC(preset_model(preset), n_cov=2,
+        cat_sizes=[3]*8).eval(),MultiObjectiveLoss(preset_model(preset))
     l.stage,l.target = 'joint',torch.eye(12)[torch.arange(64)%12]
     def total():
         out = m(b)
@@ -152,7 +153,8 @@ def test_class_balance_changes_the_loss_as_documented(balanced):
     assert math.isclose(got, wanted, rel_tol=1e-4)
     few = combined._clustering(l, dict(q=q[88:92]), dict(idx=torch.arange(88, 92))).item()
     weight = torch.tensor([100/180]*2+[100/20]*2) if balanced else torch.ones(4)
-    assert math.isclose(few, (each[88:92]*weight).mean(), rel_tol=1e-4), 'weights belong to the cohort, not to the batch'
+    assert math.isclose(few, (each[88:92]*weight).mean(),
+        rel_tol=1e-4), 'weights belong to the cohort, not to the batch'
 
 def test_class_balance_reaches_the_total():
     b,_ = cohort()
@@ -163,4 +165,5 @@ def test_class_balance_reaches_the_total():
         l.stage,l.target = 'joint',torch.eye(2)[(torch.arange(400)%4==0).long()]
         return l(m(b), b).item(),l.last['clustering'].item()
     (plain,a),(even,z) = total(False),total(True)
-    assert a!=z and math.isclose(even-plain, MultiObjectiveLoss().weight('clustering')*(z-a), rel_tol=1e-3, abs_tol=1e-4)
+    assert a!=z and math.isclose(even-plain, MultiObjectiveLoss().weight('clustering')*(z-a), rel_tol=1e-3,
+        abs_tol=1e-4)

@@ -9,7 +9,8 @@ from repo import LIB, ROOT, imported, modules
 CONFIG = configparser.ConfigParser(delimiters=['='])
 CONFIG.read(ROOT/'settings.ini', encoding='utf-8')
 SETTINGS = CONFIG['DEFAULT']
-PINS = dict(l.split('==') for l in (ROOT/'constraints.txt').read_text(encoding='utf-8').split('\n') if l and l[0] != '#')
+PINS = dict(l.split('==') for l in (ROOT/'constraints.txt').read_text(encoding='utf-8').split('\n') if l
+    and l[0] != '#')
 WANTED = [r for k,v in SETTINGS.items() if k == 'requirements' or k.endswith('_requirements') for r in v.split()]
 norm = lambda s: re.sub(r'[-_.]+', '-', s).lower()
 
@@ -19,9 +20,11 @@ def test_every_requirement_has_a_fitting_pin(text):
     assert norm(want.name) in pins and want.specifier.contains(Version(pins[norm(want.name)]))
 
 def test_nothing_is_required_that_nothing_imports():
-    used = {i.split('.')[0] for n,f in modules().items() for i in imported(n, f)} | {'anywidget'} # plotly's FigureWidget imports it and does not require it
+    # plotly's FigureWidget imports it and does not require it
+    used = {i.split('.')[0] for n,f in modules().items() for i in imported(n, f)} | {'anywidget'}
     wanted = {Requirement(r).name for r in SETTINGS['requirements'].split()}
-    assert not {w for w in wanted if dict(scikit_learn='sklearn', umap_learn='umap').get(norm(w).replace('-', '_'), w) not in used}
+    assert not {w for w in wanted if dict(scikit_learn='sklearn', umap_learn='umap').get(norm(w).replace('-', '_'),
+        w) not in used}
 
 @pytest.mark.parametrize('extra', ['anndata', 'app', 'track', 'dev'])
 def test_extras_that_messages_name_exist(extra): assert SETTINGS[f'{extra}_requirements']
@@ -39,7 +42,8 @@ def test_the_licence_is_apache():
 
 def test_workflows_call_what_exists():
     targets = set(re.findall(r'^([a-z]+):', (ROOT/'Makefile').read_text(encoding='utf-8'), re.M))
-    steps = [s['run'] for f in (ROOT/'.github'/'workflows').glob('*.yaml') for j in yaml.safe_load(f.read_text(encoding='utf-8'))['jobs'].values() for s in j['steps'] if 'run' in s]
+    steps = [s['run'] for f in (ROOT/'.github'/'workflows').glob('*.yaml')
+        for j in yaml.safe_load(f.read_text(encoding='utf-8'))['jobs'].values() for s in j['steps'] if 'run' in s]
     called = {t for s in steps for t in re.findall(r'make ([a-z]+)', s)}
     assert {'demo', 'test', 'export', 'docs', 'clean'} | called <= targets
     assert (ROOT/'.ci'/'run').stat().st_mode & 0o111
@@ -51,10 +55,13 @@ def small(tmp_path):
     "A copy of the tree with one notebook of one folder."
     for f in ('settings.ini', 'setup.py'): shutil.copy(ROOT/f, tmp_path/f)
     for d in ('nbs/data', f'{LIB}/data'): (tmp_path/d).mkdir(parents=True)
-    for f in ('nbs/data/10_schema.ipynb', f'{LIB}/__init__.py', f'{LIB}/data/__init__.py', f'{LIB}/data/schema.py'): shutil.copy(ROOT/f, tmp_path/f)
+    for f in ('nbs/data/10_schema.ipynb', f'{LIB}/__init__.py', f'{LIB}/data/__init__.py', f'{LIB}/data/schema.py'):
+        shutil.copy(ROOT/f, tmp_path/f)
     return tmp_path
 
-@pytest.mark.parametrize('file,edit', [(f'{LIB}/data/schema.py', lambda s: s+'\nx = 1\n'), ('nbs/data/10_schema.ipynb', lambda s: s.replace('"execution_count": null', '"execution_count": 7', 1)),
+@pytest.mark.parametrize('file,edit',
+    [(f'{LIB}/data/schema.py', lambda s: s+'\nx = 1\n'),
+    ('nbs/data/10_schema.ipynb', lambda s: s.replace('"execution_count": null', '"execution_count": 7', 1)),
     (f'{LIB}/data/gone.py', lambda s: f'# {check_tree.GENERATED} File to edit: gone.ipynb\n')])
 def test_a_tree_out_of_step_is_noticed(small, file, edit):
     f = small/file

@@ -13,8 +13,10 @@ def test_what_the_reader_need_not_see_is_gone():
     text = (ROOT/'README.md').read_text(encoding='utf-8')
     assert '#|' not in text and ':::' not in text and '<style' not in text
 
-@pytest.mark.parametrize('link,want', [('[a](tutorials/10_x.ipynb)', '[a](nbs/tutorials/10_x.ipynb)'), ('![p](images/a.png)', '![p](nbs/images/a.png)'),
-    ('[w](https://example.org)', '[w](https://example.org)'), ('[l](../LICENSE)', '[l](LICENSE)'), ('[h](#here)', '[h](#here)')])
+@pytest.mark.parametrize('link,want',
+    [('[a](tutorials/10_x.ipynb)', '[a](nbs/tutorials/10_x.ipynb)'), ('![p](images/a.png)', '![p](nbs/images/a.png)'),
+    ('[w](https://example.org)', '[w](https://example.org)'), ('[l](../LICENSE)', '[l](LICENSE)'),
+        ('[h](#here)', '[h](#here)')])
 def test_links_point_from_the_top(link, want): assert make_readme.relink(link) == want
 
 def test_a_changed_index_is_noticed(tmp_path):

@@ -13,10 +13,14 @@ from impc_phenotypes.procedures.abr import IMPC_THRESHOLDS, THRESHOLDS
 def export(n=12):
     "An invented export under IMPC's names."
     rng = np.random.default_rng(0)
-    mice = pd.DataFrame({'specimen_id':[f'm{i:02}' for i in range(n)], 'phenotyping_center':['HMGU','JAX']*(n//2), 'biological_sample_group':['control','experimental']*(n//2),
-        'gene_symbol':[None,'Otof']*(n//2), 'sex':['female','male']*(n//2), 'age_in_weeks':14, 'weight':rng.normal(25, 3, n).round(1), 'procedure_stable_id':'IMPC_ABR_002',
-        'procedure_name':'Auditory Brain Stem Response', 'date_of_experiment':'2016-09-12T00:00:00Z', 'genetic_background':'involves: C57BL/6N',
-        'metadata_Equipment manufacturer':'TDT', 'metadata_Recording Environment':'booth (@ 37¬∞C)', 'specimen_id.1':[f'm{i:02}' for i in range(n)]})
+    mice = pd.DataFrame({'specimen_id':[f'm{i:02}' for i in range(n)], 'phenotyping_center':['HMGU','JAX']*(n//2),
+        'biological_sample_group':['control','experimental']*(n//2),
+        'gene_symbol':[None,'Otof']*(n//2), 'sex':['female','male']*(n//2), 'age_in_weeks':14,
+        'weight':rng.normal(25, 3, n).round(1), 'procedure_stable_id':'IMPC_ABR_002',
+        'procedure_name':'Auditory Brain Stem Response', 'date_of_experiment':'2016-09-12T00:00:00Z',
+        'genetic_background':'involves: C57BL/6N',
+        'metadata_Equipment manufacturer':'TDT', 'metadata_Recording Environment':'booth (@ 37¬∞C)',
+        'specimen_id.1':[f'm{i:02}' for i in range(n)]})
     return pd.concat([mice, pd.DataFrame(rng.integers(2, 15, (n, 6))*5., columns=list(IMPC_THRESHOLDS))], axis=1)
 
 @pytest.fixture
@@ -61,8 +65,10 @@ def test_one_cohort_from_every_form(tmp_path, write):
 def test_names_and_types():
     f = read_records(export(), verbose=False).frame
     assert list(f.columns)==list(COLUMNS.index) and all(f[c].dtype==float for c in THRESHOLDS)
-    assert f.equipment_manufacturer[0]=='TDT' and f.gene_symbol[0] is None and str(f.date_of_experiment.dtype)=='datetime64[ns]'
-    assert 'true_class' in read_records(export().assign(true_class='flat', mystery=1), verbose=False).frame and 'mystery' not in f
+    assert (f.equipment_manufacturer[0]=='TDT' and f.gene_symbol[0] is None
+        and str(f.date_of_experiment.dtype)=='datetime64[ns]')
+    assert 'true_class' in read_records(export().assign(true_class='flat', mystery=1),
+        verbose=False).frame and 'mystery' not in f
 
 def test_truth_passes_through(csv):
     cohort = read_records(csv(export().assign(true_phenotype=[0,1]*6, true_class=['normal','flat']*6)), verbose=False)
@@ -88,7 +94,8 @@ def test_mend_undoes_mac_roman(text):
 def test_report(csv, capsys):
     read_records(pd.concat([export(), export()[:2]]))
     said = capsys.readouterr().out
-    assert '12 mice (6 control, 6 experimental)' in said and '2 repeated identical rows dropped' in said and '2 of 14 rows left out' in said
+    assert ('12 mice (6 control, 6 experimental)' in said and '2 repeated identical rows dropped' in said
+        and '2 of 14 rows left out' in said)
     read_records(csv(), verbose=False)
     assert capsys.readouterr().out==''
 
@@ -102,14 +109,18 @@ def test_few_tones_stay(csv):
     assert len(read_records(csv(frame), verbose=False))==12
 
 def test_optional_names_are_not_lost_silently():
-    near = read_records(export().rename(columns={'Click-evoked ABR threshold':'Click-evoked ABR Threshold', 'gene_symbol':'gene_symbl'}), verbose=False)
+    near = read_records(export().rename(
+        columns={'Click-evoked ABR threshold':'Click-evoked ABR Threshold', 'gene_symbol':'gene_symbl'}),
+        verbose=False)
     assert not near.frame.threshold_click.isna().all() and near.frame.gene_symbol.isna().all()
     assert any("'gene_symbl' was not used; is it `gene_symbol`" in n for n in near.notes)
 
 def test_anndata(tmp_path):
     anndata = pytest.importorskip('anndata', reason='anndata is an optional extra')
     d = export()
-    ad = anndata.AnnData(d[list(IMPC_THRESHOLDS)].to_numpy(), obs=d.drop(columns=[*IMPC_THRESHOLDS,'specimen_id.1','specimen_id']).set_axis(d.specimen_id.tolist()), var=pd.DataFrame(index=list(IMPC_THRESHOLDS)))
+    ad = anndata.AnnData(d[list(IMPC_THRESHOLDS)].to_numpy(),
+        obs=d.drop(columns=[*IMPC_THRESHOLDS,'specimen_id.1','specimen_id']).set_axis(d.specimen_id.tolist()),
+        var=pd.DataFrame(index=list(IMPC_THRESHOLDS)))
     ad.write_h5ad(tmp_path/'a.h5ad')
     want = read_records(d, verbose=False).frame
     for source in (ad, tmp_path/'a.h5ad'):
@@ -141,11 +152,16 @@ def test_wrong_files(tmp_path, csv):
     refused('\0')
 
 @pytest.mark.parametrize('name,content,words', [
-    ('a.csv', b'', 'empty'), ('a.csv', b'\xef\xbb\xbf', 'empty'), ('a.csv', b'\n \n', 'empty'), ('a.csv.gz', gzip.compress(b'', mtime=0), 'empty'),
-    ('a.csv', b'PK\x03\x04rest', 'Excel'), ('a.csv', pickle.dumps(export(2)), 'pickle'), ('a.csv', b'PAR1rest', 'Parquet'), ('a.csv', b'\x89HDF\r\n', 'HDF5'),
-    ('a.csv', b'a,b\0\0\0,c', 'binary'), ('a.csv', b'<html><body>404</body></html>', 'HTML'), ('a.csv', b'{"response": {}}', 'JSON'),
-    ('a.csv.gz', gzip.compress(b'specimen_id\n'*500, mtime=0)[:40], 'damaged or cut'), ('a.csv.gz', gzip.compress(pickle.dumps(1), mtime=0), 'pickle'),
-    ('a.parquet', b'PAR1 cut', 'damaged'), ('a.parquet', b'specimen_id,weight\n', 'text'), ('a.h5ad', b'a,b\n', 'text'),
+    ('a.csv', b'', 'empty'), ('a.csv', b'\xef\xbb\xbf', 'empty'), ('a.csv', b'\n \n', 'empty'),
+        ('a.csv.gz', gzip.compress(b'', mtime=0), 'empty'),
+    ('a.csv', b'PK\x03\x04rest', 'Excel'), ('a.csv', pickle.dumps(export(2)), 'pickle'),
+        ('a.csv', b'PAR1rest', 'Parquet'), ('a.csv', b'\x89HDF\r\n', 'HDF5'),
+    ('a.csv', b'a,b\0\0\0,c', 'binary'), ('a.csv', b'<html><body>404</body></html>', 'HTML'),
+        ('a.csv', b'{"response": {}}', 'JSON'),
+    ('a.csv.gz', gzip.compress(b'specimen_id\n'*500, mtime=0)[:40], 'damaged or cut'),
+        ('a.csv.gz', gzip.compress(pickle.dumps(1), mtime=0), 'pickle'),
+    ('a.parquet', b'PAR1 cut', 'damaged'), ('a.parquet', b'specimen_id,weight\n', 'text'),
+        ('a.h5ad', b'a,b\n', 'text'),
     ('a.csv', b'just a sentence about mice', 'missing'), ('a.csv', b'"unclosed\n1,2\n', 'a.csv')])
 def test_wrong_content(tmp_path, name, content, words):
     (tmp_path/name).write_bytes(content)
@@ -171,7 +187,8 @@ def test_each_required_column(csv, name):
     refused(csv(export().rename(columns={impc:wrong})), f"nearest is '{wrong}'", '--columns')
 
 def test_other_procedure(csv):
-    other = export().drop(columns=list(IMPC_THRESHOLDS)).assign(procedure_stable_id='IMPC_DXA_001', procedure_name='Body Composition', **{'Fat mass':4.})
+    other = export().drop(columns=list(IMPC_THRESHOLDS)).assign(procedure_stable_id='IMPC_DXA_001',
+        procedure_name='Body Composition', **{'Fat mass':4.})
     refused(csv(other), 'IMPC_DXA_001', 'auditory brainstem')
     refused(csv(other.drop(columns=['procedure_stable_id'])), 'Body Composition')
     refused(csv(export().assign(procedure_stable_id='IMPC_DXA_001')), 'IMPC_DXA_001')
@@ -180,14 +197,18 @@ def test_other_procedure(csv):
     assert cohort.excluded.specimen_id.tolist()==['m03']
     accounts(cohort, 12)
 
-def test_long_form(csv): refused(csv(export()[['specimen_id','phenotyping_center','biological_sample_group']].assign(parameter_stable_id='IMPC_ABR_004_001', data_point=20.)), 'pivot_specimens')
+def test_long_form(csv):
+    refused(csv(export()[['specimen_id','phenotyping_center','biological_sample_group']].assign(
+        parameter_stable_id='IMPC_ABR_004_001', data_point=20.)), 'pivot_specimens')
 
 @pytest.mark.parametrize('gone', [IMPC_THRESHOLDS[0], IMPC_THRESHOLDS[3]])
 def test_a_wide_export_without_a_tone(csv, gone):
     wide = export().assign(parameter_stable_id='IMPC_ABR_004_001')
-    said = refused(csv(wide.drop(columns=gone)), 'abr.csv', f"'{gone}') is missing", '--columns', '1 of 8 needed columns')
+    said = refused(csv(wide.drop(columns=gone)), 'abr.csv', f"'{gone}') is missing", '--columns',
+        '1 of 8 needed columns')
     assert 'pivot_specimens' not in said
-    said = refused(csv(wide.rename(columns={gone:gone.replace('Threshold', 'Treshold')})), f"nearest is '{gone.replace('Threshold', 'Treshold')}'", '--columns')
+    said = refused(csv(wide.rename(columns={gone:gone.replace('Threshold', 'Treshold')})),
+        f"nearest is '{gone.replace('Threshold', 'Treshold')}'", '--columns')
     assert 'pivot_specimens' not in said
 
 def test_two_columns_for_one(csv):
@@ -201,18 +222,26 @@ def test_two_columns_for_one(csv):
 # Bad values
 
 @pytest.mark.parametrize('column,value,words', [
-    ('threshold_6kHz', 'no response', 'is not a number'), ('threshold_click', 'NR', 'is not a number'), ('threshold_30kHz', '12,5', 'decimal comma'), ('threshold_30kHz', '>90', 'is not a number'),
-    ('threshold_12kHz', 131, 'outside -20…130'), ('threshold_12kHz', -21, 'outside'), ('threshold_18kHz', 'inf', 'is not a number'), ('threshold_18kHz', 1e300, 'outside'),
-    ('biological_sample_group', 'mutant', 'control, experimental, unknown'), ('age_in_weeks', 'fourteen', 'is not a number'), ('age_in_weeks', -1, 'not positive'),
-    ('weight', '25 g', 'is not a number'), ('weight', 0, 'not positive'), ('phenotyping_center', '', 'is missing'), ('phenotyping_center', 'NA', 'is missing')])
+    ('threshold_6kHz', 'no response', 'is not a number'), ('threshold_click', 'NR', 'is not a number'),
+        ('threshold_30kHz', '12,5', 'decimal comma'), ('threshold_30kHz', '>90', 'is not a number'),
+    ('threshold_12kHz', 131, 'outside -20…130'), ('threshold_12kHz', -21, 'outside'),
+        ('threshold_18kHz', 'inf', 'is not a number'), ('threshold_18kHz', 1e300, 'outside'),
+    ('biological_sample_group', 'mutant', 'control, experimental, unknown'),
+        ('age_in_weeks', 'fourteen', 'is not a number'), ('age_in_weeks', -1, 'not positive'),
+    ('weight', '25 g', 'is not a number'), ('weight', 0, 'not positive'), ('phenotyping_center', '', 'is missing'),
+        ('phenotyping_center', 'NA', 'is missing')])
 def test_bad_values(csv, column, value, words):
     p = csv(**{column:value})
-    refused(p, 'abr.csv', '1 bad values in 1 of 12 rows', 'row 5', "specimen_id 'm03'", COLUMNS.impc[column], words, '--on-bad-rows drop')
+    refused(p, 'abr.csv', '1 bad values in 1 of 12 rows', 'row 5', "specimen_id 'm03'", COLUMNS.impc[column], words,
+        '--on-bad-rows drop')
     cohort = read_records(p, on_bad_rows='drop', verbose=False)
-    assert cohort.excluded.specimen_id.tolist()==['m03'] and COLUMNS.impc[column] in cohort.excluded.reason[0] and 'row 5' in cohort.excluded.reason[0]
+    assert (cohort.excluded.specimen_id.tolist()==['m03'] and COLUMNS.impc[column] in cohort.excluded.reason[0]
+        and 'row 5' in cohort.excluded.reason[0])
     accounts(cohort, 12)
 
-def test_limits_are_valid(csv): assert len(read_records(csv(threshold_6kHz=-20, threshold_12kHz=130, weight=None, age_in_weeks=0), verbose=False))==12
+def test_limits_are_valid(csv):
+    assert len(read_records(csv(threshold_6kHz=-20, threshold_12kHz=130, weight=None, age_in_weeks=0),
+        verbose=False))==12
 
 def test_missing_specimen(csv):
     p = csv(specimen_id='')
@@ -221,7 +250,8 @@ def test_missing_specimen(csv):
 
 def test_decimal_commas_throughout_need_another_export(csv):
     tones = {t:export()[t].map('{:.1f}'.format).str.replace('.', ',') for t in IMPC_THRESHOLDS}
-    said = refused(csv(export().assign(**tones)), 'decimal comma', IMPC_THRESHOLDS[0], 'Write 35.0, not 35,0', '72 numbers')
+    said = refused(csv(export().assign(**tones)), 'decimal comma', IMPC_THRESHOLDS[0], 'Write 35.0, not 35,0',
+        '72 numbers')
     assert 'is not a number' not in said and 'drop' not in said
     refused(csv(export().assign(**tones)), 'none of the 12 rows', 'decimal comma', on_bad_rows='drop')
 
@@ -254,7 +284,8 @@ def test_bad_choice(csv): refused(csv(), "'error' or 'drop'", on_bad_rows='ignor
 def test_duplicates(csv):
     d = export()
     twice = read_records(csv(pd.concat([d, d[:2]])), verbose=False)
-    assert len(twice)==12 and twice.excluded.specimen_id.tolist()==['m00','m01'] and any('2 repeated' in n for n in twice.notes)
+    assert len(twice)==12 and twice.excluded.specimen_id.tolist()==['m00',
+        'm01'] and any('2 repeated' in n for n in twice.notes)
     accounts(twice, 14)
     other = read_records(csv(pd.concat([d.assign(id=1), d[:2].assign(id=2)])), verbose=False)
     accounts(other, 14)
@@ -272,13 +303,15 @@ def test_column_maps(tmp_path, csv):
     (tmp_path/'map.yaml').write_text(json.dumps(wanted))
     for m in (wanted, tmp_path/'map.yaml', str(tmp_path/'map.yaml')):
         assert read_records(csv(own), columns=m, verbose=False).frame.specimen_id[3]=='m03'
-    over = read_records(csv(export().assign(mouse=lambda d: 'x'+d.specimen_id)), columns=dict(specimen_id='mouse'), verbose=False)
+    over = read_records(csv(export().assign(mouse=lambda d: 'x'+d.specimen_id)), columns=dict(specimen_id='mouse'),
+        verbose=False)
     assert over.frame.specimen_id[0]=='xm00'
     refused(csv(), 'did you mean `weight`', columns=dict(weigth='weight'))
     refused(csv(), "'weigth'", "did you mean 'weight'", columns=dict(weight='weigth'))
     refused(csv(), 'given twice', columns={'threshold_6kHz':'weight', IMPC_THRESHOLDS[0]:'weight'})
     refused(csv(), 'no.yaml', columns=tmp_path/'no.yaml')
-    for text in ('- a\n- b', '{unclosed', 'specimen_id: [a]', '\0', 'weight: !!python/object/apply:os.system ["true"]'):
+    for text in ('- a\n- b', '{unclosed', 'specimen_id: [a]', '\0',
+            'weight: !!python/object/apply:os.system ["true"]'):
         (tmp_path/'bad.yaml').write_text(text)
         refused(csv(), columns=tmp_path/'bad.yaml')
     assert column_map(None)=={}
@@ -292,13 +325,16 @@ def test_full_disk_leaves_the_old_file(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))
     try:
         for name in ('a.csv','b.parquet','c.csv.gz'):
-            with pytest.raises(RunError, match='could not be written'): write_table(pd.DataFrame(np.random.default_rng(0).random((2000, 5)).astype(str)).rename(columns=str), tmp_path/name)
+            with pytest.raises(RunError, match='could not be written'):
+                write_table(pd.DataFrame(np.random.default_rng(0).random((2000, 5)).astype(str)).rename(columns=str),
+                    tmp_path/name)
     finally: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert out.read_bytes()==before and [p.name for p in tmp_path.iterdir()]==['a.csv']
 
 # Anything at all
 
-_cells = st.one_of(st.none(), st.text(max_size=6), st.floats(), st.integers(-10**25, 10**25), st.sampled_from(['NA','control','m01','1e5','0x10','"',';','\n','2016-02-30','é¬∞']))
+_cells = st.one_of(st.none(), st.text(max_size=6), st.floats(), st.integers(-10**25, 10**25),
+    st.sampled_from(['NA','control','m01','1e5','0x10','"',';','\n','2016-02-30','é¬∞']))
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
@@ -311,7 +347,8 @@ def test_random_cells(tmp_path, data):
     for source in (frame, tmp_path/'a.csv'):
         try: cohort = read_records(source, on_bad_rows=how, verbose=False)
         except InputError: continue
-        assert isinstance(cohort, Cohort) and cohort.frame.specimen_id.is_unique and cohort.frame.specimen_id.notna().all()
+        assert isinstance(cohort,
+            Cohort) and cohort.frame.specimen_id.is_unique and cohort.frame.specimen_id.notna().all()
         assert cohort.frame.biological_sample_group.isin(['control','experimental','unknown']).all()
         t = cohort.thresholds[cohort.mask]
         assert ((t>=-20) & (t<=130)).all()
@@ -323,7 +360,8 @@ def test_random_bytes(tmp_path, data):
     raw = bytearray(export(4).to_csv(index=False).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw)))
-        raw[at:at+data.draw(st.integers(0, 30))] = data.draw(st.one_of(st.binary(max_size=8), st.sampled_from([b',',b'"',b'\n',b'\r',b'\xff',b'\0'])))
+        raw[at:at+data.draw(st.integers(0, 30))] = data.draw(
+            st.one_of(st.binary(max_size=8), st.sampled_from([b',',b'"',b'\n',b'\r',b'\xff',b'\0'])))
     name = data.draw(st.sampled_from(['a.csv','a.csv.gz']))
     (tmp_path/name).write_bytes(gzip.compress(bytes(raw), mtime=0) if name.endswith('gz') else bytes(raw))
     try: cohort = read_records(tmp_path/name, on_bad_rows=data.draw(st.sampled_from(['error','drop'])), verbose=False)
@@ -342,7 +380,8 @@ def test_random_binary_files(tmp_path, data):
     try: read_records(p, verbose=False)
     except InputError: pass
 
-@pytest.mark.parametrize('value', [[1, 2], {'a':1}, object(), 1+2j, b'bytes', True, pd.Timestamp('2016-01-01'), pd.NA, np.array([1.])])
+@pytest.mark.parametrize('value', [[1, 2], {'a':1}, object(), 1+2j, b'bytes', True, pd.Timestamp('2016-01-01'), pd.NA,
+    np.array([1.])])
 def test_odd_objects(value):
     for c in range(export().shape[1]):
         frame = export().astype(object)
@@ -350,8 +389,10 @@ def test_odd_objects(value):
         try: read_records(frame, verbose=False)
         except InputError: pass
 
-@pytest.mark.parametrize('frame', [pd.DataFrame(), pd.DataFrame(index=range(3)), export().T, export().set_axis(range(20), axis=1), pd.concat([export()]*2, axis=1),
-    export().convert_dtypes(), export().astype('category')], ids=['empty','no columns','transposed','numbers','doubled','nullable','categories'])
+@pytest.mark.parametrize('frame', [pd.DataFrame(), pd.DataFrame(index=range(3)), export().T,
+    export().set_axis(range(20), axis=1), pd.concat([export()]*2, axis=1),
+    export().convert_dtypes(), export().astype('category')],
+        ids=['empty','no columns','transposed','numbers','doubled','nullable','categories'])
 def test_odd_frames(frame):
     try: assert len(read_records(frame, verbose=False))==12
     except InputError: pass
@@ -360,15 +401,18 @@ def test_no_warnings(csv):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         read_records(csv(), verbose=False)
-        for p in (csv(weight='heavy'), csv(pd.concat([export(), export()[:2]]))): read_records(p, on_bad_rows='drop', verbose=False)
+        for p in (csv(weight='heavy'), csv(pd.concat([export(), export()[:2]]))):
+            read_records(p, on_bad_rows='drop', verbose=False)
 
 # Real records
 
 def test_real_records(data_dir, root):
     a = read_records(data_dir/'abr_records.csv', verbose=False)
-    b = read_records(data_dir/'abr_thresholds.csv.gz', columns=root/'impc_phenotypes/config/columns_thresholds.yaml', verbose=False)
+    b = read_records(data_dir/'abr_thresholds.csv.gz', columns=root/'impc_phenotypes/config/columns_thresholds.yaml',
+        verbose=False)
     accounts(a, 854); accounts(b, 34_340)
     assert a.is_control.sum()==150 and a.frame.gene_symbol.nunique()==442 and a.frame.phenotyping_center.nunique()==11
-    assert (b.frame.biological_sample_group.value_counts()[['experimental','control','unknown']]==[15_850, 5_588, 12_902]).all()
+    assert (b.frame.biological_sample_group.value_counts()[['experimental','control','unknown']]==[15_850, 5_588,
+        12_902]).all()
     refused(data_dir/'abr_thresholds.csv.gz', "nearest is 'thr_6kHz'")
     refused(data_dir/'gene_top_level_mp.csv.gz', '`specimen_id`')

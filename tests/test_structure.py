@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from repo import LIB, ROOT, imported, modules
 
-TIERS = [('core',), ('procedures',), ('data',), ('models', 'losses', 'sources'), ('training', 'metrics'), ('phenotypes',), ('evaluation', 'calls'),
+TIERS = [('core',), ('procedures',), ('data',), ('models', 'losses', 'sources'), ('training', 'metrics'),
+    ('phenotypes',), ('evaluation', 'calls'),
          ('biology', 'similar'), ('show',), ('runs',), ('cli',)]
 RANK = {p:i for i,tier in enumerate(TIERS) for p in tier}
 FORBIDDEN = ('torchvision', 'fastai.vision', 'torchmetrics', 'transformers', 'timm')
-UNSAFE = ('pickle', 'cPickle', 'dill', 'cloudpickle', 'shelve', 'marshal', 'joblib.load', 'joblib.dump', 'pandas.read_pickle')
+UNSAFE = ('pickle', 'cPickle', 'dill', 'cloudpickle', 'shelve', 'marshal', 'joblib.load', 'joblib.dump',
+    'pandas.read_pickle')
 
 def within(name, prefixes): return any(name == p or name.startswith(p+'.') for p in prefixes)
 
@@ -20,7 +22,8 @@ def upward(name, imports):
     targets = {i for i in imports if i.startswith(LIB+'.') and i.split('.')[1] in RANK}
     return sorted(t for t in targets if RANK[t.split('.')[1]] > RANK.get(layer, len(TIERS)))
 
-def dependencies(mods): return {n:{m for m in imported(n, f) if m in mods and m != n and not n.startswith(m+'.')} for n,f in mods.items()}
+def dependencies(mods):
+    return {n:{m for m in imported(n, f) if m in mods and m != n and not n.startswith(m+'.')} for n,f in mods.items()}
 
 @pytest.mark.parametrize('name', modules())
 def test_imports_follow_the_arrows(name):
@@ -31,15 +34,19 @@ def test_every_module_has_a_layer():
 
 def test_no_circular_imports(): TopologicalSorter(dependencies(modules())).prepare()
 
-@pytest.mark.parametrize('line,target', [('from impc_phenotypes.cli.main import main', 'impc_phenotypes.cli.main'), ('from ..show import plots', 'impc_phenotypes.show'),
-    ('from .. import training', 'impc_phenotypes.training'), ('def f():\n    import impc_phenotypes.phenotypes.discover', 'impc_phenotypes.phenotypes.discover'),
+@pytest.mark.parametrize('line,target',
+    [('from impc_phenotypes.cli.main import main', 'impc_phenotypes.cli.main'),
+    ('from ..show import plots', 'impc_phenotypes.show'),
+    ('from .. import training', 'impc_phenotypes.training'),
+        ('def f():\n    import impc_phenotypes.phenotypes.discover', 'impc_phenotypes.phenotypes.discover'),
     ('importlib.import_module("impc_phenotypes.calls.lines")', 'impc_phenotypes.calls.lines')])
 def test_a_climbing_import_is_found(line, target):
     got = imported('impc_phenotypes.models.config', Path('impc_phenotypes/models/config.py'), ast.parse(line))
     assert target in upward('impc_phenotypes.models.config', got)
 
 def test_a_descending_import_is_fine():
-    got = imported('impc_phenotypes.cli.main', Path('impc_phenotypes/cli/main.py'), ast.parse('from ..data.schema import TONES\nimport impc_phenotypes.show.plots'))
+    got = imported('impc_phenotypes.cli.main', Path('impc_phenotypes/cli/main.py'),
+        ast.parse('from ..data.schema import TONES\nimport impc_phenotypes.show.plots'))
     assert not upward('impc_phenotypes.cli.main', got)
 
 @pytest.mark.parametrize('name', modules())
@@ -52,7 +59,8 @@ def full_names(tree):
     known = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import): known |= {a.asname:a.name for a in node.names if a.asname}
-        if isinstance(node, ast.ImportFrom) and node.module: known |= {a.asname or a.name:f'{node.module}.{a.name}' for a in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            known |= {a.asname or a.name:f'{node.module}.{a.name}' for a in node.names}
     return known
 
 def unsafe_calls(tree):
@@ -63,9 +71,12 @@ def unsafe_calls(tree):
         call, given = ast.unparse(node.func), {k.arg:getattr(k.value, 'value', None) for k in node.keywords}
         first, *rest = call.split('.')
         call = '.'.join([known.get(first, first), *rest])
-        if call in ('torch.load', 'torch.serialization.load') and given.get('weights_only') is not True: yield f'{node.lineno}: torch.load without weights_only=True'
+        if call in ('torch.load', 'torch.serialization.load') and given.get('weights_only') is not True:
+            yield f'{node.lineno}: torch.load without weights_only=True'
         if given.get('allow_pickle') is True: yield f'{node.lineno}: allow_pickle=True'
-        if call in ('eval', 'exec', 'builtins.eval', 'builtins.exec') or call.split('.')[-1] in ('read_pickle', 'to_pickle', 'load_learner'): yield f'{node.lineno}: {call}'
+        if call in ('eval', 'exec', 'builtins.eval', 'builtins.exec') or call.split('.')[-1] in ('read_pickle',
+                'to_pickle', 'load_learner'):
+            yield f'{node.lineno}: {call}'
         if call == 'yaml.load' and 'Safe' not in ast.unparse(node): yield f'{node.lineno}: yaml.load'
         if call.endswith('learn.export'): yield f'{node.lineno}: {call}'
 
@@ -73,19 +84,25 @@ def unsafe_calls(tree):
 def test_nothing_executable_is_loaded(name):
     assert not list(unsafe_calls(ast.parse(modules()[name].read_text(encoding='utf-8'))))
 
-@pytest.mark.parametrize('line', ['torch.load(f)', 'torch.load(f, weights_only=False)', 'np.load(f, allow_pickle=True)', 'pd.read_pickle(f)', 'eval(text)', 'yaml.load(f)', 'learn.export()',
-    'from torch import load\nload(f)', 'from torch import load as get\nget(f, weights_only=False)', 'import torch as t\nt.load(f)', 'from torch import serialization\nserialization.load(f)',
-    'from pandas import read_pickle as get\nget(f)', 'from yaml import load\nload(f)', 'from fastai.learner import load_learner as get\nget(f)'])
+@pytest.mark.parametrize('line', ['torch.load(f)', 'torch.load(f, weights_only=False)',
+    'np.load(f, allow_pickle=True)', 'pd.read_pickle(f)', 'eval(text)', 'yaml.load(f)', 'learn.export()',
+    'from torch import load\nload(f)', 'from torch import load as get\nget(f, weights_only=False)',
+        'import torch as t\nt.load(f)', 'from torch import serialization\nserialization.load(f)',
+    'from pandas import read_pickle as get\nget(f)', 'from yaml import load\nload(f)',
+        'from fastai.learner import load_learner as get\nget(f)'])
 def test_an_unsafe_call_is_found(line): assert list(unsafe_calls(ast.parse(line)))
 
-@pytest.mark.parametrize('line', ['torch.load(f, weights_only=True)', 'np.load(f, allow_pickle=False)', 'model.eval()', 'yaml.safe_load(f)', 'from json import load\nload(f)',
-    'from torch import load\nload(f, weights_only=True)', 'def load(f): return f\nload(1)', 'from yaml import safe_load as load\nload(f)'])
+@pytest.mark.parametrize('line', ['torch.load(f, weights_only=True)', 'np.load(f, allow_pickle=False)', 'model.eval()',
+    'yaml.safe_load(f)', 'from json import load\nload(f)',
+    'from torch import load\nload(f, weights_only=True)', 'def load(f): return f\nload(1)',
+        'from yaml import safe_load as load\nload(f)'])
 def test_a_safe_call_passes(line): assert not list(unsafe_calls(ast.parse(line)))
 
 def test_importing_everything_stays_light():
     "Every module imports in one process, and none drags a forbidden library in."
     names = [n for n in modules() if not n.endswith('_modidx')]
-    code = f'import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\nprint([m for m in {FORBIDDEN!r} if m in sys.modules])'
+    code = (f'import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\nprint([m for m in {FORBIDDEN!r} '
+        f'if m in sys.modules])')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == '[]'
@@ -95,4 +112,6 @@ def test_no_mouse_records_in_the_repository():
     found = [f for d in ('nbs', LIB, 'tests', 'scripts') for f in (ROOT/d).rglob('*') if f.name.endswith(kinds)]
     figures = [f for f in found if f.parent==ROOT/'nbs'/'explanations'/'benchmark'] # one row a method, cohort and seed
     assert sorted(f.name for f in figures)==['benchmark.csv','reliability.csv'] and set(found)==set(figures)
-    for f in figures: assert not {'specimen_id','mouse','threshold_6kHz'} & set(f.open().readline().strip().split(',')) and sum(1 for _ in f.open())<3000
+    for f in figures:
+        assert not {'specimen_id','mouse',
+            'threshold_6kHz'} & set(f.open().readline().strip().split(',')) and sum(1 for _ in f.open())<3000

@@ -43,7 +43,10 @@ def _counts(ph):
     first = np.unique(code, return_index=True)[1]
     n,k = np.bincount(code),np.stack([np.bincount(code, h, len(names)) for h in hit[use].T], 1).astype(int)
     keep = n>=MIN_LINE
-    return _Counts(np.asarray(names, object)[keep], mice.gene_symbol[use].to_numpy(object)[first][keep], main_group(code, group[use], len(names), group.max()+1)[keep], mice.phenotyping_center[use].to_numpy(object)[first][keep], n[keep], k[keep], control_n, control_k, [*ph.names[1:], ANY])
+    return _Counts(np.asarray(names, object)[keep], mice.gene_symbol[use].to_numpy(object)[first][keep],
+        main_group(code, group[use], len(names), group.max()+1)[keep],
+        mice.phenotyping_center[use].to_numpy(object)[first][keep], n[keep], k[keep], control_n, control_k,
+        [*ph.names[1:], ANY])
 
 # %% ../../nbs/biology/20_association.ipynb #795497ee
 def _greater(k, n, K, N):
@@ -78,11 +81,14 @@ def _permutation_p(c, lines, peers, permutations, rng):
     observed = c.k[lines].sum(0)/c.n[lines].sum()
     drawn = np.stack([rng.choice(peers[i], permutations) for i in lines], 1)
     other = (share[drawn]*c.n[lines][None,:,None]).sum(1)/c.n[lines].sum()
-    return ((other>=observed-1e-12).sum(0)+1)/(permutations+1),max(1/(permutations+1), float(np.prod([1/len(peers[i]) for i in lines])))
+    return ((other>=observed-1e-12).sum(0)+1)/(permutations+1),max(1/(permutations+1),
+        float(np.prod([1/len(peers[i]) for i in lines])))
 
 # %% ../../nbs/biology/20_association.ipynb #d257130e
 UNUSUAL = .05 # permutation p that an associated pair must be below (ours)
-COLUMNS = ['gene_symbol','phenotype','name','n_mice','n_lines','mice_in_phenotype','share','expected_controls','expected_cohort','log_odds','log_odds_low','log_odds_high','p_exact_controls','p_exact_cohort','q_exact','p_permutation','p_floor','q_permutation','associated','centers']
+COLUMNS = ['gene_symbol','phenotype','name','n_mice','n_lines','mice_in_phenotype','share','expected_controls',
+    'expected_cohort','log_odds','log_odds_low','log_odds_high','p_exact_controls','p_exact_cohort','q_exact',
+    'p_permutation','p_floor','q_permutation','associated','centers']
 
 @dataclass(frozen=True, repr=False)
 class Association:
@@ -90,10 +96,14 @@ class Association:
     summary:pd.DataFrame # One row a gene and phenotype, associated ones first, then by exact p
     notes:tuple = () # Sentences
 
-    def __repr__(self): return f"Association({self.summary.gene_symbol.nunique():,} genes × {self.summary.phenotype.nunique()} phenotypes, {int(self.summary.associated.sum())} pairs associated)"
+    def __repr__(self):
+        return (f"Association({self.summary.gene_symbol.nunique():,} genes × {self.summary.phenotype.nunique()} "
+            f"phenotypes, {int(self.summary.associated.sum())} pairs associated)")
     def _repr_html_(self):
-        show = self.summary[['gene_symbol','name','n_mice','n_lines','mice_in_phenotype','expected_cohort','log_odds','log_odds_low','log_odds_high','q_exact','p_permutation','associated']].head(10)
-        return f'<p><b>{escape(repr(self))}</b></p><ul>'+''.join(f'<li>{escape(n)}</li>' for n in self.notes)+'</ul>'+show.to_html(index=False, float_format=lambda v: f'{v:.3g}')
+        show = self.summary[['gene_symbol','name','n_mice','n_lines','mice_in_phenotype','expected_cohort','log_odds',
+            'log_odds_low','log_odds_high','q_exact','p_permutation','associated']].head(10)
+        return f'<p><b>{escape(repr(self))}</b></p><ul>'+''.join(f'<li>{escape(n)}</li>'
+            for n in self.notes)+'</ul>'+show.to_html(index=False, float_format=lambda v: f'{v:.3g}')
 
 # %% ../../nbs/biology/20_association.ipynb #a32791fd
 def _gene_rows(c, gene, lines, total_n, total_k, peers, permutations, rng):
@@ -104,9 +114,14 @@ def _gene_rows(c, gene, lines, total_n, total_k, peers, permutations, rng):
     CN,CK = int(c.control_n[groups].sum()),c.control_k[groups].sum(0)
     lo,half = _log_odds(k, n, K, N)
     p,floor = _permutation_p(c, lines, peers, permutations, rng)
-    return pd.DataFrame(dict(gene_symbol=gene, phenotype=np.arange(1, len(c.names)+1), name=c.names, n_mice=n, n_lines=len(lines), mice_in_phenotype=k, share=k/n, expected_controls=n*CK/max(CN, 1) if CN else np.nan, expected_cohort=n*K/max(N, 1),
-        log_odds=lo, log_odds_low=lo-half, log_odds_high=lo+half, p_exact_controls=_greater(k, n, CK, CN) if CN else np.nan, p_exact_cohort=_greater(k, n, K, N), p_permutation=p, p_floor=floor, centers=', '.join(sorted(set(c.center[lines])))))
+    return pd.DataFrame(dict(gene_symbol=gene, phenotype=np.arange(1, len(c.names)+1), name=c.names, n_mice=n,
+        n_lines=len(lines), mice_in_phenotype=k, share=k/n, expected_controls=n*CK/max(CN, 1) if CN else np.nan,
+        expected_cohort=n*K/max(N, 1),
+        log_odds=lo, log_odds_low=lo-half, log_odds_high=lo+half,
+        p_exact_controls=_greater(k, n, CK, CN) if CN else np.nan, p_exact_cohort=_greater(k, n, K, N),
+        p_permutation=p, p_floor=floor, centers=', '.join(sorted(set(c.center[lines])))))
 
+# %% ../../nbs/biology/20_association.ipynb #b5cd51f1
 def associate(
     ph:Phenotypes, # A result
     *,
@@ -114,14 +129,17 @@ def associate(
     seed:int=42, # Same seed, same table
 )->Association:
     "Test every gene against every phenotype."
-    if permutations<100: raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
+    if permutations<100:
+        raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
     c = _counts(ph)
-    if not len(c.n): return Association(pd.DataFrame(columns=COLUMNS), (f'No line has {MIN_LINE} mice; nothing was tested.',))
+    if not len(c.n):
+        return Association(pd.DataFrame(columns=COLUMNS), (f'No line has {MIN_LINE} mice; nothing was tested.',))
     rng,peers = np.random.default_rng(seed),_peers(c)
     total_n = np.bincount(c.group, c.n, len(c.control_n)).astype(int)
     total_k = np.stack([np.bincount(c.group, v, len(c.control_n)) for v in c.k.T], 1).astype(int)
     rows = pd.Series(np.arange(len(c.gene))).groupby(c.gene, sort=True).apply(lambda o: o.to_numpy())
-    s = pd.concat([_gene_rows(c, g, lines, total_n, total_k, peers, permutations, rng) for g,lines in rows.items()], ignore_index=True)
+    s = pd.concat([_gene_rows(c, g, lines, total_n, total_k, peers, permutations, rng) for g,lines in rows.items()],
+        ignore_index=True)
     s = s.assign(q_permutation=fdr(s.p_permutation), q_exact=fdr(s.p_exact_cohort))
     s = s.assign(associated=(s.q_exact<.05) & (s.p_permutation<UNUSUAL))[COLUMNS]
     s['phenotype'] = s.phenotype.where(s.name!=ANY, -1)
@@ -130,8 +148,13 @@ def associate(
 
 def _association_notes(s):
     odd = int(((s.q_exact<.05) & ~s.associated).sum())
-    if odd: yield f'{odd:,} pairs of gene and phenotype have q < .05 by mice and are not associated, because more than {UNUSUAL:.0%} of the lines of their laboratory look like that.'
-    if (s.q_permutation>=.05).all(): yield f"No permutation p survives correction over {len(s):,} tests: its smallest possible value is one over a laboratory's number of lines (here {s.p_floor.min():.2g} at best). It is used as a second condition, not by itself."
+    if odd:
+        yield (f'{odd:,} pairs of gene and phenotype have q < .05 by mice and are not associated, because more than '
+            f'{UNUSUAL:.0%} of the lines of their laboratory look like that.')
+    if (s.q_permutation>=.05).all():
+        yield (f"No permutation p survives correction over {len(s):,} tests: its smallest possible value is one over "
+            f"a laboratory's number of lines (here {s.p_floor.min():.2g} at best). It is used as a second "
+            f"condition, not by itself.")
 
 # %% ../../nbs/biology/20_association.ipynb #69c5600a
 def plot_association(
@@ -144,8 +167,17 @@ def plot_association(
     names = list(dict.fromkeys(s.sort_values('phenotype')['name']))
     t = s[s.gene_symbol.isin(genes) & (s.mice_in_phenotype>0)]
     top = float(np.nanmax(np.abs(t.log_odds), initial=1.))
-    fig = go.Figure(go.Scatter(x=[names.index(n) for n in t['name']], y=[genes.index(g) for g in t.gene_symbol], mode='markers', showlegend=False,
-        marker=dict(size=(6+16*t.share).tolist(), color=t.log_odds.tolist(), colorscale=DIVERGING, cmin=-top, cmax=top, showscale=True, colorbar=dict(title='log odds', thickness=14, len=.9)), text=[f'{escaped(g)}, {escaped(n)}: {k} of {N} mice, q {q:.2g}' for g,n,k,N,q in zip(t.gene_symbol, t['name'], t.mice_in_phenotype, t.n_mice, t.q_exact)], hovertemplate='%{text}<extra></extra>'))
-    fig.update_xaxes(tickvals=list(range(len(names))), ticktext=[escaped(n).replace(' ', '<br>', 1) for n in names], range=[-.6, len(names)-.4])
-    fig.update_yaxes(tickvals=list(range(len(genes))), ticktext=[escaped(g) for g in genes], range=[-.7, len(genes)-.3])
-    return finish(fig, f'{len(genes)} genes and {len(names)} phenotypes', 'size: share of the gene\'s mice · orange: more mice than chance, blue: fewer', max(540, 220+90*len(names)), 150+22*max(len(genes), 4), l=110, r=90, b=60)
+    fig = go.Figure(go.Scatter(x=[names.index(n) for n in t['name']], y=[genes.index(g) for g in t.gene_symbol],
+        mode='markers', showlegend=False,
+        marker=dict(size=(6+16*t.share).tolist(), color=t.log_odds.tolist(), colorscale=DIVERGING, cmin=-top, cmax=top,
+        showscale=True, colorbar=dict(title='log odds', thickness=14, len=.9)),
+        text=[f'{escaped(g)}, {escaped(n)}: {k} of {N} mice, q {q:.2g}'
+        for g,n,k,N,q in zip(t.gene_symbol, t['name'], t.mice_in_phenotype, t.n_mice, t.q_exact)],
+        hovertemplate='%{text}<extra></extra>'))
+    fig.update_xaxes(tickvals=list(range(len(names))), ticktext=[escaped(n).replace(' ', '<br>', 1) for n in names],
+        range=[-.6, len(names)-.4])
+    fig.update_yaxes(tickvals=list(range(len(genes))), ticktext=[escaped(g) for g in genes],
+        range=[-.7, len(genes)-.3])
+    return finish(fig, f'{len(genes)} genes and {len(names)} phenotypes',
+        'size: share of the gene\'s mice · orange: more mice than chance, blue: fewer', max(540, 220+90*len(names)),
+        150+22*max(len(genes), 4), l=110, r=90, b=60)

@@ -37,13 +37,16 @@ def fisher_enrichment(
     "Fisher's exact test."
     est = odds_ratio(table)
     low,high = est.confidence_interval(.95)
-    return dict(odds_ratio=float(est.statistic), or_low=float(low), or_high=float(high), p_value=float(fisher_exact(table, alternative='greater').pvalue))
+    return dict(odds_ratio=float(est.statistic), or_low=float(low), or_high=float(high),
+        p_value=float(fisher_exact(table, alternative='greater').pvalue))
 
 # %% ../../nbs/biology/30_enrichment.ipynb #dc482739
 def _exact_tail(tables):
     "P(as many called genes in the set or more), margins of every stratum fixed."
     law,seen = np.ones(1),int(tables[:,0,0].sum())
-    for t in tables: law = np.convolve(law, hypergeom.pmf(np.arange(min(t[0].sum(), t[:,0].sum())+1), t.sum(), t[:,0].sum(), t[0].sum()))
+    for t in tables:
+        law = np.convolve(law, hypergeom.pmf(np.arange(min(t[0].sum(), t[:,0].sum())+1), t.sum(), t[:,0].sum(),
+            t[0].sum()))
     return float(min(1., law[seen:].sum()))
 
 def stratified_enrichment(
@@ -59,7 +62,8 @@ def stratified_enrichment(
 
 # %% ../../nbs/biology/30_enrichment.ipynb #83e5ba13
 def gene_strata(
-    lines:pd.DataFrame, # Lines, e.g. `LineCalls.summary`: `gene_symbol`, the column, and `p_value` or `mean_offset` or both
+    # Lines, e.g. `LineCalls.summary`: `gene_symbol`, the column, and `p_value` or `mean_offset` or both
+    lines:pd.DataFrame,
     column:str='phenotyping_center', # What the strata are
 )->pd.Series: # Index: genes
     "The laboratory of each gene's best line."
@@ -87,7 +91,8 @@ def other_terms(
     m[:,deaf] = False
     kin = {(at[a], j) for t,j in at.items() for a in sets.ancestors.get(t, ()) if a in at}
     i,j = np.array(sorted(kin | {(b,a) for a,b in kin} | {(a,a) for a in at.values()})).T
-    return m.sum(1)[:,None]-(csr_array(m.astype(np.int32)) @ csr_array((np.ones(len(i), np.int32), (i,j)), shape=(len(at),)*2)).toarray()
+    return m.sum(1)[:,None]-(csr_array(m.astype(np.int32)) @ csr_array((np.ones(len(i), np.int32), (i,j)),
+        shape=(len(at),)*2)).toarray()
 
 def count_strata(
     n:np.ndarray, # Other terms of each gene, int, shape (genes,)
@@ -99,8 +104,10 @@ def count_strata(
     return np.unique(np.digitize(n, cuts), return_inverse=True)[1].reshape(-1)
 
 # %% ../../nbs/biology/30_enrichment.ipynb #459532f6
-COLUMNS = ['term','name','n_set','n_called','n_called_in_set','expected','odds_ratio','or_low','or_high','p_value','q_value','cmh_odds_ratio','cmh_low','cmh_high','cmh_p','cmh_q',
-           'adjusted_odds_ratio','adjusted_low','adjusted_high','adjusted_p','adjusted_q','n_silent','odds_ratio_silent','silent_low','silent_high','p_silent','q_silent','acoustic','circular','genes']
+COLUMNS = ['term','name','n_set','n_called','n_called_in_set','expected','odds_ratio','or_low','or_high','p_value',
+    'q_value','cmh_odds_ratio','cmh_low','cmh_high','cmh_p','cmh_q',
+           'adjusted_odds_ratio','adjusted_low','adjusted_high','adjusted_p','adjusted_q','n_silent',
+           'odds_ratio_silent','silent_low','silent_high','p_silent','q_silent','acoustic','circular','genes']
 _NONE = dict(odds_ratio=np.nan, low=np.nan, high=np.nan, p=np.nan)
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +121,8 @@ class Enrichment:
         return self.summary.name[(self.summary.q_value<.05) & (self.summary.circular!='no')].tolist()
     def __repr__(self):
         found = self.summary[self.summary.q_value<.05]
-        return f"Enrichment({len(self.summary):,} sets, {len(found):,} with q < .05, {int((found.circular=='no').sum()):,} of them not circular by name)"
+        return (f"Enrichment({len(self.summary):,} sets, {len(found):,} with q < .05, "
+            f"{int((found.circular=='no').sum()):,} of them not circular by name)")
 
 # %% ../../nbs/biology/30_enrichment.ipynb #7665319c
 def _row(called, member, silent, labs, others, acoustic, circular):
@@ -122,24 +130,31 @@ def _row(called, member, silent, labs, others, acoustic, circular):
     flat = lambda o, pre: {f'{pre}_{k}':v for k,v in o.items()}
     t,n = counts_table(called, member)[0],int((called & silent).sum())
     plain = fisher_enrichment(t)
-    quiet = dict.fromkeys(plain, np.nan) if acoustic else plain if (silent==member).all() else fisher_enrichment(counts_table(called, silent)[0])
-    return dict(n_set=int(member.sum()), n_called=int(called.sum()), n_called_in_set=int(t[0,0]), expected=member.sum()*called.mean(), **plain,
+    quiet = (dict.fromkeys(plain, np.nan) if acoustic else plain if (silent==member).all()
+        else fisher_enrichment(counts_table(called, silent)[0]))
+    return dict(n_set=int(member.sum()), n_called=int(called.sum()), n_called_in_set=int(t[0,0]),
+        expected=member.sum()*called.mean(), **plain,
         **flat(_NONE if labs is None else stratified_enrichment(counts_table(called, member, labs)), 'cmh'),
         **flat(_NONE if others is None else stratified_enrichment(counts_table(called, member, others)), 'adjusted'),
-        n_silent=n, odds_ratio_silent=quiet['odds_ratio'], silent_low=quiet['or_low'], silent_high=quiet['or_high'], p_silent=quiet['p_value'], acoustic=acoustic, circular='in part' if circular=='no' and n<t[0,0] else circular)
+        n_silent=n, odds_ratio_silent=quiet['odds_ratio'], silent_low=quiet['or_low'], silent_high=quiet['or_high'],
+        p_silent=quiet['p_value'], acoustic=acoustic, circular='in part' if circular=='no' and n<t[0,0] else circular)
 
 def _tests(sets, genes, called, keep, labs, adjust):
     "One row a set that is kept."
     terms = list(sets.sets)
     m = _matrix(sets.sets, terms, genes)
-    quiet = m & ~sets.terms.acoustic.reindex(terms).to_numpy(bool) if sets.quiet is None else _matrix(sets.quiet, terms, genes)
+    quiet = m & ~sets.terms.acoustic.reindex(terms).to_numpy(bool) if sets.quiet is None else _matrix(sets.quiet,
+        terms, genes)
     n,rows = other_terms(sets, genes) if adjust else None,[]
     for j in np.flatnonzero(keep):
         facts = sets.terms.loc[terms[j]]
-        row = _row(called, m[:,j], quiet[:,j], labs, None if n is None else count_strata(n[:,j]), bool(facts.acoustic), facts.circular)
-        rows.append(dict(term=terms[j], name=facts['name'], genes=', '.join(np.array(genes, object)[called & m[:,j]])) | row)
+        row = _row(called, m[:,j], quiet[:,j], labs, None if n is None else count_strata(n[:,j]), bool(facts.acoustic),
+            facts.circular)
+        rows.append(dict(term=terms[j], name=facts['name'], genes=', '.join(np.array(genes, object)[called & m[:,j]]))
+            | row)
     s = pd.DataFrame(rows)
-    for p,q in dict(p_value='q_value', cmh_p='cmh_q', adjusted_p='adjusted_q', p_silent='q_silent').items(): s[q] = fdr(s[p])
+    for p,q in dict(p_value='q_value', cmh_p='cmh_q', adjusted_p='adjusted_q', p_silent='q_silent').items():
+        s[q] = fdr(s[p])
     return s[COLUMNS].sort_values(['p_value','term'], ignore_index=True)
 
 # %% ../../nbs/biology/30_enrichment.ipynb #5595d359
@@ -150,7 +165,9 @@ def _gene_lists(called, tested):
     lost = sorted(hit-set(genes))
     if lost:
         near = nearest(lost[0], genes)
-        raise InputError(f"{len(lost):,} called genes are not among the {len(genes):,} tested ones, e.g. '{lost[0]}'" + (f" (did you mean '{near}'?)" if near else '') + "; the background of an enrichment is the genes that could have been called")
+        raise InputError(f"{len(lost):,} called genes are not among the {len(genes):,} tested ones, e.g. '{lost[0]}'"
+            + (f" (did you mean '{near}'?)" if near else '')
+            + "; the background of an enrichment is the genes that could have been called")
     return genes,np.array([g in hit for g in genes], bool)
 
 def _labs(strata, genes):
@@ -158,22 +175,32 @@ def _labs(strata, genes):
     if strata is None: return None,[]
     lab = pd.Series([strata.get(g) for g in genes], dtype=object)
     lost = int(lab.isna().sum())
-    if lost==len(genes) and lost: raise InputError(f"`strata` names none of the {lost:,} tested genes; give a dict or Series from gene to laboratory, e.g. `gene_strata(calls.summary)`")
-    return pd.factorize(lab.fillna('?').astype(str))[0],[f"{lost:,} tested genes have no stratum and form one of their own"] if lost else []
+    if lost==len(genes) and lost:
+        raise InputError(f"`strata` names none of the {lost:,} tested genes; give a dict or Series from gene to "
+            f"laboratory, e.g. `gene_strata(calls.summary)`")
+    return (pd.factorize(lab.fillna('?').astype(str))[0],
+        [f"{lost:,} tested genes have no stratum and form one of their own"] if lost else [])
 
 # %% ../../nbs/biology/30_enrichment.ipynb #51aa2e76
 def _findings(s, sets, acoustic):
     "What to say of the table."
     found = s[s.q_value<.05]
     say = lambda d: ', '.join(d['name'].head(8)) + (' …' if len(d)>8 else '')
-    for kind,why in (('yes','the called genes carry these because of their hearing'), ('in part','some of their called genes are there only through a test that needs hearing'), ('unknown','the source does not say which of their annotations came from tests that need hearing')):
-        if (found.circular==kind).any(): yield f"Circular{dict(yes='', unknown=', perhaps').get(kind, ' '+kind)}: {say(found[found.circular==kind])}; {why}."
+    for kind,why in (('yes','the called genes carry these because of their hearing'),
+            ('in part','some of their called genes are there only through a test that needs hearing'),
+            ('unknown','the source does not say which of their annotations came from tests that need hearing')):
+        if (found.circular==kind).any():
+            yield (f"Circular{dict(yes='', unknown=', perhaps').get(kind, ' '+kind)}: "
+                f"{say(found[found.circular==kind])}; {why}.")
     fallen = found[~found.acoustic & ~(found.q_silent<.05)]
     if len(fallen): yield f"Gone once acoustic annotations are out: {say(fallen)}."
     many = found[(found.adjusted_q>=.05) & ~found.acoustic]
     if len(many): yield f"Not enriched among genes with as many other terms: {say(many)}."
-    if acoustic and s.acoustic.any(): yield f"{int(s.acoustic.sum()):,} of {len(s):,} sets are acoustic; the columns `…_silent`, or `acoustic=False`, leave them out."
+    if acoustic and s.acoustic.any():
+        yield (f"{int(s.acoustic.sum()):,} of {len(s):,} sets are acoustic; the columns `…_silent`, or "
+            f"`acoustic=False`, leave them out.")
 
+# %% ../../nbs/biology/30_enrichment.ipynb #0dec52b6
 def enrich(
     called, # Called genes
     tested, # All genes that could have been called
@@ -190,19 +217,24 @@ def enrich(
     if adjust not in (None, 'terms'): raise ValueError(f"`adjust` must be 'terms' or None, got {adjust!r}")
     genes,is_called = _gene_lists(called, tested)
     labs,notes = _labs(strata, genes)
-    if not is_called.any(): return Enrichment(pd.DataFrame(columns=COLUMNS), ("No gene is called, so nothing can be enriched.",))
+    if not is_called.any():
+        return Enrichment(pd.DataFrame(columns=COLUMNS), ("No gene is called, so nothing can be enriched.",))
     if not sets.genes<=set(genes) or ids is not None: sets = match_sets(sets, genes, ids)
     if not acoustic: sets = sets.without_acoustic()
     size = np.array([len(o) for o in sets.sets.values()])
     keep = (size>=min_size) & (size<=(max_size or np.inf))
     limits = f"{min_size} to {max_size:,}" if max_size else f"{min_size} or more"
-    notes += [f"One-sided tests of {is_called.sum():,} called against {len(genes):,} tested genes; {keep.sum():,} of {len(keep):,} sets have {limits} tested genes", *sets.notes]
-    if not keep.any(): return Enrichment(pd.DataFrame(columns=COLUMNS), (f"No set has {limits} tested genes; the largest has {size.max():,}.", *notes))
+    notes += [f"One-sided tests of {is_called.sum():,} called against {len(genes):,} tested genes; {keep.sum():,} of "
+        f"{len(keep):,} sets have {limits} tested genes", *sets.notes]
+    if not keep.any():
+        return Enrichment(pd.DataFrame(columns=COLUMNS),
+            (f"No set has {limits} tested genes; the largest has {size.max():,}.", *notes))
     s = _tests(sets, genes, is_called, keep, labs, adjust)
     return Enrichment(s, (*_findings(s, sets, acoustic), *notes))
 
 # %% ../../nbs/biology/30_enrichment.ipynb #acc2d939
-KIND_STYLE = dict(no=(PALETTE[0],'not circular'), unknown=(PALETTE[4],'perhaps circular'), **{'in part':(PALETTE[3],'circular in part')}, yes=(PALETTE[1],'circular'))
+KIND_STYLE = dict(no=(PALETTE[0],'not circular'), unknown=(PALETTE[4],'perhaps circular'),
+    **{'in part':(PALETTE[3],'circular in part')}, yes=(PALETTE[1],'circular'))
 
 def plot_enrichment(
     e:Enrichment, # From `enrich`
@@ -211,27 +243,45 @@ def plot_enrichment(
     "Odds ratio of each set with its interval."
     d,fig = e.summary.head(limit).reset_index(drop=True),go.Figure()
     n = int(e.summary.n_called.iloc[0]) if len(d) else 0
-    low,high,x,silent = (pd.to_numeric(d[c], errors='coerce').clip(.05, 1000) for c in ('or_low','or_high','odds_ratio','odds_ratio_silent'))
-    if len(d): fig.add_scatter(x=np.c_[low, high, np.full(len(d), np.nan)].ravel(), y=np.repeat(np.arange(len(d)), 3), mode='lines', line=dict(color='#999999', width=1.5), showlegend=False, hoverinfo='skip')
+    low,high,x,silent = (pd.to_numeric(d[c], errors='coerce').clip(.05, 1000)
+        for c in ('or_low','or_high','odds_ratio','odds_ratio_silent'))
+    if len(d):
+        fig.add_scatter(x=np.c_[low, high, np.full(len(d), np.nan)].ravel(), y=np.repeat(np.arange(len(d)), 3),
+            mode='lines', line=dict(color='#999999', width=1.5), showlegend=False, hoverinfo='skip')
     for kind,(colour,name) in KIND_STYLE.items():
         for found in (True, False):
             r = np.flatnonzero((d.circular==kind) & ((d.q_value<.05)==found))
-            if len(r): fig.add_scatter(x=x[r], y=r, mode='markers', name=name+('' if found else ', q ≥ .05'), marker=dict(color=colour, symbol='circle' if found else 'circle-open', size=(7+2*np.sqrt(d.n_called_in_set[r].astype(float))).tolist()),
-                text=[f'{escape(d.name[i])}: {d.n_called_in_set[i]} of {n} called genes, {d.expected[i]:.1f} expected, q {d.q_value[i]:.2g}' for i in r], hovertemplate='%{text}<extra></extra>')
+            if len(r): fig.add_scatter(x=x[r], y=r, mode='markers', name=name+('' if found else ', q ≥ .05'),
+                marker=dict(color=colour, symbol='circle' if found else 'circle-open',
+                size=(7+2*np.sqrt(d.n_called_in_set[r].astype(float))).tolist()),
+                text=[f'{escape(d.name[i])}: {d.n_called_in_set[i]} of {n} called genes, {d.expected[i]:.1f} '
+                f'expected, q {d.q_value[i]:.2g}' for i in r], hovertemplate='%{text}<extra></extra>')
     moved = np.flatnonzero((d.circular=='in part') & silent.notna())
-    if len(moved): fig.add_scatter(x=silent[moved], y=moved, mode='markers', name='without acoustic annotations', marker=dict(color=INK, symbol='x', size=8), hovertemplate='%{x:.2f}<extra>without acoustic annotations</extra>')
+    if len(moved):
+        fig.add_scatter(x=silent[moved], y=moved, mode='markers', name='without acoustic annotations',
+            marker=dict(color=INK, symbol='x', size=8),
+            hovertemplate='%{x:.2f}<extra>without acoustic annotations</extra>')
     return _enrichment_layout(fig, d, n)
 
+# %% ../../nbs/biology/30_enrichment.ipynb #afcab818
 def _enrichment_layout(fig, d, n):
     "Axes, names and q-values."
     fig.add_vline(x=1, line=dict(color=INK, dash='dash', width=1.5))
     cut = lambda o: escape(o if len(o)<=40 else o[:39]+'…')
-    for i in range(len(d)): fig.add_annotation(x=1.01, xref='x domain', y=i, yref='y', text=f'{d.n_called_in_set[i]} of {d.n_set[i]:,} · q {d.q_value[i]:.1g}', showarrow=False, xanchor='left', font=dict(size=11, color='#444444'))
-    values = np.r_[.5, 2, pd.to_numeric(d.or_low, errors='coerce').clip(.05, 1000), pd.to_numeric(d.or_high, errors='coerce').clip(.05, 1000)]
-    fig.update_xaxes(type='log', range=np.log10([np.nanmin(values)/1.2, np.nanmax(values)*1.2]).tolist(), tickvals=[.1,.3,1,3,10,30,100,300], ticktext=['.1','.3','1','3','10','30','100','300'], title_text='odds ratio')
-    fig.update_yaxes(tickvals=list(range(len(d))), ticktext=[cut(o) for o in d.name], range=[max(len(d), 1)-.4, -.6], showgrid=False)
+    for i in range(len(d)):
+        fig.add_annotation(x=1.01, xref='x domain', y=i, yref='y',
+            text=f'{d.n_called_in_set[i]} of {d.n_set[i]:,} · q {d.q_value[i]:.1g}', showarrow=False, xanchor='left',
+            font=dict(size=11, color='#444444'))
+    values = np.r_[.5, 2, pd.to_numeric(d.or_low, errors='coerce').clip(.05, 1000),
+        pd.to_numeric(d.or_high, errors='coerce').clip(.05, 1000)]
+    fig.update_xaxes(type='log', range=np.log10([np.nanmin(values)/1.2, np.nanmax(values)*1.2]).tolist(),
+        tickvals=[.1,.3,1,3,10,30,100,300], ticktext=['.1','.3','1','3','10','30','100','300'],
+        title_text='odds ratio')
+    fig.update_yaxes(tickvals=list(range(len(d))), ticktext=[cut(o) for o in d.name], range=[max(len(d), 1)-.4, -.6],
+        showgrid=False)
     title = f'What {n:,} called genes are known for' if len(d) else 'No set to draw'
-    return below(finish(fig, title, 'odds ratio and 95 % interval · called genes in the set of tested genes in it', 820, 186+26*max(len(d), 3), l=max(120, 20+6*max((min(len(o), 40) for o in d.name), default=0)), r=140, b=86))
+    return below(finish(fig, title, 'odds ratio and 95 % interval · called genes in the set of tested genes in it',
+        820, 186+26*max(len(d), 3), l=max(120, 20+6*max((min(len(o), 40) for o in d.name), default=0)), r=140, b=86))
 
 _plot_enrichment = plot_enrichment
 
@@ -244,9 +294,11 @@ def plot_enrichment(self:Enrichment, limit:int=15)->go.Figure: # `limit` sets, s
 @patch
 def _repr_html_(self:Enrichment):
     s = self.summary
-    cols = ['name','n_set','n_called_in_set','expected','odds_ratio','or_low','or_high','q_value','cmh_odds_ratio','cmh_q','adjusted_odds_ratio','adjusted_q','odds_ratio_silent','q_silent','circular']
+    cols = ['name','n_set','n_called_in_set','expected','odds_ratio','or_low','or_high','q_value','cmh_odds_ratio',
+        'cmh_q','adjusted_odds_ratio','adjusted_q','odds_ratio_silent','q_silent','circular']
     show = s[[c for c in cols if s[c].notna().any()]].head(12)
     notes = ''.join(f'<li>{escape(n)}</li>' for n in self.notes)
     more = f'<p>… and {len(s)-12:,} more in `summary`</p>' if len(s)>12 else ''
     table = show.to_html(index=False, na_rep='–', float_format=lambda v: f'{v:.2g}') if len(s) else ''
-    return f'<p><b>{len(s):,} sets, {int((s.q_value<.05).sum()):,} with q &lt; .05.</b> Circular or perhaps so: {escape(", ".join(self.circular)) or "none"}</p><ul>{notes}</ul>{table}{more}'
+    return (f'<p><b>{len(s):,} sets, {int((s.q_value<.05).sum()):,} with q &lt; .05.</b> Circular or perhaps so: '
+        f'{escape(", ".join(self.circular)) or "none"}</p><ul>{notes}</ul>{table}{more}')

@@ -18,7 +18,8 @@ from ..core.words import nearest
 from ..core.tables import first_column, read_text, text_table
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #853f3859
-_SOUND = re.compile(r'\b(hearing|auditory|acoustic|deaf|ears?\b|otic\b|otolith|pinna|corti\b|hair cell)|cochlea|vestibul|stereocili|startle|pre-?pulse|perception of sound', re.I)
+_SOUND = re.compile(r'\b(hearing|auditory|acoustic|deaf|ears?\b|otic\b|otolith|pinna|corti\b|hair '
+    r'cell)|cochlea|vestibul|stereocili|startle|pre-?pulse|perception of sound', re.I)
 
 def is_acoustic(
     name:str, # Name of a set or term; underscores count as spaces
@@ -27,7 +28,8 @@ def is_acoustic(
     return bool(_SOUND.search(str(name).replace('_', ' ')))
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #f1d08918
-_ID_KINDS = {'MGI id':r'MGI:\d+', 'Ensembl id':r'ENS[A-Z]*G\d{11}(\.\d+)?', 'Entrez id':r'\d+', 'human symbol':r'(?=.*[A-Z].*[A-Z])[A-Z0-9@.-]+(orf\d+)?'}
+_ID_KINDS = {'MGI id':r'MGI:\d+', 'Ensembl id':r'ENS[A-Z]*G\d{11}(\.\d+)?', 'Entrez id':r'\d+',
+    'human symbol':r'(?=.*[A-Z].*[A-Z])[A-Z0-9@.-]+(orf\d+)?'}
 
 def id_kind(
     genes, # Identifiers, str
@@ -42,7 +44,8 @@ def id_kind(
 class GeneSets:
     "Named sets of genes."
     sets:dict # Term → its genes, made frozensets
-    terms:pd.DataFrame = None # Index: the terms; `name` str, `acoustic` bool, `circular` yes, no or unknown; None = judged by name
+    # Index: the terms; `name` str, `acoustic` bool, `circular` yes, no or unknown; None = judged by name
+    terms:pd.DataFrame = None
     source:str = 'sets given by hand' # Where they came from
     quiet:dict|None = None # Term → its genes with every acoustic annotation left out; None = the sets themselves
     ancestors:dict = field(default_factory=dict) # Term → frozenset of the terms above it
@@ -54,8 +57,11 @@ class GeneSets:
         put('sets', {k:frozenset(v) for k,v in self.sets.items()})
         if self.terms is None:
             sound = [is_acoustic(o) for o in self.sets]
-            put('terms', pd.DataFrame(dict(name=list(self.sets), acoustic=sound, circular=np.where(sound, 'yes', 'no').astype(object)), index=list(self.sets)))
-        if set(self.terms.index)!=set(self.sets): raise ValueError("`terms` must have one row for each of `sets`, with the terms as index")
+            put('terms', pd.DataFrame(
+                dict(name=list(self.sets), acoustic=sound, circular=np.where(sound, 'yes', 'no').astype(object)),
+                index=list(self.sets)))
+        if set(self.terms.index)!=set(self.sets):
+            raise ValueError("`terms` must have one row for each of `sets`, with the terms as index")
         put('genes', frozenset().union(*self.sets.values()))
         put('id_type', id_kind(self.genes))
     def __repr__(self): return f"GeneSets({len(self):,} sets of {len(self.genes):,} genes from {self.source})"
@@ -68,15 +74,20 @@ def without_acoustic(self:GeneSets)->GeneSets: # A copy; terms left without a ge
     "The same sets, as if nothing had been learnt by sound."
     quiet = self.sets if self.quiet is None else self.quiet
     keep = [t for t in self.sets if not self.terms.acoustic[t] and quiet.get(t)]
-    if not keep: raise InputError(f"{self.source}: nothing is left once acoustic terms are out; give other sets or keep them (`acoustic=True`)")
-    return GeneSets({t:quiet[t] for t in keep}, self.terms.loc[keep], self.source, None, {t:self.ancestors.get(t, frozenset()) for t in keep}, self.notes)
+    if not keep:
+        raise InputError(f"{self.source}: nothing is left once acoustic terms are out; give other sets or keep them "
+            f"(`acoustic=True`)")
+    return GeneSets({t:quiet[t] for t in keep}, self.terms.loc[keep], self.source, None,
+        {t:self.ancestors.get(t, frozenset()) for t in keep}, self.notes)
 
 @patch
 def _repr_html_(self:GeneSets):
-    d = pd.DataFrame(dict(name=self.terms.name, genes=[len(self.sets[t]) for t in self.terms.index], circular=self.terms.circular), index=self.terms.index)
+    d = pd.DataFrame(dict(name=self.terms.name, genes=[len(self.sets[t]) for t in self.terms.index],
+        circular=self.terms.circular), index=self.terms.index)
     more = f'<p>… and {len(d)-10:,} more</p>' if len(d)>10 else ''
     notes = ''.join(f'<li>{escape(n)}</li>' for n in self.notes)
-    return (f'<p><b>{len(self):,} gene sets</b> from {escape(self.source)}: {len(self.genes):,} genes ({self.id_type}s), {int(self.terms.acoustic.sum()):,} sets acoustic</p><ul>{notes}</ul>'
+    return (f'<p><b>{len(self):,} gene sets</b> from {escape(self.source)}: {len(self.genes):,} genes '
+        f'({self.id_type}s), {int(self.terms.acoustic.sum()):,} sets acoustic</p><ul>{notes}</ul>'
             + d.sort_values('genes', ascending=False, kind='stable').head(10).to_html() + more)
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #86bf2b11
@@ -84,7 +95,8 @@ def _gmt_line(line, n, path):
     "Name, description and genes of one line."
     parts = [o.strip().strip('"') for o in line.split('\t')]
     if len(parts)<3 or not parts[0]:
-        raise InputError(f"{path}: row {n} is no gene set: {line[:60]!r}; a GMT row is name, description, gene, gene …, separated by tabs" + ('' if '\t' in line else ' (this row has none)'))
+        raise InputError(f"{path}: row {n} is no gene set: {line[:60]!r}; a GMT row is name, description, gene, gene "
+            f"…, separated by tabs" + ('' if '\t' in line else ' (this row has none)'))
     return parts[0], parts[1], frozenset(g for g in (re.sub(r',[-+.\deE]+$', '', o) for o in parts[2:]) if g)
 
 def read_gmt(
@@ -95,14 +107,19 @@ def read_gmt(
     for n,line in enumerate(read_text(path, 'a GMT file').splitlines(), 1):
         if not line.strip() or line.startswith('#'): continue
         name,about,genes = _gmt_line(line, n, path)
-        if name in first: raise InputError(f"{path}: row {n} names the set '{name}' again (first in row {first[name]}); rename one or remove it")
+        if name in first:
+            raise InputError(f"{path}: row {n} names the set '{name}' again (first in row {first[name]}); rename one "
+                f"or remove it")
         first[name] = n
         if not genes: empty.append(name); continue
-        sets[name],told[name] = genes, name if not about or about==name or about.lower() in ('na','none') or '://' in about else f'{name}: {about}'
+        sets[name],told[name] = genes, name if not about or about==name or about.lower() in ('na',
+            'none') or '://' in about else f'{name}: {about}'
     if not sets: raise InputError(f"{path}: holds no gene set with a gene")
     sound = [is_acoustic(o) for o in told.values()]
-    terms = pd.DataFrame(dict(name=list(told.values()), acoustic=sound, circular=np.where(sound, 'yes', 'no').astype(object)), index=list(sets))
-    return GeneSets(sets, terms, path.name, notes=(f"Sets without a gene, left out: {', '.join(empty[:5])}",) if empty else ())
+    terms = pd.DataFrame(dict(name=list(told.values()), acoustic=sound,
+        circular=np.where(sound, 'yes', 'no').astype(object)), index=list(sets))
+    return GeneSets(sets, terms, path.name,
+        notes=(f"Sets without a gene, left out: {', '.join(empty[:5])}",) if empty else ())
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #749c272d
 HEARING = 'MP:0005377' # hearing/vestibular/ear phenotype
@@ -110,22 +127,28 @@ _MIXED = ('MP:0005386', 'MP:0003631') # behaviour (startle, pinna reflex) and ne
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #b7cc7159
 def read_top_level_mp(
-    path, # A .csv or .csv.gz file, or a DataFrame: `gene_symbol`, then one column of counts a term, e.g. 'MP:0005377 hearing/vestibular/ear'
+    # A .csv or .csv.gz file, or a DataFrame: `gene_symbol`, then one column of counts a term, e.g. 'MP:0005377
+    # hearing/vestibular/ear'
+    path,
 )->GeneSets: # Term = MP id
     "Genes with at least one call under each top-level phenotype."
     t,where = text_table(path, 'a table of top-level phenotypes')
     gene = first_column(t, where, 'gene_symbol', 'marker_symbol')
     columns = {c:m for c in t if (m := re.fullmatch(r'(MP:\d{7})\s*(.*)', str(c)))}
-    if not columns: raise InputError(f"{where}: has no column named like 'MP:0005377 hearing/vestibular/ear'; it has {', '.join(map(str, t.columns[:8]))}")
+    if not columns:
+        raise InputError(f"{where}: has no column named like 'MP:0005377 hearing/vestibular/ear'; it has "
+            f"{', '.join(map(str, t.columns[:8]))}")
     counts = t[list(columns)].apply(pd.to_numeric, errors='coerce')
     row,col = np.nonzero(~(counts>=0).to_numpy())
     if len(row):
-        bad = pd.DataFrame(dict(row=row+2, gene=t[gene].to_numpy()[row], column=counts.columns.to_numpy()[col], value=t[list(columns)].to_numpy()[row,col]))
+        bad = pd.DataFrame(dict(row=row+2, gene=t[gene].to_numpy()[row], column=counts.columns.to_numpy()[col],
+            value=t[list(columns)].to_numpy()[row,col]))
         raise InputError(f"{where}: {len(bad):,} counts are no number from 0\n" + bad_rows(bad))
     named = (t[gene].str.strip()!='').to_numpy()
     sets = {m[1]:frozenset(t[gene][named & (counts[c]>0).to_numpy()].str.strip()) for c,m in columns.items()}
     sound = [k==HEARING for k in sets]
-    terms = pd.DataFrame(dict(name=[m[2] or m[1] for m in columns.values()], acoustic=sound, circular=['yes' if s else 'unknown' if k in _MIXED else 'no' for k,s in zip(sets, sound)]), index=list(sets))
+    terms = pd.DataFrame(dict(name=[m[2] or m[1] for m in columns.values()], acoustic=sound,
+        circular=['yes' if s else 'unknown' if k in _MIXED else 'no' for k,s in zip(sets, sound)]), index=list(sets))
     return GeneSets(sets, terms, where if where=='the table' else Path(path).name)
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #dae3faff
@@ -135,12 +158,17 @@ def read_ontology(
     "An ontology as a graph."
     text = read_text(path, 'an ontology in OBO format')
     start = re.search(r'^\[Term\]', text, re.M)
-    if not start: raise InputError(f"{path}: is not an OBO file: no line says [Term], the first line is {text.lstrip().splitlines()[0][:60]!r}; download mp.obo from the OBO Foundry (https://obofoundry.org/ontology/mp.html)")
+    if not start:
+        raise InputError(f"{path}: is not an OBO file: no line says [Term], the first line is "
+            f"{text.lstrip().splitlines()[0][:60]!r}; download mp.obo from the OBO Foundry "
+            f"(https://obofoundry.org/ontology/mp.html)")
     try: full = obonet.read_obo(io.StringIO('ontology: terms\n\n'+text[start.start():]))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
-        raise InputError(f"{path}: is not a readable OBO file ({type(e).__name__}: {' '.join(str(e).split())[:120]}); it may be cut or edited, download it again") from None
+        raise InputError(f"{path}: is not a readable OBO file ({type(e).__name__}: "
+            f"{' '.join(str(e).split())[:120]}); it may be cut or edited, download it again") from None
     graph = nx.DiGraph((a,b) for a,b,kind in full.edges(keys=True) if kind=='is_a')
-    if not len(graph): raise InputError(f"{path}: {len(full):,} terms and no `is_a` between them; give the whole ontology")
+    if not len(graph):
+        raise InputError(f"{path}: {len(full):,} terms and no `is_a` between them; give the whole ontology")
     graph.add_nodes_from((t, dict(name=d.get('name', t), alt_id=d.get('alt_id', []))) for t,d in full.nodes(data=True))
     return graph
 
@@ -155,19 +183,27 @@ def acoustic_terms(
 def _annotations(source, graph):
     "Gene, term and whether it was learnt by sound, one row an annotation; and notes."
     t,where = text_table(source, 'a table of annotations')
-    gene,term = first_column(t, where, 'gene_symbol', 'marker_symbol', 'gene_accession_id', 'marker_accession_id'),first_column(t, where, 'mp_term_id')
+    gene,term = first_column(t, where, 'gene_symbol', 'marker_symbol', 'gene_accession_id',
+        'marker_accession_id'),first_column(t, where, 'mp_term_id')
     d = pd.DataFrame(dict(row=np.arange(len(t))+2, gene=t[gene].str.strip(), term=t[term].str.strip()))
     d['sound'] = t['procedure_stable_id'].str.contains(r'_(?:ABR|ACS)_') if 'procedure_stable_id' in t else False
     full = d[(d.gene!='') & (d.term!='')]
     bad = full[~full.term.str.fullmatch(r'\w+:\w+')]
-    if len(bad): raise InputError(f"{where}: {len(bad):,} values of `{term}` are no term id\n" + bad_rows(bad[['row','gene','term']].rename(columns=dict(term='value')), remedy='Write one id a row, e.g. MP:0001399.'))
+    if len(bad):
+        raise InputError(f"{where}: {len(bad):,} values of `{term}` are no term id\n"
+            + bad_rows(bad[['row','gene','term']].rename(columns=dict(term='value')),
+            remedy='Write one id a row, e.g. MP:0001399.'))
     if not len(full): raise InputError(f"{where}: no row has both a gene and a term")
     alias = {a:k for k,o in graph.nodes(data=True) for a in o['alt_id']}
     full = full.assign(term=full.term.map(lambda o: alias.get(o, o)))
     known = full.term.isin(list(graph))
     lost = sorted(set(full.term[~known]))
-    if known.mean()<.5: raise InputError(f"{where}: only {known.sum():,} of {len(full):,} annotated terms are in the ontology, not e.g. {', '.join(lost[:3])}; give annotations of this ontology")
-    notes = ([f"{len(d)-len(full):,} rows without a gene or a term are left out"] if len(full)<len(d) else []) + ([f"{len(lost):,} terms are obsolete or unknown to the ontology and are left out: {', '.join(lost[:5])}"] if lost else [])
+    if known.mean()<.5:
+        raise InputError(f"{where}: only {known.sum():,} of {len(full):,} annotated terms are in the ontology, not "
+            f"e.g. {', '.join(lost[:3])}; give annotations of this ontology")
+    notes = (([f"{len(d)-len(full):,} rows without a gene or a term are left out"] if len(full)<len(d) else [])
+        + ([f"{len(lost):,} terms are obsolete or unknown to the ontology and are left out: {', '.join(lost[:5])}"]
+        if lost else []))
     return full[known].assign(sound=full.sound | full.term.isin(acoustic_terms(graph))),notes
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #9bebc7df
@@ -180,7 +216,9 @@ def _climb(pairs, above):
 
 def read_obo(
     path, # An .obo file, or a graph from `read_ontology`
-    annotations, # .csv or .tsv file or DataFrame: `gene_symbol` (or `gene_accession_id`), `mp_term_id`; `procedure_stable_id` is used if there
+    # .csv or .tsv file or DataFrame: `gene_symbol` (or `gene_accession_id`), `mp_term_id`; `procedure_stable_id`
+    # is used if there
+    annotations,
     *,
     min_size:int=3, # Genes; smaller terms are left out
     max_size:int=None, # Genes; larger terms are left out
@@ -193,11 +231,17 @@ def read_obo(
     roots = [t for t in graph if not graph.out_degree(t) and graph.in_degree(t)]
     if len(roots)==1: every.pop(roots[0], None)
     keep = sorted(t for t,g in every.items() if min_size<=len(g)<=(max_size or np.inf))
-    if not keep: raise InputError(f"no term has {min_size} to {max_size or 'any number of'} genes; the largest has {max(map(len, every.values()), default=0):,}; change `min_size` or `max_size`")
+    if not keep:
+        raise InputError(f"no term has {min_size} to {max_size or 'any number of'} genes; the largest has "
+            f"{max(map(len, every.values()), default=0):,}; change `min_size` or `max_size`")
     sound = acoustic_terms(graph)
-    terms = pd.DataFrame(dict(name=[graph.nodes[t]['name'] for t in keep], acoustic=[t in sound for t in keep], circular=['yes' if t in sound else 'no' for t in keep]), index=keep)
-    notes += [f"{len(every)-len(keep):,} terms are too small or too large (kept: {min_size} to {max_size or 'any number of'} genes)"]
-    return GeneSets({t:every[t] for t in keep}, terms, 'an ontology' if isinstance(path, nx.DiGraph) else Path(path).name, {t:frozenset(quiet.get(t, ())) for t in keep},
+    terms = pd.DataFrame(dict(name=[graph.nodes[t]['name'] for t in keep], acoustic=[t in sound for t in keep],
+        circular=['yes' if t in sound else 'no' for t in keep]), index=keep)
+    notes += [f"{len(every)-len(keep):,} terms are too small or too large (kept: {min_size} to "
+        f"{max_size or 'any number of'} genes)"]
+    return GeneSets({t:every[t] for t in keep}, terms,
+        'an ontology' if isinstance(path, nx.DiGraph) else Path(path).name,
+        {t:frozenset(quiet.get(t, ())) for t in keep},
                     {t:frozenset(nx.descendants(graph, t)) for t in keep}, tuple(notes))
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #3f8b45e3
@@ -207,22 +251,32 @@ def _mismatch(sets, tested, shared):
     "Why the names differ and what to do."
     theirs,ours = sets.id_type,id_kind(tested)
     eg = lambda genes: ', '.join(sorted(genes)[:3])
-    head = f"{sets.source}: shares {len(shared):,} of its {len(sets.genes):,} genes with the {len(tested):,} tested ones. "
+    head = (f"{sets.source}: shares {len(shared):,} of its {len(sets.genes):,} genes with the {len(tested):,} tested "
+        f"ones. ")
     if 'MGI id' in (theirs, ours) and theirs!=ours:
-        return head+f"Its identifiers look like {theirs}s ({eg(sets.genes)}), the cohort uses {ours}s ({eg(tested)}); translate with `ids=`, a table with the columns `gene_symbol` and `gene_accession_id`, e.g. `cohort.frame` or the line calls"
+        return (head+f"Its identifiers look like {theirs}s ({eg(sets.genes)}), the cohort uses {ours}s "
+            f"({eg(tested)}); translate with `ids=`, a table with the columns `gene_symbol` and "
+            f"`gene_accession_id`, e.g. `cohort.frame` or the line calls")
     if theirs=='human symbol' and ours!=theirs:
         same = len({g.lower() for g in sets.genes} & {g.lower() for g in tested})
-        return head+(f"They look like human symbols ({eg(sets.genes)}) where the cohort has mouse symbols ({eg(tested)}); {same:,} are the same letters, but that is no orthology: "
-                     "use the mouse edition of the collection (MSigDB: *.Mm.symbols.gmt), or `ids=` a dict from human to mouse symbol made from MGI's orthologue report (HOM_MouseHumanSequence.rpt)")
-    if theirs!=ours: return head+f"Its identifiers look like {theirs}s ({eg(sets.genes)}), the cohort uses {ours}s ({eg(tested)}); translate with `ids=`, a dict from theirs to yours"
+        return head+(f"They look like human symbols ({eg(sets.genes)}) where the cohort has mouse symbols "
+            f"({eg(tested)}); {same:,} are the same letters, but that is no orthology: "
+                     "use the mouse edition of the collection (MSigDB: *.Mm.symbols.gmt), or `ids=` a dict from "
+                     "human to mouse symbol made from MGI's orthologue report (HOM_MouseHumanSequence.rpt)")
+    if theirs!=ours:
+        return (head+f"Its identifiers look like {theirs}s ({eg(sets.genes)}), the cohort uses {ours}s "
+            f"({eg(tested)}); translate with `ids=`, a dict from theirs to yours")
     hits = [f"{g} (did you mean {nearest(g, tested)}?)" if nearest(g, tested) else g for g in sorted(sets.genes)[:3]]
-    return head+f"In the sets: {', '.join(hits)}; tested: {eg(tested)}. Were they made for another species or another list?"
+    return (head+f"In the sets: {', '.join(hits)}; tested: {eg(tested)}. Were they made for another species or "
+        f"another list?")
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #04ef4be5
 def _dictionary(ids, tested):
     "From the sets' names to the cohort's."
     if ids is None or isinstance(ids, dict): return ids or {}
-    if not isinstance(ids, pd.DataFrame): raise ValueError(f"`ids` must be a DataFrame with `gene_symbol` and `gene_accession_id`, or a dict from the sets' names to the cohort's, got {type(ids).__name__}")
+    if not isinstance(ids, pd.DataFrame):
+        raise ValueError(f"`ids` must be a DataFrame with `gene_symbol` and `gene_accession_id`, or a dict from the "
+            f"sets' names to the cohort's, got {type(ids).__name__}")
     a,b = (ids[first_column(ids, 'the table given as `ids`', c)] for c in ('gene_accession_id','gene_symbol'))
     ok = a.notna() & b.notna()
     return dict(zip(b[ok], a[ok])) if id_kind(tested)=='MGI id' else dict(zip(a[ok], b[ok]))
@@ -230,7 +284,9 @@ def _dictionary(ids, tested):
 def match_sets(
     sets:GeneSets, # As read
     tested, # Genes of the cohort that were tested
-    ids=None, # Translation: DataFrame with `gene_symbol` and `gene_accession_id`, or dict from the sets' names to the cohort's
+    # Translation: DataFrame with `gene_symbol` and `gene_accession_id`, or dict from the sets' names to the
+    # cohort's
+    ids=None,
 )->GeneSets: # Sets of tested genes only; empty ones stay
     "Translate names, and restrict the sets to the genes that could have been called."
     words,tested = _dictionary(ids, tested),frozenset(tested)
@@ -239,5 +295,7 @@ def match_sets(
     shared = new.genes & tested
     if len(shared)<MIN_SHARED*min(len(new.genes), len(tested)): raise InputError(_mismatch(new, tested, shared))
     only = lambda group: {t:genes & tested for t,genes in say(group).items()}
-    told = (f"{len(shared):,} of {len(tested):,} tested genes are in a set; of the sets' genes {len(new.genes)-len(shared):,} were not tested and are left out",)
-    return GeneSets(only(sets.sets), sets.terms, sets.source, None if sets.quiet is None else only(sets.quiet), sets.ancestors, sets.notes+told)
+    told = (f"{len(shared):,} of {len(tested):,} tested genes are in a set; of the sets' genes "
+        f"{len(new.genes)-len(shared):,} were not tested and are left out",)
+    return GeneSets(only(sets.sets), sets.terms, sets.source, None if sets.quiet is None else only(sets.quiet),
+        sets.ancestors, sets.notes+told)

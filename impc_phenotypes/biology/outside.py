@@ -23,13 +23,15 @@ from ..phenotypes.result import Phenotypes
 # %% ../../nbs/biology/25_outside.ipynb #d9893430
 def _one_column(raw, name):
     "A column as numbers where all of it is numbers, else as text."
-    if len(raw.find(name))>1: raise InputError(f"{raw.name}: has {len(raw.find(name))} columns named '{name}'; rename one or remove it")
+    if len(raw.find(name))>1:
+        raise InputError(f"{raw.name}: has {len(raw.find(name))} columns named '{name}'; rename one or remove it")
     values = raw.pull(raw.find(name)[0])
     x,bad,text = clean_number(values)
     if not bad.any(): return x
     if bad.sum()>(~np.isnan(x)).sum(): return clean_text(values)[0]
     rows = pd.DataFrame(dict(row=raw.rows[bad], column=name, value=np.asarray(text, object)[bad]))
-    raise InputError(f"{raw.name}: `{name}` holds numbers and {bad.sum():,} values that are none\n" + bad_rows(rows, remedy='Leave the cell empty where nothing was measured; give classes words, not numbers.'))
+    raise InputError(f"{raw.name}: `{name}` holds numbers and {bad.sum():,} values that are none\n"
+        + bad_rows(rows, remedy='Leave the cell empty where nothing was measured; give classes words, not numbers.'))
 
 def read_outside(
     table, # CSV or Parquet file, or DataFrame, with `specimen_id` and one row a mouse
@@ -38,31 +40,47 @@ def read_outside(
     raw = open_table(table)
     if not raw.find('specimen_id'):
         near = nearest('specimen_id', raw.columns)
-        raise InputError(f"{raw.name}: has no column `specimen_id`" + (f"; rename '{near}'" if near else f", only {', '.join(raw.columns[:8])}; add the mouse's IMPC id"))
-    if raw.ragged: raise InputError(f"{raw.name}: {len(raw.ragged)} rows cannot be split into columns\n" + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']), remedy='Quote cells that hold the separator.'))
+        raise InputError(f"{raw.name}: has no column `specimen_id`"
+            + (f"; rename '{near}'" if near else f", only {', '.join(raw.columns[:8])}; add the mouse's IMPC id"))
+    if raw.ragged:
+        raise InputError(f"{raw.name}: {len(raw.ragged)} rows cannot be split into columns\n"
+            + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']),
+            remedy='Quote cells that hold the separator.'))
     ids = pd.Series(clean_text(raw.pull(raw.find('specimen_id')[0]))[0], dtype=object)
-    for at,what,remedy in ((ids.isna(), 'have no `specimen_id`', 'Fill it in, or remove the rows.'), (ids.duplicated(keep=False), 'share their `specimen_id` with another', 'Keep one row a mouse, e.g. the mean.')):
-        if at.any(): raise InputError(f"{raw.name}: {at.sum():,} of {len(raw):,} rows {what}\n" + bad_rows(pd.DataFrame(dict(row=raw.rows[at], column='specimen_id', value=ids[at])), remedy=remedy))
-    return pd.DataFrame({c:_one_column(raw, c) for c in dict.fromkeys(raw.columns) if c!='specimen_id'}, index=pd.Index(ids, name='specimen_id'))
+    for at,what,remedy in ((ids.isna(), 'have no `specimen_id`', 'Fill it in, or remove the rows.'),
+            (ids.duplicated(keep=False), 'share their `specimen_id` with another',
+            'Keep one row a mouse, e.g. the mean.')):
+        if at.any():
+            raise InputError(f"{raw.name}: {at.sum():,} of {len(raw):,} rows {what}\n"
+                + bad_rows(pd.DataFrame(dict(row=raw.rows[at], column='specimen_id', value=ids[at])), remedy=remedy))
+    return pd.DataFrame({c:_one_column(raw, c) for c in dict.fromkeys(raw.columns) if c!='specimen_id'},
+        index=pd.Index(ids, name='specimen_id'))
 
 # %% ../../nbs/biology/25_outside.ipynb #bcdaa140
 SAME = .95 # correlation above which a variable is one of the clustered ones (ours)
 _plain = lambda s: re.sub(r'[^a-z0-9]', '', str(s).lower())
-_MADE = {_plain(o) for o in (*OFFSETS, *THRESHOLDS, *IMPC_THRESHOLDS, *TONES, 'mean_offset', 'phenotype', 'probability', 'audiogram', 'embedding')}
+_MADE = {_plain(o) for o in (*OFFSETS, *THRESHOLDS, *IMPC_THRESHOLDS, *TONES, 'mean_offset', 'phenotype',
+    'probability', 'audiogram', 'embedding')}
 
 def _refuse(name, because):
-    raise InputError(f"`{name}` {because}. Mice are in different phenotypes *because* they differ there, so a test across phenotypes comes out significant in pure noise too (double dipping); "
-        "predicting the other half of the mice, or leaving a tone out, does not help. What to do instead: `call_lines(cohort)` tests each line against matched controls; "
-        "`compare_outside(phenotypes, 'weight')` tests a variable that the clustering did not see, with lines permuted within technical group; the profiles of a result describe the tones, without a p-value")
+    raise InputError(f"`{name}` {because}. Mice are in different phenotypes *because* they differ there, so a test "
+        f"across phenotypes comes out significant in pure noise too (double dipping); "
+        "predicting the other half of the mice, or leaving a tone out, does not help. What to do instead: "
+        "`call_lines(cohort)` tests each line against matched controls; "
+        "`compare_outside(phenotypes, 'weight')` tests a variable that the clustering did not see, with lines "
+        "permuted within technical group; the profiles of a result describe the tones, without a p-value")
 
 def _refuse_name(name):
-    if _plain(name) in _MADE or re.fullmatch(r'(membership|embedding|latent)\d+', _plain(name)): _refuse(name, 'made the phenotypes, or was made with them')
+    if _plain(name) in _MADE or re.fullmatch(r'(membership|embedding|latent)\d+', _plain(name)):
+        _refuse(name, 'made the phenotypes, or was made with them')
 
 # %% ../../nbs/biology/25_outside.ipynb #b6678eca
 def _likeness(x, ph, rows, cohort):
     "Largest correlation of `x` with what made the phenotypes, and with which of it."
     offsets = ph.mice[list(OFFSETS)].iloc[rows]
-    made = {**offsets, **{c:ph.assignments[c].iloc[rows] for c in ph.assignments.filter(regex=r'^membership_\d+$|^probability$')}, **{f'embedding_{j}':v for j,v in enumerate(ph.embedding[rows].T)}}
+    made = {**offsets, **{c:ph.assignments[c].iloc[rows]
+        for c in ph.assignments.filter(regex=r'^membership_\d+$|^probability$')},
+        **{f'embedding_{j}':v for j,v in enumerate(ph.embedding[rows].T)}}
     if cohort is not None: made |= {t:cohort[t].iloc[rows] for t in THRESHOLDS}
     best = (0., '')
     for name,v in made.items():
@@ -84,19 +102,24 @@ def _refuse_twin(name, x, ph, rows, cohort):
 # %% ../../nbs/biology/25_outside.ipynb #76aa3705
 OUTSIDE = ('weight','sex','zygosity','age_in_weeks') # what every cohort has
 LEVELS = 20 # classes a variable may have at most (ours)
-_FIXED = ('phenotyping_center','technical_group','pipeline_name','equipment_manufacturer','equipment_model','biological_sample_group')
+_FIXED = ('phenotyping_center','technical_group','pipeline_name','equipment_manufacturer','equipment_model',
+    'biological_sample_group')
 
 def _frame(ph, cohort):
     "Columns of the run's mice, in the order of the result; None after `load`."
     cohort = ph.matched if cohort is None else cohort
     if cohort is None: return None
     f = getattr(cohort, 'cohort', cohort).frame
-    return f.drop_duplicates('specimen_id').set_index('specimen_id').reindex(ph.mice.specimen_id.to_numpy()).reset_index()
+    return f.drop_duplicates('specimen_id').set_index('specimen_id').reindex(
+        ph.mice.specimen_id.to_numpy()).reset_index()
 
 def _values(ph, name, cohort, table):
     "Values of one variable, in the order of the result: floats, or text with None."
     _refuse_name(name)
-    if name in _FIXED: raise InputError(f"`{name}` does not differ between experimental mice of one technical group, within which lines are permuted: no test can be made; `phenotypes.summary` shows where the mice of each phenotype were measured")
+    if name in _FIXED:
+        raise InputError(f"`{name}` does not differ between experimental mice of one technical group, within which "
+            f"lines are permuted: no test can be made; `phenotypes.summary` shows where the mice of each phenotype "
+            f"were measured")
     f,ids = _frame(ph, cohort),ph.mice.specimen_id
     if table is not None and name in table: v = table[name].reindex(ids)
     elif name in ph.mice: v = ph.mice[name]
@@ -104,11 +127,18 @@ def _values(ph, name, cohort, table):
     else:
         known = [*(() if table is None else table.columns), *(ph.mice.columns if f is None else f.columns)]
         near = nearest(name, known)
-        places = ' and '.join(['the result', *(['the cohort'] if f is not None else []), *(['the table'] if table is not None else [])])
-        raise InputError(f"{places} have no column `{name}`".replace('the result have', 'the result has') + (f"; did you mean `{near}`?" if near else '; pass it in `table`') + (' A loaded result does not hold it: pass `cohort` as well.' if f is None and name in OUTSIDE else ''))
-    if table is not None and name in table and not ids.isin(table.index).any(): raise InputError(f"the table has none of the {len(ids):,} mice of the result: its first `specimen_id` is {table.index[0] if len(table) else None!r}, the result's is {ids.iloc[0]!r}; use IMPC's ids as they stand in the hearing records")
+        places = ' and '.join(['the result', *(['the cohort'] if f is not None else []),
+            *(['the table'] if table is not None else [])])
+        raise InputError(f"{places} have no column `{name}`".replace('the result have', 'the result has')
+            + (f"; did you mean `{near}`?" if near else '; pass it in `table`')
+            + (' A loaded result does not hold it: pass `cohort` as well.' if f is None and name in OUTSIDE else ''))
+    if table is not None and name in table and not ids.isin(table.index).any():
+        raise InputError(f"the table has none of the {len(ids):,} mice of the result: its first `specimen_id` is "
+            f"{table.index[0] if len(table) else None!r}, the result's is {ids.iloc[0]!r}; use IMPC's ids as they "
+            f"stand in the hearing records")
     if pd.api.types.is_datetime64_any_dtype(v): return clean_text(v.dt.strftime('%Y-%m-%d'))[0]
-    return v.to_numpy(float) if pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v) else clean_text(v)[0]
+    return (v.to_numpy(float) if pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v)
+        else clean_text(v)[0])
 
 # %% ../../nbs/biology/25_outside.ipynb #1faaccd7
 TESTS = {'anova':'numbers', 'kruskal':'numbers', 'mann-whitney':'numbers', 'chi2':'classes', 'fisher':'classes'}
@@ -116,9 +146,15 @@ TESTS = {'anova':'numbers', 'kruskal':'numbers', 'mann-whitney':'numbers', 'chi2
 def _choose(name, kind, test, phenotypes):
     "The test asked for, or the usual one; anything that does not fit is said."
     if test is None: return 'anova' if kind=='numbers' else 'chi2'
-    if test not in TESTS: raise ValueError(f"`test` must be one of {', '.join(TESTS)}, got {test!r}" + (f"; did you mean '{nearest(test, TESTS)}'?" if nearest(test, TESTS) else ''))
-    if TESTS[test]!=kind: raise ValueError(f"test '{test}' compares {TESTS[test]} and `{name}` holds {kind}; use " + ' or '.join(f"'{t}'" for t,k in TESTS.items() if k==kind))
-    if test=='mann-whitney' and phenotypes!=2: raise ValueError(f"test 'mann-whitney' compares two phenotypes and {phenotypes} have mice with `{name}`; use 'kruskal'")
+    if test not in TESTS:
+        raise ValueError(f"`test` must be one of {', '.join(TESTS)}, got {test!r}"
+            + (f"; did you mean '{nearest(test, TESTS)}'?" if nearest(test, TESTS) else ''))
+    if TESTS[test]!=kind:
+        raise ValueError(f"test '{test}' compares {TESTS[test]} and `{name}` holds {kind}; use "
+            + ' or '.join(f"'{t}'" for t,k in TESTS.items() if k==kind))
+    if test=='mann-whitney' and phenotypes!=2:
+        raise ValueError(f"test 'mann-whitney' compares two phenotypes and {phenotypes} have mice with `{name}`; use "
+            f"'kruskal'")
     return test
 
 def _fisher(counts, rng):
@@ -176,7 +212,8 @@ def _resampled_sums(label, group, X, k, draws, rng):
     return out
 
 # %% ../../nbs/biology/25_outside.ipynb #1d164a1f
-EFFECT = {'anova':'η²', 'kruskal':'η² of ranks', 'mann-whitney':'rank-biserial', 'chi2':"Cramér's V", 'fisher':"Cramér's V"}
+EFFECT = {'anova':'η²', 'kruskal':'η² of ranks', 'mann-whitney':'rank-biserial', 'chi2':"Cramér's V",
+    'fisher':"Cramér's V"}
 
 def cramers_v(
     chi2, # χ² statistic, scalar or array
@@ -213,66 +250,89 @@ def _group_table(x, k, test, label, boot, sums, names, levels):
     for j in np.unique(np.r_[k, label]):
         v = x[k==j]
         row = dict(phenotype=j, name=names[j], n_mice=len(v), n_lines=int((label==j).sum()))
-        rows.append(row | ({f'share_{l}':(v==l).mean() if len(v) else np.nan for l in levels} if levels else dict(mean=v.mean(), sd=v.std(ddof=1) if len(v)>1 else np.nan, median=np.median(v)) if len(v) else {}))
+        rows.append(row | ({f'share_{l}':(v==l).mean() if len(v) else np.nan for l in levels} if levels
+            else dict(mean=v.mean(), sd=v.std(ddof=1) if len(v)>1 else np.nan, median=np.median(v)) if len(v) else {}))
     d = pd.DataFrame(rows)
     if test!='anova': return d
-    with np.errstate(divide='ignore', invalid='ignore'): mean,drawn = (s[...,1]/np.where(s[...,0]>0, s[...,0], np.nan) for s in (sums[0],boot))
+    with np.errstate(divide='ignore', invalid='ignore'):
+        mean,drawn = (s[...,1]/np.where(s[...,0]>0, s[...,0], np.nan) for s in (sums[0],boot))
     use = [int(j) for j in d.phenotype if (label==j).any()]
     low,high = np.nanquantile(drawn[:,use], [.025,.975], axis=0)
     adjusted = pd.DataFrame(dict(adjusted=mean[use], adjusted_low=low, adjusted_high=high), index=use)
-    adjusted.loc[d.set_index('phenotype').n_lines.reindex(use).to_numpy()<2, ['adjusted_low','adjusted_high']] = np.nan # one line has no spread
+    # one line has no spread
+    adjusted.loc[d.set_index('phenotype').n_lines.reindex(use).to_numpy()<2, ['adjusted_low','adjusted_high']] = np.nan
     return d.join(adjusted, on='phenotype')
 
 # %% ../../nbs/biology/25_outside.ipynb #8391cdd0
-COLUMNS = ['variable','kind','test','n_mice','n_missing','n_lines','n_groups','n_phenotypes','statistic','p_parametric','p_permutation','effect_size','effect','effect_low','effect_high','effect_by_chance','note']
+COLUMNS = ['variable','kind','test','n_mice','n_missing','n_lines','n_groups','n_phenotypes','statistic',
+    'p_parametric','p_permutation','effect_size','effect','effect_low','effect_high','effect_by_chance','note']
 
 @dataclass(frozen=True, repr=False)
 class Outside:
     "A variable that the clustering did not see, across phenotypes."
     summary:pd.DataFrame # One row; columns `COLUMNS`
     groups:pd.DataFrame # One row a phenotype: mice, lines, mean or shares
-    lines:pd.DataFrame # One row a line: `line`, `technical_group`, `phenotype`, `name`, `n_mice`, `value` (mean, or share of the last class), measured from its laboratory
+    # One row a line: `line`, `technical_group`, `phenotype`, `name`, `n_mice`, `value` (mean, or share of the last
+    # class), measured from its laboratory
+    lines:pd.DataFrame
     notes:tuple = () # Sentences
     settings:dict = None # `permutations`, `seed`
 
     def __repr__(self):
         s = self.summary.iloc[0]
         if np.isnan(s.p_permutation): return f"Outside({s.variable}: not tested, {s.note})"
-        return f"Outside({s.variable} across {s.n_phenotypes} phenotypes, {s.n_mice:,} mice in {s.n_lines:,} lines: permutation p = {s.p_permutation:.3g}, {s.effect_size} = {s.effect:.2g} [{s.effect_low:.2g}, {s.effect_high:.2g}])"
+        return (f"Outside({s.variable} across {s.n_phenotypes} phenotypes, {s.n_mice:,} mice in {s.n_lines:,} lines: "
+            f"permutation p = {s.p_permutation:.3g}, {s.effect_size} = {s.effect:.2g} [{s.effect_low:.2g}, "
+            f"{s.effect_high:.2g}])")
     def _repr_html_(self):
         notes = ''.join(f'<li>{escape(n)}</li>' for n in self.notes)
-        return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>' + self.groups.to_html(index=False, float_format=lambda v: f'{v:.3g}')
+        return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>' + self.groups.to_html(index=False,
+            float_format=lambda v: f'{v:.3g}')
     def plot(self): return plot_outside(self)
 
 # %% ../../nbs/biology/25_outside.ipynb #f7e31612
 def _inference(sums, boot, test):
-    "p, effect, interval and what chance gives. Drawn effects are too large on average; the interval is shifted back by as much."
+    """p, effect, interval and what chance gives. Drawn effects are too large on average; the interval is shifted back
+    by as much."""
     (stat,effect),(_,drawn) = _effect(sums, test),_effect(boot, test)
-    low,high = np.clip(np.nanquantile(drawn, [.025,.975])-np.nanmedian(drawn)+effect[0], -1 if test=='mann-whitney' else 0, 1)
+    low,high = np.clip(np.nanquantile(drawn, [.025,.975])-np.nanmedian(drawn)+effect[0],
+        -1 if test=='mann-whitney' else 0, 1)
     p = ((stat[1:]>=stat[0]*(1-1e-9)-1e-12).sum()+1)/len(stat)
-    return dict(p_permutation=p, effect=effect[0], effect_low=low, effect_high=high, effect_by_chance=np.median(abs(effect[1:])))
+    return dict(p_permutation=p, effect=effect[0], effect_low=low, effect_high=high,
+        effect_by_chance=np.median(abs(effect[1:])))
 
 def _lines_test(x, test, mice, levels, label_of, k, permutations, rng):
     "Permutation p, effect, interval, what chance gives, and the sums behind them."
     X,lines = _line_matrix(x, test, mice, levels)
     group = mice.groupby('line').technical_group.first().reindex(lines).to_numpy(object)
     old,label = np.unique(label_of.reindex(lines).to_numpy(int), return_inverse=True)
-    sums,boot = (f(label, group, X, len(old), n, rng) for f,n in ((_shuffled_sums,permutations),(_resampled_sums,1000)))
+    sums,boot = (f(label, group, X, len(old), n, rng)
+        for f,n in ((_shuffled_sums,permutations),(_resampled_sums,1000)))
     mixed = pd.Series(label).groupby(group).transform('nunique').to_numpy()>1
-    found = _inference(sums, boot, test) if len(old)>1 else dict.fromkeys(('p_permutation','effect','effect_low','effect_high','effect_by_chance'), np.nan)
+    found = (_inference(sums, boot, test) if len(old)>1
+        else dict.fromkeys(('p_permutation','effect','effect_low','effect_high','effect_by_chance'), np.nan))
     if not mixed.any(): found['p_permutation'] = np.nan
     value = X[:,1]/X[:,0] if TESTS[test]=='numbers' else X[:,len(levels)]/X[:,0]
-    wide = lambda s: np.stack([s[:,np.searchsorted(old, j)] if j in old else np.zeros_like(s[:,0]) for j in range(k)], 1)
-    table = pd.DataFrame(dict(line=lines, technical_group=group, phenotype=old[label], n_mice=mice.line.value_counts().reindex(lines).to_numpy(), value=value))
+    wide = lambda s: np.stack([s[:,np.searchsorted(old, j)] if j in old else np.zeros_like(s[:,0]) for j in range(k)],
+        1)
+    table = pd.DataFrame(dict(line=lines, technical_group=group, phenotype=old[label],
+        n_mice=mice.line.value_counts().reindex(lines).to_numpy(), value=value))
     return found,table,wide(sums),wide(boot),int((~mixed).sum())
 
 def _notes(name, missing, total, lost, alone, found, naive, few):
     if missing: yield f'{missing:,} of {total:,} mice have no `{name}` and are left out.'
     if lost: yield f'{lost:,} experimental mice belong to no line and are left out.'
-    if few: yield f"{few} phenotype{'s have' if few>1 else ' has'} fewer than 3 lines with `{name}`: what is said of {'them' if few>1 else 'it'} rests on very little."
-    if alone: yield f'{alone:,} lines stand in a technical group whose lines all have one phenotype; shuffling does not move them.'
-    if np.isnan(found['p_permutation']): yield 'No technical group has lines of two phenotypes: there is nothing to shuffle.'
-    elif naive<.05<=found['p_permutation']: yield f"Over mice p = {naive:.2g}, over lines within laboratories p = {found['p_permutation']:.2g}: laboratories or single lines differ, phenotypes need not."
+    if few:
+        yield (f"{few} phenotype{'s have' if few>1 else ' has'} fewer than 3 lines with `{name}`: what is said of "
+            f"{'them' if few>1 else 'it'} rests on very little.")
+    if alone:
+        yield (f'{alone:,} lines stand in a technical group whose lines all have one phenotype; shuffling does not '
+            f'move them.')
+    if np.isnan(found['p_permutation']):
+        yield 'No technical group has lines of two phenotypes: there is nothing to shuffle.'
+    elif naive<.05<=found['p_permutation']:
+        yield (f"Over mice p = {naive:.2g}, over lines within laboratories p = {found['p_permutation']:.2g}: "
+            f"laboratories or single lines differ, phenotypes need not.")
 
 # %% ../../nbs/biology/25_outside.ipynb #afdc03b2
 def compare_outside(
@@ -286,7 +346,8 @@ def compare_outside(
     seed:int=42, # Same seed, same numbers
 )->Outside: # `.summary`, `.groups`, `.lines`, `.notes`, `.plot()`
     "Do the phenotypes differ in a variable that the clustering did not see?"
-    if permutations<100: raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
+    if permutations<100:
+        raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
     ph,table = phenotypes,None if table is None else read_outside(table)
     x = _values(ph, variable, cohort, table)
     experimental = (ph.mice.biological_sample_group=='experimental').to_numpy()
@@ -294,34 +355,47 @@ def compare_outside(
     rows = np.flatnonzero(use & seen)
     numeric = x.dtype.kind=='f'
     if numeric: _refuse_twin(variable, x[rows], ph, rows, _frame(ph, cohort))
-    if numeric and len(np.unique(x[rows]))<=2: x,numeric = np.array([f'{v:g}' if v==v else None for v in x], object),False
+    if numeric and len(np.unique(x[rows]))<=2:
+        x,numeric = np.array([f'{v:g}' if v==v else None for v in x], object),False
     kind,levels = 'numbers' if numeric else 'classes',None if numeric else sorted(set(x[rows]))
-    if levels and len(levels)>LEVELS: raise InputError(f"`{variable}` has {len(levels):,} classes among {len(rows):,} mice, e.g. {levels[0]!r}; at most {LEVELS} can be compared: join some of them")
+    if levels and len(levels)>LEVELS:
+        raise InputError(f"`{variable}` has {len(levels):,} classes among {len(rows):,} mice, e.g. {levels[0]!r}; at "
+            f"most {LEVELS} can be compared: join some of them")
     counts = dict(variable=variable, kind=kind, n_mice=len(rows), n_missing=int((use & ~seen).sum()))
     why = _untestable(variable, x[rows], ph.assignments.phenotype.to_numpy()[rows], numeric)
     if test is not None: _choose(variable, kind, test, len(set(ph.assignments.phenotype.iloc[rows])) if not why else 2)
-    if why: return Outside(pd.DataFrame([counts | dict(note=why)]).reindex(columns=COLUMNS), pd.DataFrame(), pd.DataFrame(), (why,), dict(permutations=permutations, seed=seed))
-    return _compare(ph, x, rows, counts, levels, test, permutations, seed, dict(total=int(use.sum()), lost=int((experimental & ~use).sum())))
+    if why:
+        return Outside(pd.DataFrame([counts | dict(note=why)]).reindex(columns=COLUMNS), pd.DataFrame(),
+            pd.DataFrame(), (why,), dict(permutations=permutations, seed=seed))
+    return _compare(ph, x, rows, counts, levels, test, permutations, seed,
+        dict(total=int(use.sum()), lost=int((experimental & ~use).sum())))
 
 # %% ../../nbs/biology/25_outside.ipynb #2ef02001
 def _untestable(name, x, k, numeric):
     "Why there is nothing to test, or an empty string."
     if not len(x): return f'no experimental mouse of a line has `{name}`'
     if len(set(k))<2: return f'all {len(x):,} mice with `{name}` have one phenotype'
-    if len(set(x))<2: return f'all {len(x):,} mice have the same `{name}`, {x[0] if not numeric else format(x[0], "g")}'
+    if len(set(x))<2:
+        return f'all {len(x):,} mice have the same `{name}`, {x[0] if not numeric else format(x[0], "g")}'
     return ''
 
 def _compare(ph, x, rows, counts, levels, test, permutations, seed, n):
     "Test, effect and tables of a variable that can be tested."
-    rng,mice,v,k = np.random.default_rng(seed),ph.mice.iloc[rows].reset_index(drop=True),x[rows],ph.assignments.phenotype.to_numpy()[rows]
+    rng,mice,v,k = (np.random.default_rng(seed),ph.mice.iloc[rows].reset_index(drop=True),x[rows],
+        ph.assignments.phenotype.to_numpy()[rows])
     test = _choose(counts['variable'], counts['kind'], test, len(set(k)))
     stat,naive = _parametric(test, v, k, rng)
     label_of = ph.lines.set_index('line').phenotype
     found,lines,sums,boot,alone = _lines_test(v, test, mice, levels, label_of, len(ph.names), permutations, rng)
     groups = _group_table(v, k, test, lines.phenotype.to_numpy(), boot, sums, ph.names, levels)
-    notes = tuple(_notes(counts['variable'], counts['n_missing'], n['total'], n['lost'], alone, found, naive, int((groups.n_lines<3).sum())))
-    row = counts | dict(test=test, n_lines=len(lines), n_groups=lines.technical_group.nunique(), n_phenotypes=len(groups), statistic=float(stat), p_parametric=float(naive), effect_size=EFFECT[test], note=' '.join(notes)) | found
-    return Outside(pd.DataFrame([row])[COLUMNS], groups, lines.assign(name=np.array(ph.names, object)[lines.phenotype]), notes, dict(permutations=permutations, seed=seed))
+    notes = tuple(_notes(counts['variable'], counts['n_missing'], n['total'], n['lost'], alone, found, naive,
+        int((groups.n_lines<3).sum())))
+    row = counts | dict(test=test, n_lines=len(lines), n_groups=lines.technical_group.nunique(),
+        n_phenotypes=len(groups), statistic=float(stat), p_parametric=float(naive), effect_size=EFFECT[test],
+        note=' '.join(notes)) | found
+    return Outside(pd.DataFrame([row])[COLUMNS], groups,
+        lines.assign(name=np.array(ph.names, object)[lines.phenotype]), notes,
+        dict(permutations=permutations, seed=seed))
 
 # %% ../../nbs/biology/25_outside.ipynb #4a63d456
 def plot_outside(
@@ -330,22 +404,31 @@ def plot_outside(
     "Lines of each phenotype measured from their laboratories; for classes the share of each class."
     s,fig = o.summary.iloc[0],go.Figure()
     p = 'not tested' if np.isnan(s.p_permutation) else f'permutation p = {s.p_permutation:.3g}'
-    finish(fig, f'{s.variable} of {int(o.groups.n_lines.sum()) if len(o.groups) else 0:,} lines: {p}', 'measured from the other lines of the laboratory', 720, 420, l=70, b=90)
+    finish(fig, f'{s.variable} of {int(o.groups.n_lines.sum()) if len(o.groups) else 0:,} lines: {p}',
+        'measured from the other lines of the laboratory', 720, 420, l=70, b=90)
     if not len(o.groups): return fig
     names = [f'{n}<br>{k} lines' for n,k in zip(o.groups['name'], o.groups.n_lines)]
     if s.kind=='classes':
-        for c,colour in zip([c for c in o.groups if c.startswith('share_')], [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1],'#F0E442','#999999']*3): fig.add_bar(x=names, y=o.groups[c], name=c[6:], marker=dict(color=colour))
+        for c,colour in zip([c for c in o.groups if c.startswith('share_')],
+                [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1],'#F0E442','#999999']*3):
+            fig.add_bar(x=names, y=o.groups[c], name=c[6:], marker=dict(color=colour))
         return fig.update_layout(barmode='stack', yaxis_title='share of mice')
     at = o.lines.phenotype.map({j:i for i,j in enumerate(o.groups.phenotype)}).to_numpy()
     jitter = np.random.default_rng(0).uniform(-.25, .25, len(at))
-    fig.add_scatter(x=at+jitter, y=o.lines.value, mode='markers', name='line', marker=dict(color='rgba(120,120,120,.45)', size=5), text=o.lines.line, hovertemplate='%{text}<br>%{y:.2f}<extra></extra>')
+    fig.add_scatter(x=at+jitter, y=o.lines.value, mode='markers', name='line',
+        marker=dict(color='rgba(120,120,120,.45)', size=5), text=o.lines.line,
+        hovertemplate='%{text}<br>%{y:.2f}<extra></extra>')
     if 'adjusted' in o.groups:
         g = o.groups
-        bars = [(np.repeat(i, 3),(low,high,np.nan)) for i,(low,high) in enumerate(zip(g.adjusted_low, g.adjusted_high))]
-        fig.add_scatter(x=np.concatenate([b[0] for b in bars]), y=np.concatenate([b[1] for b in bars]), mode='lines', line=dict(color=PALETTE[1], width=2), showlegend=False, hoverinfo='skip')
-        fig.add_scatter(x=np.arange(len(g)), y=g.adjusted, mode='markers', name='mean of lines, 95 % interval', marker=dict(color=PALETTE[1], size=9, symbol='diamond'))
+        bars = [(np.repeat(i, 3),(low,high,np.nan))
+            for i,(low,high) in enumerate(zip(g.adjusted_low, g.adjusted_high))]
+        fig.add_scatter(x=np.concatenate([b[0] for b in bars]), y=np.concatenate([b[1] for b in bars]), mode='lines',
+            line=dict(color=PALETTE[1], width=2), showlegend=False, hoverinfo='skip')
+        fig.add_scatter(x=np.arange(len(g)), y=g.adjusted, mode='markers', name='mean of lines, 95 % interval',
+            marker=dict(color=PALETTE[1], size=9, symbol='diamond'))
     y = f'{s.variable} − mean of laboratory, sex' if s.test=='anova' else f'{s.variable}, rank of the line'
-    return fig.update_layout(xaxis=dict(tickvals=list(range(len(names))), ticktext=names), yaxis_title=y, legend=dict(orientation='h', y=1.02, x=.55))
+    return fig.update_layout(xaxis=dict(tickvals=list(range(len(names))), ticktext=names), yaxis_title=y,
+        legend=dict(orientation='h', y=1.02, x=.55))
 
 # %% ../../nbs/biology/25_outside.ipynb #0e58c1a6
 def compare_outside_all(
@@ -362,14 +445,17 @@ def compare_outside_all(
     named = variables is not None
     if isinstance(variables, str): variables = [variables]
     if not named: variables = dict.fromkeys([*OUTSIDE, *(() if t is None else t.columns)])
-    kw,rows = dict(cohort=cohort, permutations=permutations, seed=seed, table=None if t is None else t.reset_index()),[]
+    kw,rows = dict(cohort=cohort, permutations=permutations, seed=seed,
+        table=None if t is None else t.reset_index()),[]
     for v in variables:
         try: rows.append(compare_outside(phenotypes, v, **kw).summary)
         except InputError as e:
             if named: raise
-            rows.append(pd.DataFrame([dict(variable=v, note='refused: '+str(e).split('. ')[0])]).reindex(columns=COLUMNS))
+            rows.append(pd.DataFrame([dict(variable=v, note='refused: '+str(e).split('. ')[0])]).reindex(
+                columns=COLUMNS))
     s = pd.concat([r.astype(object) for r in rows], ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS)
-    s = s.astype({c:float for c in ('statistic','p_parametric','p_permutation','effect','effect_low','effect_high','effect_by_chance')})
+    s = s.astype({c:float for c in ('statistic','p_parametric','p_permutation','effect','effect_low','effect_high',
+        'effect_by_chance')})
     s = s.astype({c:'Int64' for c in COLUMNS if c.startswith('n_')})
     s.insert(COLUMNS.index('p_permutation')+1, 'q_value', fdr(s.p_permutation))
     return s.sort_values('p_permutation', kind='stable', ignore_index=True)

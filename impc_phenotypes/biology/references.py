@@ -41,31 +41,39 @@ class GeneList:
     @property
     def symbols(self)->list: return self.genes.gene_symbol.tolist()
     def __len__(self): return len(self.genes)
-    def __repr__(self): return f"GeneList({self.name}: {len(self)} genes, {int(self.genes.gene_accession_id.isna().sum())} without MGI id)"
+    def __repr__(self):
+        return (f"GeneList({self.name}: {len(self)} genes, {int(self.genes.gene_accession_id.isna().sum())} without "
+            f"MGI id)")
     def _repr_html_(self):
         link = lambda t, a: f'<a href="{escape(a)}">{escape(t)}</a>' if a else escape(t)
-        more = ''.join(f'<li>{link(*c)}</li>' for c in self.citations) + ''.join(f'<li>{escape(n)}</li>' for n in self.notes)
+        more = ''.join(f'<li>{link(*c)}</li>' for c in self.citations) + ''.join(f'<li>{escape(n)}</li>'
+            for n in self.notes)
         some = ', '.join(map(escape, self.symbols[:12])) + (f' … ({len(self)} genes)' if len(self)>12 else '')
         return f'<p><b>{escape(self.name)}</b>, {escape(self.date or "no date")}: {some}</p><ul>{more}</ul>'
 
 # %% ../../nbs/biology/40_references.ipynb #444948b1
-CONFIG = Path(__file__).parent.parent/'config' if '__file__' in globals() else Path('../../impc_phenotypes/config') # packaged YAML
+# packaged YAML
+CONFIG = Path(__file__).parent.parent/'config' if '__file__' in globals() else Path('../../impc_phenotypes/config')
 LISTS = ('known','candidate')
 
 def _shipped(kind):
     "One of the packaged lists."
     d = yaml.safe_load((CONFIG/'hearing_genes.yaml').read_text(encoding='utf-8'))[kind]
     genes = pd.DataFrame(dict(gene_symbol=list(d['genes']), gene_accession_id=list(d['genes'].values())), dtype=object)
-    return GeneList(d['name'], d['kind'], genes, tuple((c['text'], c['link']) for c in d['citations']), d['date'], tuple(d['notes']))
+    return GeneList(d['name'], d['kind'], genes, tuple((c['text'], c['link']) for c in d['citations']), d['date'],
+        tuple(d['notes']))
 
 # %% ../../nbs/biology/40_references.ipynb #b43c73df
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.():@/+'-]*")
-_DATE = re.compile(r'\d{1,4}[-/.]([A-Za-z]{3,9}|\d{1,2})([-/.]\d{1,4})?|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-/. ]\d{1,4}', re.I)
+_DATE = re.compile(r'\d{1,4}[-/.]([A-Za-z]{3,9}|\d{1,2})([-/.]\d{1,4})?|'
+    r'(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-/. ]\d{1,4}', re.I)
+
 _IDS = ('gene_accession_id','mgi_id','mgi_accession_id','mgi')
 
 def _rows(path):
     "Row number, symbol and MGI id of each line of a file."
-    body = [(i, l.strip()) for i,l in enumerate(read_text(path, 'a list of gene symbols').splitlines(), 1) if l.strip() and not l.lstrip().startswith('#')]
+    body = [(i, l.strip()) for i,l in enumerate(read_text(path, 'a list of gene symbols').splitlines(), 1) if l.strip()
+        and not l.lstrip().startswith('#')]
     if not body: raise InputError(f"{path}: holds only comments; write one gene symbol a line")
     plain = [(i, re.split(r'\s+#', l)[0]) for i,l in body]
     first,head = plain[0][1],('gene_symbol','symbol','gene','marker_symbol')
@@ -81,18 +89,26 @@ def _rows(path):
 
 _MGI = re.compile(r'MGI:\d+', re.I)
 
+# %% ../../nbs/biology/40_references.ipynb #0ab569e8
 def _own_list(path, name):
     rows = [(i, s.strip('"\''), m) for i,s,m in _rows(path)]
     if not rows: raise InputError(f"{path}: has a header and no gene; write one gene symbol a line")
-    bad = pd.DataFrame([(i,s) for i,s,_ in rows if _DATE.fullmatch(s) or not _SYMBOL.fullmatch(s)], columns=['row','value'])
+    bad = pd.DataFrame([(i,s) for i,s,_ in rows if _DATE.fullmatch(s) or not _SYMBOL.fullmatch(s)],
+        columns=['row','value'])
     if len(bad):
         dates = bad.value.str.fullmatch(_DATE).any()
-        raise InputError(f"{path}: {len(bad)} of {len(rows)} rows are no gene symbol\n" + bad_rows(bad, remedy='A spreadsheet turns symbols such as Septin7 or Marchf1 into dates: write the symbol again and save as text.' if dates else 'Write one gene symbol a line, for instance Myo7a, in plain text (UTF-8).'))
-    bad = pd.DataFrame([(i,s,m) for i,s,m in rows if m and not _MGI.fullmatch(m)], columns=['row','gene_symbol','value'])
-    if len(bad): raise InputError(f"{path}: {len(bad)} of {len(rows)} rows have an id that is no MGI id\n" + bad_rows(bad, remedy='Write it as MGI:104785, or leave the cell empty.'))
+        raise InputError(f"{path}: {len(bad)} of {len(rows)} rows are no gene symbol\n" + bad_rows(bad, remedy='A '
+            'spreadsheet turns symbols such as Septin7 or Marchf1 into dates: write the symbol again and save as '
+            'text.' if dates else 'Write one gene symbol a line, for instance Myo7a, in plain text (UTF-8).'))
+    bad = pd.DataFrame([(i,s,m) for i,s,m in rows if m and not _MGI.fullmatch(m)],
+        columns=['row','gene_symbol','value'])
+    if len(bad):
+        raise InputError(f"{path}: {len(bad)} of {len(rows)} rows have an id that is no MGI id\n"
+            + bad_rows(bad, remedy='Write it as MGI:104785, or leave the cell empty.'))
     genes = pd.DataFrame(rows, columns=['row','gene_symbol','gene_accession_id']).drop(columns='row')
     twice = sorted(set(genes.gene_symbol[genes.gene_symbol.duplicated()]))
-    notes = (f"{len(twice)} {'gene is' if len(twice)==1 else 'genes are'} listed more than once and counted once: {', '.join(twice[:8])}",) if twice else ()
+    notes = (f"{len(twice)} {'gene is' if len(twice)==1 else 'genes are'} listed more than once and counted once: "
+        f"{', '.join(twice[:8])}",) if twice else ()
     genes = genes.drop_duplicates('gene_symbol', ignore_index=True)
     of = lambda s, m: m.upper() or (s.upper() if _MGI.fullmatch(s) else None)
     genes = genes.assign(gene_accession_id=pd.Series([of(*o) for o in genes.itertuples(index=False)], dtype=object))
@@ -108,7 +124,9 @@ def reference_genes(
     if isinstance(source, GeneList): return source
     if str(source) in LISTS: return _shipped(str(source))
     hit = nearest(source, LISTS)
-    if hit and not Path(source).expanduser().exists(): raise InputError(f"'{source}' is neither a file nor a packaged list ({', '.join(LISTS)}); did you mean '{hit}'?")
+    if hit and not Path(source).expanduser().exists():
+        raise InputError(
+            f"'{source}' is neither a file nor a packaged list ({', '.join(LISTS)}); did you mean '{hit}'?")
     return _own_list(source, name)
 
 # %% ../../nbs/biology/40_references.ipynb #44e7865f
@@ -126,7 +144,8 @@ def _near(symbol, symbols):
 def _as_list(genes):
     if isinstance(genes, (GeneList, str, Path)): return reference_genes(genes)
     genes = list(dict.fromkeys(map(str, genes)))
-    return GeneList('genes', 'own', pd.DataFrame(dict(gene_symbol=genes, gene_accession_id=[None]*len(genes)), dtype=object))
+    return GeneList('genes', 'own', pd.DataFrame(dict(gene_symbol=genes, gene_accession_id=[None]*len(genes)),
+        dtype=object))
 
 def unknown_genes(
     table:pd.DataFrame, # From `check_symbols`
@@ -135,8 +154,10 @@ def unknown_genes(
     "Say which genes are not in the cohort."
     lost = table[~table.found]
     if not len(lost): return ''
-    named = [f"{r.symbol} (did you mean {r.did_you_mean}?)" if r.did_you_mean else r.symbol for r in lost.head(limit).itertuples()]
-    return f"{len(lost)} of {len(table)} genes {'is' if len(lost)==1 else 'are'} not in the cohort: {', '.join(named)}" + (f', … {len(lost)-limit} more' if len(lost)>limit else '')
+    named = [f"{r.symbol} (did you mean {r.did_you_mean}?)" if r.did_you_mean else r.symbol
+        for r in lost.head(limit).itertuples()]
+    return (f"{len(lost)} of {len(table)} genes {'is' if len(lost)==1 else 'are'} not in the cohort: "
+        f"{', '.join(named)}" + (f', … {len(lost)-limit} more' if len(lost)>limit else ''))
 
 # %% ../../nbs/biology/40_references.ipynb #e16b7258
 def check_symbols(
@@ -146,7 +167,8 @@ def check_symbols(
     previous:dict=None, # Earlier symbol → today's
     strict:bool=False, # Raise when a gene is unknown
     suggest:int=50, # Unknown genes for which a near symbol is looked up
-)->pd.DataFrame: # One row a listed gene: `symbol`, `found` (bool), `gene_symbol` (as in the cohort, None), `matched_by`, `did_you_mean`
+# One row a listed gene: `symbol`, `found` (bool), `gene_symbol` (as in the cohort, None), `matched_by`, `did_you_mean`
+)->pd.DataFrame:
     "Which listed genes does the cohort have, and under which symbol?"
     listed,(symbols,by_id) = _as_list(genes),_lookup(tested)
     known,lower,old = set(symbols),{s.lower():s for s in symbols},previous or {}
@@ -159,7 +181,8 @@ def check_symbols(
     d = pd.DataFrame(rows, columns=['symbol','gene_symbol','matched_by']).astype(object)
     d.insert(1, 'found', d.matched_by.ne('').astype(bool))
     lost = d.index[~d.found][:suggest] if listed.kind=='own' else []
-    d['did_you_mean'] = pd.Series({i:_near(d.symbol[i], symbols) for i in lost}, dtype=object).reindex(d.index).fillna('')
+    d['did_you_mean'] = pd.Series({i:_near(d.symbol[i], symbols) for i in lost},
+        dtype=object).reindex(d.index).fillna('')
     if strict and not d.found.all(): raise InputError(f"{listed.name}: {unknown_genes(d)}")
     return d
 
@@ -169,19 +192,24 @@ _NEEDED = ('line','gene_symbol','technical_group','n_mice','mean_offset','p_valu
 
 def _score(frame, score):
     "A score, larger for worse hearing."
-    if score not in frame: raise ValueError(f"`score` must be a column of the table of lines, got '{score}'" + (f"; did you mean '{nearest(score, frame.columns)}'?" if nearest(score, frame.columns) else ''))
+    if score not in frame:
+        raise ValueError(f"`score` must be a column of the table of lines, got '{score}'"
+            + (f"; did you mean '{nearest(score, frame.columns)}'?" if nearest(score, frame.columns) else ''))
     v = pd.to_numeric(frame[score], errors='coerce').to_numpy(float)
     return -v if score in LOWER_IS_WORSE else v
 
 def best_lines(
     frame:pd.DataFrame, # `call_lines(cohort).summary`
     score:str='mean_offset', # Column that ranks
-)->pd.DataFrame: # Index: gene; its best tested line, `n_lines`, `called` (any of its lines), `value`, `rank` (1 worst hearing), `percentile` (100 worst hearing, 0)
+# Index: gene; its best tested line, `n_lines`, `called` (any of its lines), `value`, `rank` (1 worst hearing),
+# `percentile` (100 worst hearing, 0)
+)->pd.DataFrame:
     "Tested genes by their worst line."
     lack = [c for c in _NEEDED if c not in frame]
     if lack: raise InputError(f"the table of lines has no column `{lack[0]}`; give `call_lines(cohort).summary`")
     t = frame.assign(value=_score(frame, score), called=frame.called.eq(True))
-    t = t[t.p_value.notna() & t.gene_symbol.notna() & t.value.notna()].sort_values(['value','line'], ascending=[False,True])
+    t = t[t.p_value.notna() & t.gene_symbol.notna() & t.value.notna()].sort_values(['value','line'],
+        ascending=[False,True])
     by = t.groupby('gene_symbol', sort=False)
     out = by.head(1).set_index('gene_symbol').assign(n_lines=by.size(), called=by.called.any())
     rank = rankdata(-out.value, 'min').astype(int)
@@ -210,7 +238,8 @@ def _drawn(rng, m, k, n, chunk=2000):
     "`n` draws of `k` out of `m` without replacement, in portions."
     for a in range(0, n, chunk):
         b = min(chunk, n-a)
-        yield slice(a, a+b), np.argpartition(rng.random((b, m)), k-1, axis=1)[:,:k] if k<m else np.tile(np.arange(m), (b,1))
+        yield slice(a, a+b), np.argpartition(rng.random((b, m)), k-1, axis=1)[:,:k] if k<m else np.tile(np.arange(m),
+            (b,1))
 
 def random_sets(
     genes:pd.DataFrame, # From `best_lines`
@@ -230,7 +259,8 @@ def random_sets(
     return pd.DataFrame(dict(recall=hits/max(k, 1), auc=(ranks-k*(k+1)/2)/max(k*(n-k), 1)))
 
 # %% ../../nbs/biology/40_references.ipynb #816128d1
-PRECISION = 'Precision counts the called genes that are on the list; a called gene that is not listed is not a false call.'
+PRECISION = ('Precision counts the called genes that are on the list; a called gene that is not listed is not a '
+    'false call.')
 
 def _share(hits, n, interval):
     "A share with its 95 % interval; NaN without a denominator."
@@ -244,17 +274,22 @@ def _one_list(ref, found, genes, null, interval):
     recall,auc = _share(hits, k, interval),float(roc_auc_score(on, genes.value)) if 0<k<len(genes) else np.nan
     at_least = lambda v, draws: (1+int((draws>=v-1e-12).sum()))/(1+len(draws)) if k and v==v else np.nan
     expected = null.mean() if k else pd.Series(dict(recall=np.nan, auc=np.nan))
-    out = dict(list=ref.name, kind=ref.kind, n_listed=len(ref), n_in_cohort=found[found.found].gene_symbol.nunique(), n_usable=k, n_called=hits)
-    out |= dict(zip(('recall','recall_low','recall_high'), recall)) | dict(expected_recall=expected.recall, p_recall=at_least(recall[0], null.recall))
-    out |= dict(auc=auc, expected_auc=expected.auc if auc==auc else np.nan, p_auc=at_least(auc, null.auc), n_called_in_all=called)
+    out = dict(list=ref.name, kind=ref.kind, n_listed=len(ref), n_in_cohort=found[found.found].gene_symbol.nunique(),
+        n_usable=k, n_called=hits)
+    out |= dict(zip(('recall','recall_low','recall_high'), recall)) | dict(expected_recall=expected.recall,
+        p_recall=at_least(recall[0], null.recall))
+    out |= dict(auc=auc, expected_auc=expected.auc if auc==auc else np.nan, p_auc=at_least(auc, null.auc),
+        n_called_in_all=called)
     return out | dict(zip(('precision','precision_low','precision_high'), _share(hits, called if k else 0, interval)))
 
 def _gene_rows(ref, found, genes, n):
     "Every listed gene with its best line."
     keep = ['line','technical_group','n_mice','n_lines','rank','percentile','mean_offset','p_value','q_value','called']
     t = genes.reindex(columns=keep).reindex(found.gene_symbol).reset_index(drop=True)
-    note = np.where(~found.found, 'not in the cohort', np.where(t['rank'].isna(), 'in the cohort, no line was tested', ''))
-    out = pd.concat([pd.DataFrame(dict(list=ref.name, symbol=found.symbol, gene_symbol=found.gene_symbol)), t], axis=1).assign(note=note)
+    note = np.where(~found.found, 'not in the cohort',
+        np.where(t['rank'].isna(), 'in the cohort, no line was tested', ''))
+    out = pd.concat([pd.DataFrame(dict(list=ref.name, symbol=found.symbol, gene_symbol=found.gene_symbol)), t],
+        axis=1).assign(note=note)
     out = out.assign(called=out.called.eq(True), n_ranked=n).astype({c:'Int64' for c in ('rank','n_mice','n_lines')})
     return out.sort_values(['rank','symbol'], na_position='last', ignore_index=True)
 
@@ -270,22 +305,32 @@ class ReferenceReport:
     notes:tuple = () # What to bear in mind, one sentence each
     citations:tuple = () # (list, text, link or None)
 
-    def __repr__(self): return 'ReferenceReport(' + '; '.join(f'{r.list}: {r.n_called} of {r.n_usable} called' for r in self.summary.itertuples()) + ')'
+    def __repr__(self):
+        return 'ReferenceReport(' + '; '.join(f'{r.list}: {r.n_called} of {r.n_usable} called'
+            for r in self.summary.itertuples()) + ')'
     def _repr_html_(self):
         s,ci = self.summary,lambda v, low, high: '–' if v!=v else f'{v:.2f} ({low:.2f}–{high:.2f})'
-        show = pd.DataFrame({'list':s['list'], 'listed':s.n_listed, 'in the cohort':s.n_in_cohort, 'tested':s.n_usable, 'called':s.n_called,
-            'recall (95 %)':[ci(r.recall, r.recall_low, r.recall_high) for r in s.itertuples()], 'random lists':s.expected_recall.round(2), 'q of recall':s.q_recall.map('{:.2g}'.format),
-            'AUC':s.auc.round(2), 'random lists, AUC':s.expected_auc.round(2), 'q of AUC':s.q_auc.map('{:.2g}'.format), 'precision':['–' if r.precision!=r.precision else f'{r.precision:.2f} ({r.n_called} of {r.n_called_in_all})' for r in s.itertuples()]})
-        return show.to_html(index=False, na_rep='–').replace('>nan<', '>–<') + '<ul>' + ''.join(f'<li>{escape(n)}</li>' for n in self.notes) + '</ul>'
+        show = pd.DataFrame({'list':s['list'], 'listed':s.n_listed, 'in the cohort':s.n_in_cohort, 'tested':s.n_usable,
+            'called':s.n_called,
+            'recall (95 %)':[ci(r.recall, r.recall_low, r.recall_high) for r in s.itertuples()],
+            'random lists':s.expected_recall.round(2), 'q of recall':s.q_recall.map('{:.2g}'.format),
+            'AUC':s.auc.round(2), 'random lists, AUC':s.expected_auc.round(2), 'q of AUC':s.q_auc.map('{:.2g}'.format),
+            'precision':['–' if r.precision!=r.precision
+            else f'{r.precision:.2f} ({r.n_called} of {r.n_called_in_all})' for r in s.itertuples()]})
+        return show.to_html(index=False, na_rep='–').replace('>nan<',
+            '>–<') + '<ul>' + ''.join(f'<li>{escape(n)}</li>' for n in self.notes) + '</ul>'
 
 @patch
 def to_json(self:ReferenceReport)->dict: # Strict JSON: `settings`, `lists`, `genes`, `notes`, `citations`
     "What `references.json` holds."
-    q = self.null.groupby('list', sort=False)[['recall','auc']].quantile([.05,.5,.95]).unstack() if len(self.null) else pd.DataFrame()
-    random = {l:{f'{s}_{int(p*100):02}':q.loc[l, (s,p)] for s in ('recall','auc') for p in (.05,.5,.95)} for l in q.index}
+    q = (self.null.groupby('list', sort=False)[['recall','auc']].quantile([.05,.5,.95]).unstack() if len(self.null)
+        else pd.DataFrame())
+    random = {l:{f'{s}_{int(p*100):02}':q.loc[l, (s,p)] for s in ('recall','auc') for p in (.05,.5,.95)}
+        for l in q.index}
     rows = lambda d: [{k:None if v is pd.NA else v for k,v in r.items()} for r in d.to_dict('records')]
     lists = [r | dict(random=random.get(r['list'], {})) for r in rows(self.summary)]
-    return strict_plain(dict(settings=self.settings, lists=lists, genes=rows(self.genes), notes=self.notes, citations=[dict(list=l, text=t, link=a) for l,t,a in self.citations]))
+    return strict_plain(dict(settings=self.settings, lists=lists, genes=rows(self.genes), notes=self.notes,
+        citations=[dict(list=l, text=t, link=a) for l,t,a in self.citations]))
 
 # %% ../../nbs/biology/40_references.ipynb #86ada38c
 def _notes(ref, found, row):
@@ -294,10 +339,14 @@ def _notes(ref, found, row):
     lost = unknown_genes(found)
     if lost: out.append(f'{ref.name}: {lost}')
     other = found[found.matched_by.isin(['MGI id','previous symbol','case'])]
-    if len(other): out.append(f"{ref.name}: {len(other)} genes go by another symbol in the cohort: " + ', '.join(f'{r.symbol} is {r.gene_symbol}' for r in other.head(8).itertuples()))
-    if not row['n_usable']: out.append(f'{ref.name}: none of its genes has a tested line; recall and ranks are undefined')
+    if len(other):
+        out.append(f"{ref.name}: {len(other)} genes go by another symbol in the cohort: "
+            + ', '.join(f'{r.symbol} is {r.gene_symbol}' for r in other.head(8).itertuples()))
+    if not row['n_usable']:
+        out.append(f'{ref.name}: none of its genes has a tested line; recall and ranks are undefined')
     return out
 
+# %% ../../nbs/biology/40_references.ipynb #b631bf8a
 def reference_report(
     frame:pd.DataFrame, # `call_lines(cohort).summary`
     references=LISTS, # Lists: `GeneList`s, 'known', 'candidate' or paths
@@ -311,44 +360,58 @@ def reference_report(
     "Recall, ranks and what random genes of the same laboratories score."
     if permutations<1: raise ValueError(f"`permutations` must be at least 1, got {permutations}")
     if interval not in ('wilson','beta'): raise ValueError(f"`interval` must be 'wilson' or 'beta', got '{interval}'")
-    refs = [reference_genes(o) for o in ([references] if isinstance(references, (str, Path, GeneList)) else references)]
+    refs = [reference_genes(o) for o in ([references] if isinstance(references, (str, Path, GeneList))
+        else references)]
     if not refs: raise ValueError("`references` names no list; give 'known', 'candidate', a path or a `GeneList`")
     double = {r.name for r in refs if [o.name for o in refs].count(r.name)>1}
-    if double: raise ValueError(f"two lists are called '{double.pop()}'; give `reference_genes(path, name=…)` another name")
+    if double:
+        raise ValueError(f"two lists are called '{double.pop()}'; give `reference_genes(path, name=…)` another name")
     genes,rows,tables,nulls,notes = best_lines(frame, score),[],[],[],[PRECISION]
     for ref in refs:
         found = check_symbols(ref, frame, previous=previous)
         on = genes.index.isin(found.gene_symbol[found.found])
         null = random_sets(genes, on, permutations=permutations, seed=[seed, crc32(ref.name.encode())])
         rows.append(_one_list(ref, found, genes, null, interval))
-        tables.append(_gene_rows(ref, found, genes, len(genes))); nulls.append(null.assign(list=ref.name)); notes += _notes(ref, found, rows[-1])
+        tables.append(_gene_rows(ref, found, genes, len(genes)))
+        nulls.append(null.assign(list=ref.name))
+        notes += _notes(ref, found, rows[-1])
     s = pd.DataFrame(rows)
     q = fdr(np.r_[s.p_recall, s.p_auc])
     s = s.assign(q_recall=q[:len(s)], q_auc=q[len(s):])
     cited = tuple((r.name, *c) for r in refs for c in r.citations)
-    return ReferenceReport(s, pd.concat(tables, ignore_index=True), pd.concat(nulls, ignore_index=True), genes.value, dict(score=score, permutations=permutations, seed=seed, interval=interval), tuple(notes), cited)
+    return ReferenceReport(s, pd.concat(tables, ignore_index=True), pd.concat(nulls, ignore_index=True), genes.value,
+        dict(score=score, permutations=permutations, seed=seed, interval=interval), tuple(notes), cited)
 
 # %% ../../nbs/biology/40_references.ipynb #08ddd1b7
 def _null_panel(fig, draws, seen, cell):
     "Histogram of random lists, and the list."
     n,edge = np.histogram(draws, np.linspace(0, 1, 41))
     share = n/max(n.sum(), 1)
-    fig.add_bar(x=(edge[1:]+edge[:-1])/2, y=share, width=.025, marker_color='#BBBBBB', showlegend=False, hovertemplate='%{x:.2f}: %{y:.0%} of random lists<extra></extra>', **cell)
-    if seen==seen: fig.add_scatter(x=[seen,seen], y=[0,max(share)], mode='lines', line=dict(color=PALETTE[1], width=3), showlegend=False, hovertemplate='%{x:.2f}<extra>the list</extra>', **cell)
+    fig.add_bar(x=(edge[1:]+edge[:-1])/2, y=share, width=.025, marker_color='#BBBBBB', showlegend=False,
+        hovertemplate='%{x:.2f}: %{y:.0%} of random lists<extra></extra>', **cell)
+    if seen==seen:
+        fig.add_scatter(x=[seen,seen], y=[0,max(share)], mode='lines', line=dict(color=PALETTE[1], width=3),
+            showlegend=False, hovertemplate='%{x:.2f}<extra>the list</extra>', **cell)
 
 @patch
 def plot_random(self:ReferenceReport)->go.Figure: # Two panels a list: recall, AUC
     "Recall and AUC of each list among those of random lists."
     k = len(self.summary)
     p = lambda v: '' if v!=v else f', p = {v:.2g}'
-    titles = [o for r in self.summary.itertuples() for o in (f'{escape(r.list)}: recall {r.n_called} of {r.n_usable}{p(r.p_recall)}', 'no gene tested' if r.auc!=r.auc else f'AUC {r.auc:.2f}{p(r.p_auc)}')]
+    titles = [o for r in self.summary.itertuples()
+        for o in (f'{escape(r.list)}: recall {r.n_called} of {r.n_usable}{p(r.p_recall)}',
+        'no gene tested' if r.auc!=r.auc else f'AUC {r.auc:.2f}{p(r.p_auc)}')]
     fig = make_subplots(k, 2, subplot_titles=titles, vertical_spacing=.3/max(k, 1), horizontal_spacing=.07)
     for i,r in enumerate(self.summary.itertuples(), 1):
         d = self.null[self.null['list']==r.list]
-        for c,(draws,seen) in enumerate(((d.recall, r.recall), (d.auc, r.auc)), 1): _null_panel(fig, draws if r.n_usable else [], seen, dict(row=i, col=c))
-    fig.update_xaxes(range=[-.03,1.03], showgrid=False).update_yaxes(showticklabels=False, showgrid=False, rangemode='tozero').update_annotations(font_size=13)
-    note = f"grey: {self.settings['permutations']:,} random lists of genes of the same technical groups and sizes · orange: the list"
-    return finish(fig.update_layout(bargap=0), f'{k} list{"s"*(k!=1)} of genes against random genes', note, 760, 110+180*k, l=30, t=106, b=40)
+        for c,(draws,seen) in enumerate(((d.recall, r.recall), (d.auc, r.auc)), 1):
+            _null_panel(fig, draws if r.n_usable else [], seen, dict(row=i, col=c))
+    fig.update_xaxes(range=[-.03,1.03], showgrid=False).update_yaxes(showticklabels=False, showgrid=False,
+        rangemode='tozero').update_annotations(font_size=13)
+    note = (f"grey: {self.settings['permutations']:,} random lists of genes of the same technical groups and sizes · "
+        f"orange: the list")
+    return finish(fig.update_layout(bargap=0), f'{k} list{"s"*(k!=1)} of genes against random genes', note, 760,
+        110+180*k, l=30, t=106, b=40)
 
 # %% ../../nbs/biology/40_references.ipynb #e88fe6d0
 def _apart(x, gap):
@@ -367,21 +430,31 @@ def plot_ranks(self:ReferenceReport,
     fig,names,n = go.Figure(),self.summary['list'].tolist(),max(len(self.values), 2)
     for i,l in enumerate(names):
         d = self.genes[(self.genes['list']==l) & self.genes['rank'].notna()]
-        for name,colour,symbol,t in (('called',PALETTE[1],'circle',d[d.called]), ('not called',PALETTE[0],'circle-open',d[~d.called])):
-            fig.add_scatter(x=t['rank'].astype(int), y=np.full(len(t), -i), mode='markers', marker=dict(color=colour, symbol=symbol, size=9), name=name, legendgroup=name, showlegend=i==0,
-                text=[f'{g}: {o:.0f} dB, rank {k} of {n:,}' for g,o,k,n in zip(t.gene_symbol, t.mean_offset, t['rank'], t.n_ranked)], hovertemplate='%{text}<extra></extra>')
+        for name,colour,symbol,t in (('called',PALETTE[1],'circle',d[d.called]),
+                ('not called',PALETTE[0],'circle-open',d[~d.called])):
+            fig.add_scatter(x=t['rank'].astype(int), y=np.full(len(t), -i), mode='markers',
+                marker=dict(color=colour, symbol=symbol, size=9), name=name, legendgroup=name, showlegend=i==0,
+                text=[f'{g}: {o:.0f} dB, rank {k} of {n:,}'
+                for g,o,k,n in zip(t.gene_symbol, t.mean_offset, t['rank'], t.n_ranked)],
+                hovertemplate='%{text}<extra></extra>')
         low = d[~d.called].nsmallest(label, 'percentile').sort_values('percentile')
         low = low[_apart(np.log10(low['rank'].astype(float)), .1*np.log10(n))]
-        fig.add_scatter(x=low['rank'].astype(int), y=np.full(len(low), -i+.14), mode='text', text=low.gene_symbol.tolist(), textfont=dict(size=10, color='#444444'), showlegend=False, hoverinfo='skip')
-    fig.update_yaxes(tickvals=[-i for i in range(len(names))], ticktext=[escape(n) for n in names], range=[-len(names)+.4, .6], showgrid=False, zeroline=False)
-    fig.update_xaxes(title_text=f'rank among {len(self.values):,} tested genes (1 = worst hearing)', type='log', range=[-.1,np.log10(n)+.1], tickvals=[v for v in (1,10,100,1000,10_000) if v<=n])
-    note = f"ranked by {escape(self.settings['score'])} of each gene's worst line; named: listed genes that rank lowest"
-    return below(finish(fig, f'Where listed genes rank among {len(self.values):,}', note, 760, 170+70*len(names), l=max(90, 20+7*max(map(len, names))), b=80))
+        fig.add_scatter(x=low['rank'].astype(int), y=np.full(len(low), -i+.14), mode='text',
+            text=low.gene_symbol.tolist(), textfont=dict(size=10, color='#444444'), showlegend=False, hoverinfo='skip')
+    fig.update_yaxes(tickvals=[-i for i in range(len(names))], ticktext=[escape(n) for n in names],
+        range=[-len(names)+.4, .6], showgrid=False, zeroline=False)
+    fig.update_xaxes(title_text=f'rank among {len(self.values):,} tested genes (1 = worst hearing)', type='log',
+        range=[-.1,np.log10(n)+.1], tickvals=[v for v in (1,10,100,1000,10_000) if v<=n])
+    note = (f"ranked by {escape(self.settings['score'])} of each gene's worst line; named: listed genes that rank "
+        f"lowest")
+    return below(finish(fig, f'Where listed genes rank among {len(self.values):,}', note, 760, 170+70*len(names),
+        l=max(90, 20+7*max(map(len, names))), b=80))
 
 # %% ../../nbs/biology/40_references.ipynb #2d54f572
 def _figures(y, scores, weight=None):
     "AUC and average precision of each score, shape (scores, 2)."
-    return np.array([[roc_auc_score(y, v, sample_weight=weight), average_precision_score(y, v, sample_weight=weight)] for v in scores])
+    return np.array([[roc_auc_score(y, v, sample_weight=weight), average_precision_score(y, v, sample_weight=weight)]
+        for v in scores])
 
 def ranking(
     calls:pd.DataFrame, # `call_lines(cohort).summary`, or any table of lines with `gene_symbol` and the scores
@@ -391,14 +464,18 @@ def ranking(
     baseline:str=None, # The score the others are compared with; None = the first
     bootstrap:int=1000, # Draws of lines
     seed:int=42, # Of the draws
-)->pd.DataFrame: # One row a score: `n_lines`, `n_positive`, `auc`, `ap`, `ap_chance`, differences to the baseline, each with `_low`, `_high` (95 %)
+# One row a score: `n_lines`, `n_positive`, `auc`, `ap`, `ap_chance`, differences to the baseline, each with `_low`,
+# `_high` (95 %)
+)->pd.DataFrame:
     "How well scores put the lines of listed genes first."
     scores = list(dict.fromkeys([*([baseline] if baseline else []), *scores]))
     v = np.array([_score(calls, s) for s in scores])
     ok = ~np.isnan(v).any(0) & calls.gene_symbol.notna().to_numpy()
     found = check_symbols(positive_genes, calls)
     v,y = v[:,ok],calls.gene_symbol[ok].isin(found.gene_symbol[found.found]).to_numpy()
-    if not 0<y.sum()<len(y): raise InputError(f"{int(y.sum())} of {len(y):,} lines with all scores belong to listed genes; ranking needs some of both. " + unknown_genes(found))
+    if not 0<y.sum()<len(y):
+        raise InputError(f"{int(y.sum())} of {len(y):,} lines with all scores belong to listed genes; ranking needs "
+            f"some of both. " + unknown_genes(found))
     rng,main,base = np.random.default_rng(seed),_figures(y, v),scores.index(baseline) if baseline else 0
     draws = []
     while len(draws)<bootstrap:
@@ -408,7 +485,9 @@ def ranking(
     around = lambda o: np.quantile(o, [.025,.975], axis=0) if len(o) else np.full((2, *o.shape[1:]), np.nan)
     out = dict(score=scores, n_lines=len(y), n_positive=int(y.sum()), baseline=[i==base for i in range(len(scores))])
     for j,name in enumerate(('auc','ap')):
-        for word,value,ci in ((name, main[:,j], around(d[:,:,j])), (f'{name}_difference', main[:,j]-main[base,j], around(d[:,:,j]-d[:,[base],j]))): out |= {word:value, f'{word}_low':ci[0], f'{word}_high':ci[1]}
+        for word,value,ci in ((name, main[:,j], around(d[:,:,j])),
+                (f'{name}_difference', main[:,j]-main[base,j], around(d[:,:,j]-d[:,[base],j]))):
+            out |= {word:value, f'{word}_low':ci[0], f'{word}_high':ci[1]}
     return pd.DataFrame(out).assign(ap_chance=y.mean())
 
 # %% ../../nbs/biology/40_references.ipynb #9c01e20b
@@ -416,11 +495,20 @@ def plot_ranking(
     table:pd.DataFrame, # From `ranking`
 )->go.Figure: # Two panels
     "AUC and average precision of each score with 95 % intervals."
-    fig,y = make_subplots(1, 2, shared_yaxes=True, subplot_titles=['area under the ROC curve','average precision'], horizontal_spacing=.05),np.arange(len(table))
+    fig,y = make_subplots(1, 2, shared_yaxes=True, subplot_titles=['area under the ROC curve','average precision'],
+        horizontal_spacing=.05),np.arange(len(table))
     for c,(name,chance) in enumerate((('auc', .5), ('ap', float(table.ap_chance.iloc[0]))), 1):
-        for i,r in table.iterrows(): fig.add_scatter(x=[r[f'{name}_low'],r[f'{name}_high']], y=[y[i],y[i]], mode='lines', line=dict(color=PALETTE[0], width=2), showlegend=False, hoverinfo='skip', row=1, col=c)
-        fig.add_scatter(x=table[name], y=y, mode='markers', marker=dict(color=np.where(table.baseline, GREY, PALETTE[0]).tolist(), size=9), showlegend=False, hovertemplate='%{x:.3f}<extra></extra>', row=1, col=c)
-        fig.add_scatter(x=[chance,chance], y=[-.5,len(table)-.5], mode='lines', line=dict(color=INK, dash='dash', width=1.5), showlegend=False, hoverinfo='skip', row=1, col=c)
-    fig.update_yaxes(tickvals=y, ticktext=table.score.tolist(), range=[len(table)-.5,-.5], showgrid=False).update_xaxes(range=[0,1.02])
-    note = f'{int(table.n_positive.iloc[0])} of {int(table.n_lines.iloc[0]):,} lines are listed · 95 % bootstrap intervals · dashed: chance · grey: baseline'
-    return finish(fig, f'Which of {len(table)} scores ranks listed lines first?', note, 760, 166+40*len(table), l=110, t=96, b=40)
+        for i,r in table.iterrows():
+            fig.add_scatter(x=[r[f'{name}_low'],r[f'{name}_high']], y=[y[i],y[i]], mode='lines',
+                line=dict(color=PALETTE[0], width=2), showlegend=False, hoverinfo='skip', row=1, col=c)
+        fig.add_scatter(x=table[name], y=y, mode='markers',
+            marker=dict(color=np.where(table.baseline, GREY, PALETTE[0]).tolist(), size=9), showlegend=False,
+            hovertemplate='%{x:.3f}<extra></extra>', row=1, col=c)
+        fig.add_scatter(x=[chance,chance], y=[-.5,len(table)-.5], mode='lines',
+            line=dict(color=INK, dash='dash', width=1.5), showlegend=False, hoverinfo='skip', row=1, col=c)
+    fig.update_yaxes(tickvals=y, ticktext=table.score.tolist(), range=[len(table)-.5,-.5],
+        showgrid=False).update_xaxes(range=[0,1.02])
+    note = (f'{int(table.n_positive.iloc[0])} of {int(table.n_lines.iloc[0]):,} lines are listed · 95 % bootstrap '
+        f'intervals · dashed: chance · grey: baseline')
+    return finish(fig, f'Which of {len(table)} scores ranks listed lines first?', note, 760, 166+40*len(table), l=110,
+        t=96, b=40)

@@ -30,12 +30,17 @@ from ..core.files import strict_plain
 def gene_readings(
     calls:LineCalls, # From `call_lines`
     orthologs:pd.DataFrame=None, # From `reading.orthologs`
-)->pd.DataFrame: # `LineCalls.genes` with offsets of the best line, `severity`, `shape`, `reading`, `human_pattern`, and `human_symbol` where given
+# `LineCalls.genes` with offsets of the best line, `severity`, `shape`, `reading`, `human_pattern`, and `human_symbol`
+# where given
+)->pd.DataFrame:
     "Genes and what their profile says."
     g = calls.genes
     if not len(g): return g.assign(severity=None, shape=None, reading=None, human_pattern=None)
-    keep = [c for c in (*OFFSETS, 'name', 'probability', 'share_beyond', 'called_liberal', 'note') if c in calls.summary]
-    g = g.merge(calls.summary[['line', *keep]].rename(columns=dict(line='best_line', name='phenotype_name', probability='phenotype_probability')), on='best_line', how='left')
+    keep = [c for c in (*OFFSETS, 'name', 'probability', 'share_beyond', 'called_liberal', 'note')
+        if c in calls.summary]
+    g = g.merge(calls.summary[['line', *keep]].rename(
+        columns=dict(line='best_line', name='phenotype_name', probability='phenotype_probability')), on='best_line',
+        how='left')
     shift = np.array([calls.nulls[t].centre[:5] for t in g.technical_group]).reshape(-1, 5)
     read = read_profiles(g.assign(**dict(zip(OFFSETS, (g[list(OFFSETS[:5])].to_numpy(float)-shift).T))))
     g = g.assign(**{c:read[c] for c in ('severity','shape','reading','human_pattern')})
@@ -48,9 +53,11 @@ def joined_lines(
 )->pd.DataFrame: # One row a line, in the order of `lines`
     "Phenotypes and calls of every line."
     s = calls.summary.astype(dict(line=object))
-    theirs = ['n_mice','n_controls','evidence',*OFFSETS] # of the mice that were called: a few lines are spread over two groups
+    # of the mice that were called: a few lines are spread over two groups
+    theirs = ['n_mice','n_controls','evidence',*OFFSETS]
     keep = [c for c in s if c not in lines or c in theirs]
-    out = lines.drop(columns=theirs).astype(dict(line=object)).merge(s[['line', *[c for c in keep if c!='line']]], on='line', how='left', validate='one_to_one')
+    out = lines.drop(columns=theirs).astype(dict(line=object)).merge(s[['line', *[c for c in keep if c!='line']]],
+        on='line', how='left', validate='one_to_one')
     return out[[*lines, *[c for c in out if c not in lines]]]
 
 # %% ../../nbs/biology/50_validation.ipynb #3d7e7e38
@@ -69,11 +76,15 @@ class Validation:
 
     @property
     def calls(self)->LineCalls: # Without controls: for tables and the volcano, not for `plot_line`
-        return LineCalls(self.lines.sort_values(['p_value','mean_offset'], ascending=[True,False], ignore_index=True), self.groups, {}, {}, self.settings, self.notes)
-    def __repr__(self): return f"Validation({int(self.lines.called.sum())} lines and {int(self.genes.called.sum())} genes called at {self.settings['fdr']:.0%} FDR)"
+        return LineCalls(self.lines.sort_values(['p_value','mean_offset'], ascending=[True,False], ignore_index=True),
+            self.groups, {}, {}, self.settings, self.notes)
+    def __repr__(self):
+        return (f"Validation({int(self.lines.called.sum())} lines and {int(self.genes.called.sum())} genes called at "
+            f"{self.settings['fdr']:.0%} FDR)")
     def _repr_html_(self):
         bad = self.checks[~self.checks.ok.astype(bool)]
-        return f'<p><b>{escape(repr(self))}</b></p>' + (bad[['check','finding','advice']].to_html(index=False) if len(bad) else '') + '<ul>'+''.join(f'<li>{escape(n)}</li>' for n in self.notes)+'</ul>'
+        return f'<p><b>{escape(repr(self))}</b></p>' + (bad[['check','finding','advice']].to_html(index=False)
+            if len(bad) else '') + '<ul>'+''.join(f'<li>{escape(n)}</li>' for n in self.notes)+'</ul>'
 
 # %% ../../nbs/biology/50_validation.ipynb #a5cb7fb8
 def _enriched(genes, lists, sets, notes):
@@ -82,11 +93,16 @@ def _enriched(genes, lists, sets, notes):
     strata,here = dict(zip(tested.gene_symbol, tested.technical_group)),set(tested.gene_symbol)
     own = {r.name:frozenset(r.genes.gene_symbol) & here for r in lists if set(r.genes.gene_symbol) & here}
     matched = [match_sets(s, tested.gene_symbol, ids=tested[['gene_symbol','gene_accession_id']]) for s in sets]
-    if own: matched.insert(0, GeneSets(own, pd.DataFrame(dict(name=list(own), acoustic=True, circular='yes'), index=list(own)), 'reference lists'))
-    out = [(m.source, enrich(tested.gene_symbol[tested.called], tested.gene_symbol, m, strata=strata, min_size=1 if m.source=='reference lists' else 5)) for m in matched]
+    if own:
+        matched.insert(0, GeneSets(own,
+            pd.DataFrame(dict(name=list(own), acoustic=True, circular='yes'), index=list(own)), 'reference lists'))
+    out = [(m.source, enrich(tested.gene_symbol[tested.called], tested.gene_symbol, m, strata=strata,
+        min_size=1 if m.source=='reference lists' else 5)) for m in matched]
     notes += [n for _,e in out for n in e.notes if n not in notes]
-    return pd.concat([e.summary.assign(collection=s) for s,e in out], ignore_index=True) if out else pd.DataFrame(columns=[*SET_COLUMNS,'collection'])
+    return pd.concat([e.summary.assign(collection=s) for s,e in out],
+        ignore_index=True) if out else pd.DataFrame(columns=[*SET_COLUMNS,'collection'])
 
+# %% ../../nbs/biology/50_validation.ipynb #c828817b
 def validate(
     ph:Phenotypes, # Result
     data:Cohort|Matched|None=None, # Its mice; needed after `Phenotypes.load`
@@ -108,20 +124,24 @@ def validate(
     report = _referenced(calls, lists, seed)
     enriched = _enriched(genes, lists, gene_sets, notes)
     notes += [n for n in (*assoc.notes, *report.notes) if n not in notes]
-    return Validation(joined_lines(ph.lines, calls), genes, assoc.summary, enriched, report.to_json(), calls.check(), calls.groups, tuple(notes), calls.settings)
+    return Validation(joined_lines(ph.lines, calls), genes, assoc.summary, enriched, report.to_json(), calls.check(),
+        calls.groups, tuple(notes), calls.settings)
 
 def _referenced(calls, lists, seed):
     "Report of the lists; a list of the user's must name a gene of the cohort."
     for r in lists:
         found = check_symbols(r, calls.summary)
-        if r.kind=='own' and not found.found.any(): raise InputError(f"none of the {len(r)} genes of '{r.name}' is in this cohort; are they mouse symbols, as MGI writes them? {unknown_genes(found)}")
+        if r.kind=='own' and not found.found.any():
+            raise InputError(f"none of the {len(r)} genes of '{r.name}' is in this cohort; are they mouse symbols, "
+                f"as MGI writes them? {unknown_genes(found)}")
     return reference_report(calls.summary, lists, seed=seed)
 
 # %% ../../nbs/biology/50_validation.ipynb #64c10a31
 TABLE_FILES = ('lines','genes','association','enrichment')
 
 def _write_json(o, path):
-    with atomic_path(path) as new: new.write_text(json.dumps(strict_plain(o), indent=1, ensure_ascii=False), encoding='utf-8')
+    with atomic_path(path) as new:
+        new.write_text(json.dumps(strict_plain(o), indent=1, ensure_ascii=False), encoding='utf-8')
     return path
 
 @patch
@@ -131,8 +151,11 @@ def save(self:Validation,
     "Write the tables."
     folder = Path(folder)
     (folder/'biology.json').unlink(missing_ok=True) # written last: with it the set is complete
-    side = dict(checks=self.checks.to_dict('records'), groups=self.groups.to_dict('records'), notes=list(self.notes), settings=self.settings)
-    return [write_table(getattr(self, k), folder/f'{k}.csv') for k in TABLE_FILES] + [_write_json(self.references, folder/'references.json'), _write_json(side, folder/'biology.json')]
+    side = dict(checks=self.checks.to_dict('records'), groups=self.groups.to_dict('records'), notes=list(self.notes),
+        settings=self.settings)
+    return [write_table(getattr(self, k), folder/f'{k}.csv')
+        for k in TABLE_FILES] + [_write_json(self.references, folder/'references.json'),
+        _write_json(side, folder/'biology.json')]
 
 @patch(cls_method=True)
 def load(cls:Validation,
@@ -144,5 +167,8 @@ def load(cls:Validation,
         side = json.loads((folder/'biology.json').read_text(encoding='utf-8'))
         tables = {k:pd.read_csv(folder/f'{k}.csv') for k in TABLE_FILES}
         refs = json.loads((folder/'references.json').read_text(encoding='utf-8'))
-        return cls(**tables, references=refs, checks=pd.DataFrame(side['checks']), groups=pd.DataFrame(side['groups']), notes=tuple(side['notes']), settings=side['settings'])
-    except (OSError, ValueError, KeyError) as e: raise RunError(f"{folder}: the biology of this run cannot be read ({e}); `impc-phenotypes evaluate` writes it anew") from None
+        return cls(**tables, references=refs, checks=pd.DataFrame(side['checks']), groups=pd.DataFrame(side['groups']),
+            notes=tuple(side['notes']), settings=side['settings'])
+    except (OSError, ValueError, KeyError) as e:
+        raise RunError(f"{folder}: the biology of this run cannot be read ({e}); `impc-phenotypes evaluate` writes "
+            f"it anew") from None

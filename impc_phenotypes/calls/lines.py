@@ -14,7 +14,9 @@ import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch
 from joblib import Parallel, delayed
 from scipy.stats import binom, norm
-from ..models.line_null import CONTRASTS, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, line_p_values, members, rank_nulls, tail_p, winsorised
+from impc_phenotypes.models.line_null import (
+    CONTRASTS, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, line_p_values, members, rank_nulls,
+    tail_p, winsorised)
 from .sexes import SEX_COLUMNS, fdr, local_fdr, sex_table
 from ..data.cohort import Cohort
 from ..data.controls import MIN_LINE, Matched, match_controls
@@ -29,7 +31,8 @@ def measured_patterns(size, z):
     "Rows of lines that share a size and a set of measured contrasts."
     seen = ~np.isnan(z)
     kinds,code = np.unique(np.c_[size, seen].astype(int), axis=0, return_inverse=True)
-    return [(int(k[0]), k[1:].astype(bool), np.flatnonzero(code.ravel()==i)) for i,k in enumerate(kinds) if k[1:].any()]
+    return [(int(k[0]), k[1:].astype(bool), np.flatnonzero(code.ravel()==i)) for i,k in enumerate(kinds)
+        if k[1:].any()]
 
 def largest_z(z):
     with np.errstate(invalid='ignore'): top = np.nanmax(np.where(np.isnan(z), -np.inf, z), 1)
@@ -50,7 +53,8 @@ def liberal_p(
 )->np.ndarray: # 0–1, shape (lines,)
     "p-values under the null in which mice of a line share a shift in dB."
     out,made = np.full(len(z), np.nan),null.draws(set(size), draws, seed=seed)
-    for s,seen,rows in measured_patterns(size, z): out[rows] = tail_p(largest_z(_complete(made[s][:,seen])), largest_z(z[rows][:,seen]))
+    for s,seen,rows in measured_patterns(size, z):
+        out[rows] = tail_p(largest_z(_complete(made[s][:,seen])), largest_z(z[rows][:,seen]))
     return out
 
 # %% ../../nbs/calls/10_lines.ipynb #2c9eca82
@@ -62,8 +66,10 @@ def _interval(null, n):
     with np.errstate(divide='ignore'): return 1.96*np.sqrt(v/n+t)
 
 def _mouse_limit(m, null):
-    "Largest contrast, in control SDs, that 99.5 % of the controls stay below; of the group's own ones where there are enough."
-    rows = (m.cohort.technical_group==null.name) & m.is_reference & m.cohort.is_control & (m.evidence!='bulk-reference')
+    """Largest contrast, in control SDs, that 99.5 % of the controls stay below; of the group's own ones where there
+    are enough."""
+    rows = (m.cohort.technical_group==null.name) & m.is_reference & m.cohort.is_control & (
+        m.evidence!='bulk-reference')
     x = null.controls if rows.sum()<MIN_OWN else contrast_values(m.offset[rows])
     x = x[~np.isnan(x).all(1)]/np.sqrt(null.variance)
     return np.quantile(np.nanmax(x, 1), .995) if len(x) else np.inf
@@ -76,10 +82,12 @@ def _effects(m, null, rows, line, k):
     out = {}
     for j,o in enumerate(OFFSETS): out |= {o:six[:,j], f'{o}_low':six[:,j]-half[:,j], f'{o}_high':six[:,j]+half[:,j]}
     loss,half = mean[:,5]-null.centre[5],half[:,6]
-    beyond = np.nan_to_num(np.nanmax((contrast_values(m.offset[rows])-null.centre)/np.sqrt(null.variance), 1), nan=-np.inf)>_mouse_limit(m, null)
+    beyond = np.nan_to_num(np.nanmax((contrast_values(m.offset[rows])-null.centre)/np.sqrt(null.variance), 1),
+        nan=-np.inf)>_mouse_limit(m, null)
     at_top = (m.censored[rows].sum(1)>0).astype(float)
     share = lambda v: np.bincount(line, v, k)/np.maximum(np.bincount(line, minlength=k), 1)
-    return pd.DataFrame(out | dict(mean_offset=loss, mean_offset_low=loss-half, mean_offset_high=loss+half, p_over_10dB=norm.sf((10-loss)/(half/1.96)),
+    return pd.DataFrame(out | dict(mean_offset=loss, mean_offset_low=loss-half, mean_offset_high=loss+half,
+        p_over_10dB=norm.sf((10-loss)/(half/1.96)),
         share_beyond=share(beyond.astype(float)), share_at_ceiling=share(at_top)))
 
 # %% ../../nbs/calls/10_lines.ipynb #d8c5d733
@@ -96,8 +104,11 @@ def _note(null, evidence, n, ceiling, inflation=1., doubt='', lent=0):
     elif null is not None and pools: said.append(f'{null.n_controls} controls, so chance was drawn from {pools} too')
     if null is not None and not null.fits:
         worst = np.abs(null.misfit).argmax()
-        said.append(f'controls do not fit: median line of the group {null.centre[worst]:+.0f} dB at {CONTRASTS.index[worst]}; measured from that line')
-    if inflation>=WIDER: said.append(f'lines of the group stray {inflation:.2f} times as far as its null says, better ones too: held against a null that wide')
+        said.append(f'controls do not fit: median line of the group {null.centre[worst]:+.0f} dB at '
+            f'{CONTRASTS.index[worst]}; measured from that line')
+    if inflation>=WIDER:
+        said.append(f'lines of the group stray {inflation:.2f} times as far as its null says, better ones too: held '
+            f'against a null that wide')
     if doubt: said.append(f'no error rate can be given: {doubt}')
     if ceiling>=.5: said.append('at the ceiling: the loss is at least this large')
     return '; '.join(said)
@@ -109,9 +120,11 @@ def _facts(m, rows, line, k):
     rank = pd.Series(m.evidence[rows]).map(dict(line=0, mouse=1, **{'weak-controls':2, 'bulk-reference':3}))
     least = pd.Series(m.n_controls[rows]).groupby(line).min().to_numpy()
     step = pd.Series(m.step[rows]).groupby(line).agg(lambda o: o.mode().iloc[0]).to_numpy(object)
-    evidence = rank.groupby(line).max().map(dict(enumerate(['line','mouse','weak-controls','bulk-reference']))).to_numpy(object)
+    evidence = rank.groupby(line).max().map(
+        dict(enumerate(['line','mouse','weak-controls','bulk-reference']))).to_numpy(object)
     keep = f[['gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center']]
-    return keep.assign(technical_group=m.cohort.technical_group[rows[0]], evidence=evidence, n_mice=np.bincount(line, minlength=k), n_controls=least, matched_by=step)
+    return keep.assign(technical_group=m.cohort.technical_group[rows[0]], evidence=evidence,
+        n_mice=np.bincount(line, minlength=k), n_controls=least, matched_by=step)
 
 def _group_calls(m, g, rows, code, null, rank, found, draws, seed, by_sex):
     "Everything about the lines of one technical group."
@@ -148,13 +161,18 @@ class LineCalls:
     @property
     def called(self)->pd.DataFrame: return self.summary[self.summary.called] # lines below the error rate
     @property
-    def liberal(self)->int: return int(self.tested.called_liberal.sum()) # calls of the null in dB, whose error rate is above the nominal one
+    # calls of the null in dB, whose error rate is above the nominal one
+    def liberal(self)->int: return int(self.tested.called_liberal.sum())
     def __len__(self): return len(self.summary)
-    def __repr__(self): return f"LineCalls({len(self.called):,} of {len(self.tested):,} tested lines called at {self.settings['fdr']:.0%} FDR, {self.liberal:,} by the liberal null; {len(self):,} lines in all)"
+    def __repr__(self):
+        return (f"LineCalls({len(self.called):,} of {len(self.tested):,} tested lines called at "
+            f"{self.settings['fdr']:.0%} FDR, {self.liberal:,} by the liberal null; {len(self):,} lines in all)")
     def _repr_html_(self):
-        show = self.called[['gene_symbol','zygosity','phenotyping_center','n_mice','mean_offset','mean_offset_low','mean_offset_high','contrast','share_beyond','q_value','q_local','note']].head(12)
+        show = self.called[['gene_symbol','zygosity','phenotyping_center','n_mice','mean_offset','mean_offset_low',
+            'mean_offset_high','contrast','share_beyond','q_value','q_local','note']].head(12)
         notes = ''.join(f'<li>{escape(n)}</li>' for n in self.notes)
-        return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>' + show.to_html(index=False, float_format=lambda v: f'{v:.3g}')
+        return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>' + show.to_html(index=False,
+            float_format=lambda v: f'{v:.3g}')
 
 # %% ../../nbs/calls/10_lines.ipynb #8849c4ea
 def _group_table(nulls, ranks, inflation):
@@ -163,14 +181,20 @@ def _group_table(nulls, ranks, inflation):
         technical_group=o.name, n_lines=o.n_lines, n_controls=o.n_controls, n_lent=ranks[o.name].n_lent,
         drawn_from=o.source, line_variance_share=ranks[o.name].share.mean(),
         inflation=inflation.get(o.name, 1.), doubt=ranks[o.name].doubt,
-        shift=o.centre[5], worst_misfit=o.misfit[np.abs(o.misfit).argmax()], worst_at=CONTRASTS.index[np.abs(o.misfit).argmax()], fits=o.fits)
-    return pd.DataFrame([row(o) for o in nulls.values()], columns=['technical_group','n_lines','n_controls','n_lent','drawn_from','line_variance_share','inflation','doubt','shift','worst_misfit','worst_at','fits'])
+        shift=o.centre[5], worst_misfit=o.misfit[np.abs(o.misfit).argmax()],
+        worst_at=CONTRASTS.index[np.abs(o.misfit).argmax()], fits=o.fits)
+    return pd.DataFrame([row(o) for o in nulls.values()],
+        columns=['technical_group','n_lines','n_controls','n_lent','drawn_from','line_variance_share','inflation',
+        'doubt','shift','worst_misfit','worst_at','fits'])
 
 def _no_rate(s, groups, assumed):
     "Why no error rate can be given; empty = nothing speaks against it."
     bad = groups[(groups.doubt!='') & groups.technical_group.isin(s.technical_group[s.p_value.notna()])]
-    if len(bad): return f'in {len(bad)} of {len(groups)} technical groups lines do not show what normal is: {bad.technical_group.iloc[0].split(" | ")[0]}, {bad.doubt.iloc[0]}'
-    return 'no technical group has the ten lines that show how much normal lines differ' if assumed and s.p_value.notna().any() else ''
+    if len(bad):
+        return (f'in {len(bad)} of {len(groups)} technical groups lines do not show what normal is: '
+            f'{bad.technical_group.iloc[0].split(" | ")[0]}, {bad.doubt.iloc[0]}')
+    return ('no technical group has the ten lines that show how much normal lines differ' if assumed
+        and s.p_value.notna().any() else '')
 
 def _call_notes(m, s, groups, assumed, by_sex):
     out,why = [],_no_rate(s, groups, assumed)
@@ -179,10 +203,14 @@ def _call_notes(m, s, groups, assumed, by_sex):
     few = int((s.n_mice<MIN_LINE).sum())
     if few: out.append(f'{few:,} of {len(s):,} lines have fewer than {MIN_LINE} mice and were not tested.')
     unknown = int((s.zygosity.isna() | (s.zygosity=='')).sum()) if len(s) else 0
-    if unknown: out.append(f'{unknown:,} lines have no zygosity; homozygotes and heterozygotes of an allele may be mixed in them.')
+    if unknown:
+        out.append(f'{unknown:,} lines have no zygosity; homozygotes and heterozygotes of an allele may be mixed in '
+            f'them.')
     known = m.cohort.frame.sex[m.cohort.is_experimental].notna()
-    if by_sex and len(s) and known.mean()<.5: out.append(f'Sex is known for {known.mean():.0%} of the experimental mice: most lines have no test by sex.')
-    if len(m.excluded): out.append(f'{len(m.excluded):,} mice could not be placed beside controls and are in no line here.')
+    if by_sex and len(s) and known.mean()<.5:
+        out.append(f'Sex is known for {known.mean():.0%} of the experimental mice: most lines have no test by sex.')
+    if len(m.excluded):
+        out.append(f'{len(m.excluded):,} mice could not be placed beside controls and are in no line here.')
     return tuple(out)
 
 # %% ../../nbs/calls/10_lines.ipynb #d8713de3
@@ -202,31 +230,41 @@ def call_lines(
     m = match_controls(data) if isinstance(data, Cohort) else data
     (nulls,assumed),ranks = line_nulls(m, seed=seed),rank_nulls(m)
     p = line_p_values(m, nulls=ranks, draws=draws, seed=seed)
-    found,inflation = p.set_index('line')[['contrast','score','p_value','mirror_p','inflation']],p.groupby('technical_group').inflation.first()
-    parts = Parallel(n_jobs, prefer='threads')(delayed(_group_calls)(m, g, rows, code, nulls[m.groups[g]], ranks[m.groups[g]], found, draws, seed, by_sex) for g,(rows,code) in members(m).items())
+    found,inflation = (p.set_index('line')[['contrast','score','p_value','mirror_p','inflation']],
+        p.groupby('technical_group').inflation.first())
+    parts = Parallel(n_jobs, prefer='threads')(
+        delayed(_group_calls)(m, g, rows, code, nulls[m.groups[g]], ranks[m.groups[g]], found, draws, seed, by_sex)
+        for g,(rows,code) in members(m).items())
     s = pd.concat([o.dropna(axis=1, how='all') for o in parts], ignore_index=True) if parts else pd.DataFrame()
     s = s.reindex(columns=_columns(by_sex))
-    s = s.astype({c:object for c in ('line','gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center','technical_group','evidence','matched_by','contrast')})
-    s = s.assign(q_value=fdr(s.p_value), q_local=local_fdr(s.p_value), q_liberal=fdr(s.p_liberal), note=s.note.fillna('').astype(str))
+    s = s.astype({c:object for c in ('line','gene_symbol','gene_accession_id','allele_symbol','zygosity',
+        'phenotyping_center','technical_group','evidence','matched_by','contrast')})
+    s = s.assign(q_value=fdr(s.p_value), q_local=local_fdr(s.p_value), q_liberal=fdr(s.p_liberal),
+        note=s.note.fillna('').astype(str))
     s = s.assign(called=(s.q_value<fdr_level), called_liberal=(s.q_liberal<fdr_level))
     if by_sex: s['sex_q'] = fdr(s.sex_p)
     s['note'] = _where_called(s)
     if phenotypes is not None: s = _with_phenotypes(s, phenotypes)
     s = s.sort_values(['p_value','mean_offset','line'], ascending=[True,False,True], ignore_index=True)
     groups = _group_table(nulls, ranks, inflation)
-    return LineCalls(s, groups, nulls, ranks, dict(fdr=fdr_level, draws=draws, seed=seed), _call_notes(m, s, groups, assumed, by_sex), m)
+    return LineCalls(s, groups, nulls, ranks, dict(fdr=fdr_level, draws=draws, seed=seed),
+        _call_notes(m, s, groups, assumed, by_sex), m)
 
 # %% ../../nbs/calls/10_lines.ipynb #790e6103
 def _columns(by_sex):
     "Order of the table."
     tones = [f'{o}{e}' for o in OFFSETS for e in ('','_low','_high')]
-    facts = ['line','gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center','technical_group','evidence','n_mice','n_controls','matched_by']
-    effect = ['mean_offset','mean_offset_low','mean_offset_high','p_over_10dB','share_beyond','share_at_ceiling','contrast','score']
-    return [*facts, *effect, 'p_value','q_value','q_local','called','p_liberal','q_liberal','called_liberal','mirror_p', *(SEX_COLUMNS if by_sex else []), *tones, 'note']
+    facts = ['line','gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center',
+        'technical_group','evidence','n_mice','n_controls','matched_by']
+    effect = ['mean_offset','mean_offset_low','mean_offset_high','p_over_10dB','share_beyond','share_at_ceiling',
+        'contrast','score']
+    return [*facts, *effect, 'p_value','q_value','q_local','called','p_liberal','q_liberal','called_liberal',
+        'mirror_p', *(SEX_COLUMNS if by_sex else []), *tones, 'note']
 
 def _where_called(s):
     "Notes, with what a call rests on where the mean over tones does not show it."
-    said = 'called at '+s.contrast.astype(str)+pd.Series(np.where(s.mean_offset.isna(), '', ', the mean over tones may be normal'), s.index)
+    said = 'called at '+s.contrast.astype(str)+pd.Series(
+        np.where(s.mean_offset.isna(), '', ', the mean over tones may be normal'), s.index)
     only = s.called.astype(bool) & ~(s.mean_offset_low.astype(float)>0)
     return s.note.where(~only, s.note.where(s.note=='', s.note+'; ')+said)
 
@@ -234,22 +272,32 @@ def _with_phenotypes(s, ph):
     "Phenotype, its posterior and the memberships of each line."
     keep = ['phenotype','name','probability', *[c for c in ph.lines if c.startswith('membership_')]]
     lost = set(s.line)-set(ph.lines.line)
-    if lost: raise InputError(f"the phenotypes know no line '{sorted(lost)[0]}' ({len(lost):,} of {len(s):,} lines are missing); they come from other mice: fit them on this cohort, or leave `phenotypes` out")
+    if lost:
+        raise InputError(f"the phenotypes know no line '{sorted(lost)[0]}' ({len(lost):,} of {len(s):,} lines are "
+            f"missing); they come from other mice: fit them on this cohort, or leave `phenotypes` out")
     return s.merge(ph.lines[['line',*keep]].astype(dict(line=object)), on='line', how='left', validate='one_to_one')
 
 # %% ../../nbs/calls/10_lines.ipynb #154c2b31
 @patch(as_prop=True)
-def genes(self:LineCalls)->pd.DataFrame: # One row a gene: `n_lines`, `n_tested`, `n_called`, `n_mice`, `centers`, best line with `mean_offset`, `p_value`, `q_value`, `called`
+# One row a gene: `n_lines`, `n_tested`, `n_called`, `n_mice`, `centers`, best line with `mean_offset`, `p_value`,
+# `q_value`, `called`
+def genes(self:LineCalls)->pd.DataFrame:
     "Genes, by their best line."
     s = self.summary[self.summary.gene_symbol.notna()]
-    if not len(s): return pd.DataFrame(columns=['gene_symbol','gene_accession_id','n_lines','n_tested','n_called','n_mice','centers','best_line','technical_group','zygosity','mean_offset','mean_offset_low','mean_offset_high','contrast','p_value','q_value','called'])
+    if not len(s):
+        return pd.DataFrame(columns=['gene_symbol','gene_accession_id','n_lines','n_tested','n_called','n_mice',
+            'centers','best_line','technical_group','zygosity','mean_offset','mean_offset_low','mean_offset_high',
+            'contrast','p_value','q_value','called'])
     by = s.groupby('gene_symbol', sort=False)
     best = by.head(1).set_index('gene_symbol') # lines come sorted by p
-    n = by.agg(n_lines=('line','size'), n_tested=('p_value','count'), n_called=('called','sum'), n_mice=('n_mice','sum'), centers=('phenotyping_center', lambda o: ', '.join(sorted(set(o)))))
-    out = n.join(best[['gene_accession_id','technical_group','zygosity','mean_offset','mean_offset_low','mean_offset_high','contrast','p_value']].assign(best_line=best.line))
+    n = by.agg(n_lines=('line','size'), n_tested=('p_value','count'), n_called=('called','sum'),
+        n_mice=('n_mice','sum'), centers=('phenotyping_center', lambda o: ', '.join(sorted(set(o)))))
+    out = n.join(best[['gene_accession_id','technical_group','zygosity','mean_offset','mean_offset_low',
+        'mean_offset_high','contrast','p_value']].assign(best_line=best.line))
     out['p_value'] = (out.p_value*out.n_tested).clip(upper=1)
     out = out.assign(q_value=fdr(out.p_value)).reset_index()
-    return out.assign(called=out.q_value<self.settings['fdr']).sort_values(['p_value','mean_offset'], ascending=[True,False], ignore_index=True)
+    return out.assign(called=out.q_value<self.settings['fdr']).sort_values(['p_value','mean_offset'],
+        ascending=[True,False], ignore_index=True)
 
 # %% ../../nbs/calls/10_lines.ipynb #860e6c9a
 MIRROR = 1e-4 # p below which a line better than controls counts
@@ -259,10 +307,12 @@ FEW = 3 # calls; fewer are seen where nobody is affected, too (ours)
 CROWDED = 3. # times its share of the calls that a laboratory may have (ours)
 
 @patch(as_prop=True)
-def decoys(self:LineCalls)->int: # Lines that look better than controls rather than worse, by a mirror p at most the largest p that was called
+# Lines that look better than controls rather than worse, by a mirror p at most the largest p that was called
+def decoys(self:LineCalls)->int:
     "How many lines hear better than controls as surely as the called ones hear worse."
     cut = self.called.p_value.max()
-    return int(((self.tested.mirror_p<=cut) & (self.tested.mirror_p<self.tested.p_value)).sum()) if len(self.called) else 0
+    return (int(((self.tested.mirror_p<=cut) & (self.tested.mirror_p<self.tested.p_value)).sum()) if len(self.called)
+        else 0)
 
 @patch(as_prop=True)
 def decoy_fdr(self:LineCalls)->float: # `decoys` over calls, 0–1; 0 without calls
@@ -280,39 +330,67 @@ def _crowded(t, called, groups):
     out = {}
     for k,n in free.phenotyping_center.value_counts().items():
         share = (t.phenotyping_center==k).mean()
-        if n>CROWDED*share*len(called) and binom.sf(n-1, len(called), min(1., CROWDED*share))<.05: out[k] = f'{n} of {len(called)} calls and {share:.1%} of the lines'
+        if n>CROWDED*share*len(called) and binom.sf(n-1, len(called), min(1., CROWDED*share))<.05:
+            out[k] = f'{n} of {len(called)} calls and {share:.1%} of the lines'
     return out
 
 # %% ../../nbs/calls/10_lines.ipynb #b0c1273f
-def _check_rows(c):
+def _control_rows(c): # do controls and lines fit?
     t,called = c.tested,c.called
     n,odd = int(((t.mirror_p<MIRROR) & (t.mirror_p<t.p_value)).sum()),c.groups[~c.groups.fits.astype(bool)]
-    lack,borrowed = c.summary[c.summary.p_value.isna() & (c.summary.n_mice>=MIN_LINE)],c.groups[c.groups.drawn_from!='own']
-    yield 'mirror', f'{n} of {len(t):,} lines hear better than controls at p < {MIRROR:g}', n<=max(1, MIRROR_RATE*len(t)), 'controls and mutants differ for another reason than the gene: look at the groups of those lines, match more finely (`match_controls(cohort, ladder=…)`)'
-    yield 'controls fit', f'{len(odd)} of {len(c.groups)} groups have lines more than {MISFIT:g} control SDs from their controls' + (f" ({', '.join(odd.technical_group.str.split(' | ', regex=False).str[0].unique())})" if len(odd) else ''), not len(odd), 'their lines were measured from the median line; read their calls as differences from the other lines there, and look for controls of the same time'
-    yield 'own controls', f'{len(borrowed)} groups draw controls of other groups' + (f' for {int((called.technical_group.isin(borrowed.technical_group)).sum())} of {len(called)} calls' if len(called) else ''), not len(borrowed), 'add wild types of these groups; until then their calls rest on tails seen elsewhere'
-    yield 'tested', f'{len(lack):,} lines of {MIN_LINE} mice or more have no p-value', not len(lack), 'none of their mice has the tones of a contrast'
+    lack,borrowed = (c.summary[c.summary.p_value.isna() & (c.summary.n_mice>=MIN_LINE)],
+        c.groups[c.groups.drawn_from!='own'])
+    yield ('mirror', f'{n} of {len(t):,} lines hear better than controls at p < {MIRROR:g}',
+        n<=max(1, MIRROR_RATE*len(t)), 'controls and mutants differ for another reason than the gene: look at the '
+        'groups of those lines, match more finely (`match_controls(cohort, ladder=…)`)')
+    yield ('controls fit',
+        f'{len(odd)} of {len(c.groups)} groups have lines more than {MISFIT:g} control SDs from their controls'
+        + (f" ({', '.join(odd.technical_group.str.split(' | ', regex=False).str[0].unique())})" if len(odd) else ''),
+        not len(odd), 'their lines were measured from the median line; read their calls as differences from the '
+        'other lines there, and look for controls of the same time')
+    yield ('own controls', f'{len(borrowed)} groups draw controls of other groups'
+        + (f' for {int((called.technical_group.isin(borrowed.technical_group)).sum())} of {len(called)} calls'
+        if len(called) else ''), not len(borrowed),
+        'add wild types of these groups; until then their calls rest on tails seen elsewhere')
+    yield ('tested', f'{len(lack):,} lines of {MIN_LINE} mice or more have no p-value', not len(lack),
+        'none of their mice has the tones of a contrast')
     why = next((o for o in c.notes if o.startswith('No error rate')), '')
-    yield 'error rate', why.rstrip('.') or f'{c.settings["fdr"]:.0%} of the calls are expected to be wrong', not why, 'take the list as an order in which to look at lines, and add wild types and lines that nobody chose for their hearing'
+    yield ('error rate', why.rstrip('.') or f'{c.settings["fdr"]:.0%} of the calls are expected to be wrong', not why,
+        'take the list as an order in which to look at lines, and add wild types and lines that nobody chose for '
+        'their hearing')
+
+# %% ../../nbs/calls/10_lines.ipynb #502c3323
+def _called_rows(c): # is the list plausible?
+    t,called = c.tested,c.called
     decoys,most = c.decoys,_decoys_allowed(len(called), c.settings['fdr'])
-    yield 'decoys', f'{decoys} lines hear better than controls as surely as {len(called)} called ones hear worse (decoy FDR {c.decoy_fdr:.3f})', decoys<=most, 'the error rate is above the nominal one: look at the laboratories of the decoys (`mirror_p`)'
+    yield ('decoys', f'{decoys} lines hear better than controls as surely as {len(called)} called ones hear worse '
+        f'(decoy FDR {c.decoy_fdr:.3f})', decoys<=most,
+        'the error rate is above the nominal one: look at the laboratories of the decoys (`mirror_p`)')
     crowd = _crowded(t, called, c.groups)
-    yield 'laboratories', 'no laboratory has more than 3 times its share of calls without a reason' if not len(crowd) else '; '.join(f'{k} has {v}' for k,v in crowd.items()), not len(crowd), 'look at these lines before believing them: equipment, age or time may have changed between controls and mutants'
-    yield 'liberal null', f'{c.liberal} lines called by the null in dB (`called_liberal`), {int((c.tested.called_liberal & ~c.tested.called).sum())} of them not by the default', True, ''
-    yield 'few calls', f'{len(called)} of {len(t):,} tested lines called', not 0<len(called)<FEW, 'a list this short may be chance alone: where nobody was affected, 1 of 20 planted and 5 of 10 simulated cohorts had such a call (pages “what a call is worth” and “what it does not do”); look at the mice, ask for a second line'
+    yield ('laboratories', 'no laboratory has more than 3 times its share of calls without a reason' if not len(crowd)
+        else '; '.join(f'{k} has {v}' for k,v in crowd.items()), not len(crowd), 'look at these lines before '
+        'believing them: equipment, age or time may have changed between controls and mutants')
+    yield ('liberal null', f'{c.liberal} lines called by the null in dB (`called_liberal`), '
+        f'{int((c.tested.called_liberal & ~c.tested.called).sum())} of them not by the default', True, '')
+    yield ('few calls', f'{len(called)} of {len(t):,} tested lines called', not 0<len(called)<FEW, 'a list this '
+        'short may be chance alone: where nobody was affected, 4 of 40 cohorts had one or two calls (page “what a '
+        'call is worth”); look at the mice, ask for a second line')
     top = int((called.share_at_ceiling>=.5).sum())
-    yield 'ceiling', f'{top} of {len(called)} called lines have half of their mice at the ceiling', True, 'their loss is at least as large as shown'
+    yield ('ceiling', f'{top} of {len(called)} called lines have half of their mice at the ceiling', True,
+        'their loss is at least as large as shown')
     one = int(((called.share_beyond<=1/called.n_mice) & (called.n_mice>=MIN_LINE)).sum())
-    yield 'single mice', f'in {one} of {len(called)} called lines at most one mouse is beyond the controls’ 99.5 %', one<=.2*max(len(called), 5), 'look at these audiograms (`plot_line`): a shift of all mice, or one deaf mouse?'
+    yield ('single mice', f'in {one} of {len(called)} called lines at most one mouse is beyond the controls’ 99.5 %',
+        one<=.2*max(len(called), 5), 'look at these audiograms (`plot_line`): a shift of all mice, or one deaf mouse?')
 
 @patch
 def check(self:LineCalls)->pd.DataFrame: # `check`, `finding`, `ok`, `advice` where not ok
     "What may be wrong with these calls, and what to do."
-    d = pd.DataFrame(list(_check_rows(self)), columns=['check','finding','ok','advice'])
+    d = pd.DataFrame([*_control_rows(self), *_called_rows(self)], columns=['check','finding','ok','advice'])
     return d.assign(advice=d.advice.where(~d.ok | (d.check=='ceiling'), ''))
 
 # %% ../../nbs/calls/10_lines.ipynb #0ba4dc6e
-_INK = {'not called':('#9a9a9a','circle'), 'liberal null only':(PALETTE[1],'circle-open'), 'called':(PALETTE[0],'circle')}
+_INK = {'not called':('#9a9a9a','circle'), 'liberal null only':(PALETTE[1],'circle-open'),
+    'called':(PALETTE[0],'circle')}
 
 def _apart(x, y, most):
     "The first points whose names do not run into one another, at most `most`."
@@ -334,13 +412,21 @@ def plot_volcano(self:LineCalls,
     fig = go.Figure()
     for name,(colour,symbol) in _INK.items():
         r = kind==name
-        fig.add_scatter(x=t.mean_offset[r], y=y[r], mode='markers', name=f'{name} ({r.sum():,})', marker=dict(color=colour, symbol=symbol, size=5 if name=='not called' else 8),
-            text=[f'{escaped(g)} · {escaped(c)} · {n} mice · q {q:.2g}' for g,c,n,q in zip(t.gene_symbol[r], t.phenotyping_center[r], t.n_mice[r], t.q_value[r])], hovertemplate='%{text}<br>%{x:.0f} dB<extra></extra>')
+        fig.add_scatter(x=t.mean_offset[r], y=y[r], mode='markers', name=f'{name} ({r.sum():,})',
+            marker=dict(color=colour, symbol=symbol, size=5 if name=='not called' else 8),
+            text=[f'{escaped(g)} · {escaped(c)} · {n} mice · q {q:.2g}'
+            for g,c,n,q in zip(t.gene_symbol[r], t.phenotyping_center[r], t.n_mice[r], t.q_value[r])],
+            hovertemplate='%{text}<br>%{x:.0f} dB<extra></extra>')
     top = _apart(t.mean_offset.to_numpy(float), y.to_numpy(float), label)
-    fig.add_scatter(x=t.mean_offset.iloc[top], y=y.iloc[top], mode='text', text=t.gene_symbol.iloc[top].map(escaped).tolist(), textposition='top center', textfont=dict(size=10), showlegend=False, hoverinfo='skip')
+    fig.add_scatter(x=t.mean_offset.iloc[top], y=y.iloc[top], mode='text',
+        text=t.gene_symbol.iloc[top].map(escaped).tolist(), textposition='top center', textfont=dict(size=10),
+        showlegend=False, hoverinfo='skip')
     fig.update_layout(xaxis_title='mean offset over five tones, dB', yaxis_title='−log₁₀ p')
-    note = f'a dot is a line · called at {self.settings["fdr"]:.0%} false discovery rate · measured from the median line of its laboratory'
-    return below(finish(fig, f'{len(t):,} lines against normal lines of their laboratories: {int(t.called.sum()):,} called', note, 760, 500, b=90))
+    note = (f'a dot is a line · called at {self.settings["fdr"]:.0%} false discovery rate · measured from the median '
+        f'line of its laboratory')
+    return below(
+        finish(fig, f'{len(t):,} lines against normal lines of their laboratories: {int(t.called.sum()):,} called',
+        note, 760, 500, b=90))
 
 # %% ../../nbs/calls/10_lines.ipynb #c5e0b369
 def find_lines(
@@ -354,7 +440,8 @@ def find_lines(
     near = nearest(gene, s.gene_symbol.dropna().unique())
     lost = {k.lower():v for k,v in (calls.matched.lost_genes if calls.matched is not None else {}).items()}
     why = lost.get(str(gene).lower())
-    raise InputError(f"no line of gene '{gene}' in this cohort" + (f": its mice were left out ({why})" if why else '') + (f"; did you mean '{near}'?" if near and not why else ''))
+    raise InputError(f"no line of gene '{gene}' in this cohort" + (f": its mice were left out ({why})" if why else '')
+        + (f"; did you mean '{near}'?" if near and not why else ''))
 
 # %% ../../nbs/calls/10_lines.ipynb #e24b2eea
 def _one_line(m, row, seen):
@@ -366,19 +453,24 @@ def _one_line(m, row, seen):
     seen.add('controls')
     for r in rows:
         sex = m.cohort.frame.sex.iloc[r]
-        style,name = SEXES.get(sex, dict(color='#777777', symbol='diamond', dash='dot')),sex if sex in SEXES else 'sex unknown'
+        style,name = SEXES.get(sex, dict(color='#777777', symbol='diamond',
+            dash='dot')),sex if sex in SEXES else 'sex unknown'
         out += audiogram(m.offset[r], style | dict(color=soft(style['color'], .6)), name, 1.2, 5, name not in seen)
         seen.add(name)
     mean,low,high = (np.array([row[f'{o}{t}'] for o in OFFSETS], float) for t in ('','_low','_high'))
     x,gap = np.array([*X]),np.full(6, np.nan)
-    out.append(go.Scatter(x=np.c_[x, x, gap].ravel(), y=np.c_[low, high, gap].ravel(), mode='lines', line=dict(color='#000000', width=1.5), name='95 % interval', showlegend=first, hoverinfo='skip'))
-    return out + audiogram(mean, dict(color='#000000', symbol='circle', dash='solid'), 'mean of the line', 3.5, 7, first)
+    out.append(go.Scatter(x=np.c_[x, x, gap].ravel(), y=np.c_[low, high, gap].ravel(), mode='lines',
+        line=dict(color='#000000', width=1.5), name='95 % interval', showlegend=first, hoverinfo='skip'))
+    return out + audiogram(mean, dict(color='#000000', symbol='circle', dash='solid'), 'mean of the line', 3.5, 7,
+        first)
 
 def _offset_limits(m, lines):
     "Common limits of the panels, dB."
     mice = m.offset[np.isin(m.cohort.line, lines.line)]
-    own = [np.array(tone_quantiles(m.offset[(m.cohort.technical_group==g) & m.is_reference])) for g in lines.technical_group.unique()]
-    ends = np.concatenate([o.ravel() for o in (mice, lines[[f'{o}{t}' for o in OFFSETS for t in ('_low','_high')]].to_numpy(float), *own)])
+    own = [np.array(tone_quantiles(m.offset[(m.cohort.technical_group==g) & m.is_reference]))
+        for g in lines.technical_group.unique()]
+    ends = np.concatenate([o.ravel()
+        for o in (mice, lines[[f'{o}{t}' for o in OFFSETS for t in ('_low','_high')]].to_numpy(float), *own)])
     ends = ends[np.isfinite(ends)]
     return [ends.min()-4, ends.max()+4] if len(ends) else [-20, 60]
 
@@ -392,7 +484,9 @@ def plot_line(self:LineCalls,
     every = find_lines(self, gene)
     lines = every.head(limit)
     q = lambda r: 'not tested' if np.isnan(r.p_value) else f'q = {r.q_value:.2g}'
-    titles = [f'<b>{zygosity_words(r.zygosity)}, {escaped(r.phenotyping_center)}</b><br><span style="font-size:11px">{counted(r.n_mice, "mouse", "mice")}, {r.mean_offset:+.0f} dB, {q(r)}</span>' for r in lines.itertuples()]
+    titles = [f'<b>{zygosity_words(r.zygosity)}, {escaped(r.phenotyping_center)}</b><br><span '
+        f'style="font-size:11px">{counted(r.n_mice, "mouse", "mice")}, {r.mean_offset:+.0f} dB, {q(r)}</span>'
+        for r in lines.itertuples()]
     fig,r,c,cell = panels(len(lines), 3, titles, gap=.4)
     seen = set()
     for i,(_,row) in enumerate(lines.iterrows()):
@@ -401,8 +495,10 @@ def plot_line(self:LineCalls,
     fig.update_yaxes(range=_offset_limits(self.matched, lines))
     for j in range(c): fig.update_xaxes(title_text='kHz', title_standoff=4, row=r, col=j+1)
     for j in range(r): fig.update_yaxes(title_text='offset, dB', title_standoff=4, row=j+1, col=1)
-    said = f'{escaped(lines.gene_symbol.iloc[0])}: {counted(int(every.n_mice.sum()), "mouse", "mice")} in {counted(len(every), "line")}'
-    note = 'offset: dB above matched controls · q: share of false calls among calls as good' + (f' · {len(every)-len(lines)} lines not drawn' if len(every)>len(lines) else '')
+    said = (f'{escaped(lines.gene_symbol.iloc[0])}: {counted(int(every.n_mice.sum()), "mouse", "mice")} in '
+        f'{counted(len(every), "line")}')
+    note = ('offset: dB above matched controls · q: share of false calls among calls as good'
+        + (f' · {len(every)-len(lines)} lines not drawn' if len(every)>len(lines) else ''))
     return finish(fig, said, note, width=max(640, 220+270*c), height=150+275*r, t=112, r=170)
 
 # %% ../../nbs/calls/10_lines.ipynb #cdad47e4
@@ -413,5 +509,7 @@ def call_phenotype_lines(
 )->LineCalls: # With phenotype, probability and memberships of each line
     "Call the lines of a result."
     data = self.matched if cohort is None else cohort
-    if data is None: raise InputError("a loaded result does not hold the thresholds; pass the cohort: `phenotypes.call_lines(read_records('abr.csv'))`")
+    if data is None:
+        raise InputError("a loaded result does not hold the thresholds; pass the cohort: "
+            "`phenotypes.call_lines(read_records('abr.csv'))`")
     return call_lines(data, phenotypes=self, **kw)

@@ -30,14 +30,18 @@ def _find_line(m, name):
         hits = [int(i) for i in np.unique(m.line[(gene==str(name).lower()) & (m.line>=0)])]
     if not hits:
         why,near = (m.lost_genes or {}).get(name),nearest(name, [*m.gene_names, *m.line_names])
-        raise InputError(f"no line or gene '{name}' among the matched mice" + (f": its mice were left out ({why})" if why else f"; did you mean '{near}'?" if near else ''))
+        raise InputError(f"no line or gene '{name}' among the matched mice"
+            + (f": its mice were left out ({why})" if why else f"; did you mean '{near}'?" if near else ''))
     size = [int((m.line==i).sum()) for i in hits]
     best = int(np.argmax(size))
     others = [f'{m.line_names[i]} ({n} mice)' for i,n in zip(hits, size) if i!=hits[best]]
-    return hits[best],[f"{name} has {len(hits)} lines; this is {m.line_names[hits[best]]}. The others: {', '.join(others)}."] if others else []
+    return (hits[best],
+        [f"{name} has {len(hits)} lines; this is {m.line_names[hits[best]]}. The others: {', '.join(others)}."]
+        if others else [])
 
 def _mice(m, code):
-    "One row a mouse of the line and of its group's controls: `genotype`, covariates, offsets, `mean` of the five tones."
+    """One row a mouse of the line and of its group's controls: `genotype`, covariates, offsets, `mean` of the five
+    tones."""
     own = np.flatnonzero(m.line==code)
     group = np.bincount(m.group[own]).argmax()
     own = own[m.group[own]==group]
@@ -45,7 +49,8 @@ def _mice(m, code):
     f = m.cohort.frame.iloc[rows]
     date = pd.to_datetime(f.date_of_experiment, errors='coerce', utc=True).dt.strftime('%Y-%m-%d')
     sex = f.sex.where(f.sex.isin(['female','male']), None)
-    d = pd.DataFrame(dict(specimen_id=f.specimen_id, genotype=(np.arange(len(rows))<len(own)).astype(float), sex=sex, weight=f.weight.astype(float), litter=f.litter_id, date=date)).reset_index(drop=True)
+    d = pd.DataFrame(dict(specimen_id=f.specimen_id, genotype=(np.arange(len(rows))<len(own)).astype(float), sex=sex,
+        weight=f.weight.astype(float), litter=f.litter_id, date=date)).reset_index(drop=True)
     x = pd.DataFrame(m.offset[rows], columns=TONES)
     return pd.concat([d, x.assign(mean=x[list(TONES[:5])].mean(axis=1, skipna=False))], axis=1),m.groups[group]
 
@@ -67,7 +72,8 @@ def batch_of(
     seen = {c:_company(mice, c) for c in (('litter','date') if batch=='auto' else (batch,))}
     good = {c:o[0] for c,o in seen.items() if o[2]>=KNOWN and o[1]>=MIN_BATCHES}
     if not good:
-        why = ', '.join(f'{c} unknown for {1-k:.0%} of the mice' if k<KNOWN else f'only {n} {c}s with two mice or more' for c,(_,n,k) in seen.items())
+        why = ', '.join(f'{c} unknown for {1-k:.0%} of the mice' if k<KNOWN else f'only {n} {c}s with two mice or more'
+            for c,(_,n,k) in seen.items())
         return None,'',f'no random effect ({why}): a linear model, which takes every mouse for independent'
     best = max(good, key=lambda c: good[c])
     code = pd.factorize(mice[best])[0]
@@ -82,7 +88,8 @@ def _design(d, weight):
     said,sexed = [],d.sex.notna().mean()>=KNOWN
     if not sexed: said.append(f'sex known for {d.sex.notna().mean():.0%} of the mice: no sex terms')
     heavy = weight and d.weight.notna().mean()>=KNOWN
-    if weight and not heavy: said.append(f'weight known for {d.weight.notna().mean():.0%} of the mice: not in the model')
+    if weight and not heavy:
+        said.append(f'weight known for {d.weight.notna().mean():.0%} of the mice: not in the model')
     full = d[(d.sex.notna() | (not sexed)) & (d.weight.notna() | (not heavy))]
     if len(full)<len(d): said.append(f'{len(d)-len(full)} mice without sex or weight left out')
     X = pd.DataFrame(dict(intercept=1., genotype=full.genotype))
@@ -101,7 +108,9 @@ EDGE = 1e-3 # σ_b² as a share of σ² that counts as 0
 def _estimates(r, X, ends, p):
     "Effect and sex difference of a fit."
     out = dict(effect=r['genotype'], low=ends.loc['genotype',0], high=ends.loc['genotype',1], p_value=p['genotype'])
-    if 'genotype:sex' in X: out |= dict(sex_effect=r['genotype:sex'], sex_low=ends.loc['genotype:sex',0], sex_high=ends.loc['genotype:sex',1], sex_p=p['genotype:sex'])
+    if 'genotype:sex' in X:
+        out |= dict(sex_effect=r['genotype:sex'], sex_low=ends.loc['genotype:sex',0],
+            sex_high=ends.loc['genotype:sex',1], sex_p=p['genotype:sex'])
     return out | (dict(weight_slope=r['weight']) if 'weight' in X else {})
 
 def _mixed(y, X, batch):
@@ -109,15 +118,19 @@ def _mixed(y, X, batch):
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter('always')
         try: r = MixedLM(y, X, groups=batch).fit(reml=True, method='powell')
-        except (np.linalg.LinAlgError, ValueError) as e: return None,0.,[f'the mixed model failed ({e}): the linear model is reported']
+        except (np.linalg.LinAlgError, ValueError) as e:
+            return None,0.,[f'the mixed model failed ({e}): the linear model is reported']
         between = float(np.asarray(r.cov_re)[0,0])
         k = X.columns
         good = r.converged and np.isfinite(r.bse_fe).all() and between>EDGE*r.scale
-        est = _estimates(r.fe_params, X, r.conf_int().loc[k], r.pvalues[k]) | dict(batch_sd=between**.5, residual_sd=r.scale**.5) if good else None
+        est = _estimates(r.fe_params, X, r.conf_int().loc[k], r.pvalues[k]) | dict(batch_sd=between**.5,
+            residual_sd=r.scale**.5) if good else None
     said = sorted({str(w.message).split('\n')[0] for w in heard}) if good else []
-    if not r.converged and between>EDGE*r.scale: said = ['the mixed model did not converge: the linear model is reported']
+    if not r.converged and between>EDGE*r.scale:
+        said = ['the mixed model did not converge: the linear model is reported']
     return est,between,said
 
+# %% ../../nbs/calls/14_mixed_model.ipynb #43f370c8
 def fit_line(
     y:np.ndarray, # Offsets, dB, shape (n,), no NaN
     X:pd.DataFrame, # Fixed effects, shape (n, k): `intercept`, `genotype`, perhaps `sex`, `genotype:sex`, `weight`
@@ -127,11 +140,14 @@ def fit_line(
     y = pd.Series(np.asarray(y, float), index=X.index)
     o = OLS(y, X).fit()
     linear = _estimates(o.params, X, o.conf_int(), o.pvalues)
-    both = dict(effect_linear=linear['effect'], low_linear=linear['low'], high_linear=linear['high'], p_linear=linear['p_value'])
+    both = dict(effect_linear=linear['effect'], low_linear=linear['low'], high_linear=linear['high'],
+        p_linear=linear['p_value'])
     est,between,said = (None,0.,[]) if batch is None else _mixed(y, X, batch)
     if est is not None: return both | est | dict(fit='mixed', note=said)
-    if batch is not None and not said: said = ['batches explain nothing (σ_b is estimated as 0): the linear model is reported']
-    return both | linear | dict(fit='linear', batch_sd=0. if batch is not None else np.nan, residual_sd=o.mse_resid**.5, note=said)
+    if batch is not None and not said:
+        said = ['batches explain nothing (σ_b is estimated as 0): the linear model is reported']
+    return both | linear | dict(fit='linear', batch_sd=0. if batch is not None else np.nan,
+        residual_sd=o.mse_resid**.5, note=said)
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #fc64fbb8
 def without_one(
@@ -148,26 +164,37 @@ def without_one(
 # %% ../../nbs/calls/14_mixed_model.ipynb #49e416c0
 RESPONSES = (*TONES,'mean')
 MIN_CONTROLS = 20
-SUMMARY = ['tone','fit','effect','low','high','p_value','sex_effect','sex_low','sex_high','sex_p','weight_slope','batch_sd','residual_sd','n_mice','n_controls','n_batches','n_line_batches','without_one','effect_linear','low_linear','high_linear','p_linear','note']
+SUMMARY = ['tone','fit','effect','low','high','p_value','sex_effect','sex_low','sex_high','sex_p','weight_slope',
+    'batch_sd','residual_sd','n_mice','n_controls','n_batches','n_line_batches','without_one','effect_linear',
+    'low_linear','high_linear','p_linear','note']
 
 def _one_tone(d, tone, batch, weight):
     "Row of the summary."
     seen = d[d[tone].notna()]
     n = dict(tone=tone, n_mice=int((seen.genotype>0).sum()), n_controls=int((seen.genotype==0).sum()))
-    short = [f"{n['n_mice']} mice, {MIN_LINE} are needed"]*(n['n_mice']<MIN_LINE) + [f"{n['n_controls']} controls, {MIN_CONTROLS} are needed"]*(n['n_controls']<MIN_CONTROLS)
-    if short: return n | dict(fit='refused', note='refused: '+(', '.join(short) if len(seen) else 'not measured in this technical group'))
+    short = ([f"{n['n_mice']} mice, {MIN_LINE} are needed"]*(n['n_mice']<MIN_LINE)
+        + [f"{n['n_controls']} controls, {MIN_CONTROLS} are needed"]*(n['n_controls']<MIN_CONTROLS))
+    if short:
+        return n | dict(fit='refused',
+            note='refused: '+(', '.join(short) if len(seen) else 'not measured in this technical group'))
     full,X,said = _design(seen, weight)
     if (full.genotype>0).sum()<MIN_LINE: return n | dict(fit='refused', note='refused: '+', '.join(said))
     code,column,why = batch_of(full, batch)
     est = fit_line(full[tone].to_numpy(), X, code)
     own,rest = (len(set(code[full.genotype>0])),without_one(full[tone], X, code)) if column else (np.nan,np.nan)
     said += [why]*bool(why) + est.pop('note')
-    if own==1: said.append(f'all mice of the line share one {column}, which could explain the effect as well as the gene does')
-    if abs(rest)<abs(est['effect'])/2 and est['p_value']<.05: said.append(f"without one {column} the effect falls from {est['effect']:.0f} to {rest:.0f} dB")
-    return n | est | dict(n_mice=int((full.genotype>0).sum()), n_controls=int((full.genotype==0).sum()), terms=list(X), batch=column, n_batches=len(set(code)) if column else np.nan, n_line_batches=own, without_one=rest, note='; '.join(said))
+    if own==1:
+        said.append(
+            f'all mice of the line share one {column}, which could explain the effect as well as the gene does')
+    if abs(rest)<abs(est['effect'])/2 and est['p_value']<.05:
+        said.append(f"without one {column} the effect falls from {est['effect']:.0f} to {rest:.0f} dB")
+    return n | est | dict(n_mice=int((full.genotype>0).sum()), n_controls=int((full.genotype==0).sum()), terms=list(X),
+        batch=column, n_batches=len(set(code)) if column else np.nan, n_line_batches=own, without_one=rest,
+        note='; '.join(said))
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #73200c01
-CAUTION = 'p says whether these mice differ from controls. A line has a colony of its own, which no random effect of litters or days can tell from its gene: as a call of a line it is too small.'
+CAUTION = ('p says whether these mice differ from controls. A line has a colony of its own, which no random effect '
+    'of litters or days can tell from its gene: as a call of a line it is too small.')
 
 @dataclass(frozen=True, repr=False)
 class MixedModel:
@@ -185,12 +212,16 @@ class MixedModel:
     def fitted(self)->pd.DataFrame: return self.summary[self.summary.fit!='refused'] # rows with an estimate
     def __repr__(self):
         r = self.summary[self.summary.tone.isin(self.fitted.tone)].tail(1)
-        said = 'refused' if not len(r) else f'{r.effect.iloc[0]:+.1f} dB ({r.low.iloc[0]:.1f} to {r.high.iloc[0]:.1f}) at {r.tone.iloc[0]}, p = {r.p_value.iloc[0]:.2g}, {r.fit.iloc[0]} model'.replace('at mean', 'over five tones')
+        said = ('refused' if not len(r) else f'{r.effect.iloc[0]:+.1f} dB ({r.low.iloc[0]:.1f} to '
+            f'{r.high.iloc[0]:.1f}) at {r.tone.iloc[0]}, p = {r.p_value.iloc[0]:.2g}, {r.fit.iloc[0]} model'.replace(
+            'at mean', 'over five tones'))
         return f'MixedModel({self.line}: {said})'
     def _repr_html_(self):
-        show = self.summary[['tone','fit','effect','low','high','p_value','sex_effect','sex_p','batch_sd','residual_sd','n_mice','n_controls','n_line_batches','without_one','p_linear']]
+        show = self.summary[['tone','fit','effect','low','high','p_value','sex_effect','sex_p','batch_sd',
+            'residual_sd','n_mice','n_controls','n_line_batches','without_one','p_linear']]
         notes = ''.join(f'<li>{escape(n)}</li>' for n in (*self.notes, CAUTION))
-        return f'<p><b>{escape(repr(self))}</b><br>{escape(self.formula)}</p><ul>{notes}</ul>' + show.to_html(index=False, na_rep='–', float_format=lambda v: f'{v:.3g}')
+        return (f'<p><b>{escape(repr(self))}</b><br>{escape(self.formula)}</p><ul>{notes}</ul>'
+            + show.to_html(index=False, na_rep='–', float_format=lambda v: f'{v:.3g}'))
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #5de08c28
 def _gathered(summary):
@@ -204,7 +235,8 @@ def _formula(row):
     "The model of a fitted tone in R's notation."
     if row['fit']=='refused': return 'no model'
     terms = row['terms'][1:]
-    fixed = ' + '.join(['genotype * sex' if 'genotype:sex' in terms else ' + '.join(t for t in terms if t in ('genotype','sex')), *(t for t in terms if t=='weight')])
+    fixed = ' + '.join(['genotype * sex' if 'genotype:sex' in terms
+        else ' + '.join(t for t in terms if t in ('genotype','sex')), *(t for t in terms if t=='weight')])
     return f"offset ~ {fixed}" + (f" + (1 | {row['batch']})" if row['fit']=='mixed' else '')
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #b74ffada
@@ -217,7 +249,8 @@ def line_mixed_model(
     tones:tuple=RESPONSES, # Any of the six stimuli and `mean`, that of the five tones
 )->MixedModel:
     "Genotype effect of one line in dB, with litters or days as random effects."
-    if not isinstance(matched, Matched): raise ValueError(f"`matched` must come from `match_controls`, got {type(matched).__name__}")
+    if not isinstance(matched, Matched):
+        raise ValueError(f"`matched` must come from `match_controls`, got {type(matched).__name__}")
     bad = [t for t in tones if t not in RESPONSES]
     if bad or not len(tones): raise ValueError(f"`tones` are {', '.join(RESPONSES)}, got '{bad[0] if bad else ''}'")
     code,said = _find_line(matched, name)
@@ -228,7 +261,8 @@ def line_mixed_model(
     gene = matched.cohort.frame.gene_symbol[matched.line==code].iloc[0]
     lost = int((matched.line==code).sum()-d.genotype.sum())
     if lost: said.append(f'{lost} mice of the line were measured in another technical group and are not used.')
-    return MixedModel(matched.line_names[code], gene, group, s, d, _formula(last), last.get('batch', ''), (*said,*_gathered(s)))
+    return MixedModel(matched.line_names[code], gene, group, s, d, _formula(last), last.get('batch', ''),
+        (*said,*_gathered(s)))
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #36f809e9
 def _ticks(summary): return ['mean of five' if t=='mean' else t.replace('kHz',' kHz') for t in summary.tone]
@@ -238,17 +272,22 @@ def plot_effects(self:MixedModel)->go.Figure: # Tones on the x axis, dB on the y
     "Genotype effect with 95 % interval at every tone, by both models."
     s,fig = self.fitted,go.Figure()
     x = np.arange(len(s))
-    for shift,names,colour,label in ((-.12, ('effect_linear','low_linear','high_linear'), '#999999', 'linear model'), (.12, ('effect','low','high'), PALETTE[0], 'reported')):
+    for shift,names,colour,label in ((-.12, ('effect_linear','low_linear','high_linear'), '#999999', 'linear model'),
+            (.12, ('effect','low','high'), PALETTE[0], 'reported')):
         mid,low,high = (s[c].to_numpy(float) for c in names)
-        fig.add_scatter(x=np.repeat(x+shift, 3), y=np.c_[low,high,np.full(len(s), np.nan)].ravel(), mode='lines', line=dict(color=colour, width=2.5), showlegend=False, hoverinfo='skip')
-        fig.add_scatter(x=x+shift, y=mid, mode='markers', marker=dict(color=colour, size=8), name=label, customdata=np.c_[low,high], hovertemplate='%{y:.1f} dB (%{customdata[0]:.1f} to %{customdata[1]:.1f})<extra>'+label+'</extra>')
+        fig.add_scatter(x=np.repeat(x+shift, 3), y=np.c_[low,high,np.full(len(s), np.nan)].ravel(), mode='lines',
+            line=dict(color=colour, width=2.5), showlegend=False, hoverinfo='skip')
+        fig.add_scatter(x=x+shift, y=mid, mode='markers', marker=dict(color=colour, size=8), name=label,
+            customdata=np.c_[low,high],
+            hovertemplate='%{y:.1f} dB (%{customdata[0]:.1f} to %{customdata[1]:.1f})<extra>'+label+'</extra>')
     fig.add_hline(y=0, line=dict(color=INK, width=1))
     fig.update_xaxes(tickvals=x, ticktext=_ticks(s), showgrid=False).update_yaxes(title_text='above controls, dB')
     return below(finish(fig, f'{escape(self.line)}: {len(s)} effects', escape(self.formula), 680, 390, b=80), 30)
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #ab39e645
 def _columns_of(d, random, most):
-    "Place of each mouse's batch, the line's batches last; at most `most` control batches, evenly taken. −1: not drawn."
+    """Place of each mouse's batch, the line's batches last; at most `most` control batches, evenly taken. −1: not
+    drawn."""
     own = d.genotype.to_numpy()>0
     if not random: return np.where(own, 2, 0)
     key = d[random].astype(object).where(d[random].notna(), None).to_numpy(object)
@@ -260,6 +299,7 @@ def _columns_of(d, random, most):
     at = {k:i for i,k in enumerate(controls)} | {k:len(controls)+2+i for i,k in enumerate(mine)}
     return np.array([at.get(str(k), -1) for k in key])
 
+# %% ../../nbs/calls/14_mixed_model.ipynb #7fb2394b
 @patch
 def plot_batches(self:MixedModel,
     tone:str='mean', # One of the six stimuli, or `mean`
@@ -270,14 +310,24 @@ def plot_batches(self:MixedModel,
     d = self.mice[self.mice[tone].notna()]
     random = self.batch
     at = _columns_of(d, random, most)
-    x = np.where(at<0, -1, at+(.4 if random else .9)*((np.arange(len(d))*.618)%1-.5)) # side by side where levels are tied
+    # side by side where levels are tied
+    x = np.where(at<0, -1, at+(.4 if random else .9)*((np.arange(len(d))*.618)%1-.5))
     own,fig = d.genotype.to_numpy()>0,go.Figure()
-    for rows,colour,label in ((~own,'#AAAAAA','controls'), (own & (d.sex=='female').to_numpy(),SEXES['female']['color'],'females of the line'), (own & (d.sex=='male').to_numpy(),SEXES['male']['color'],'males of the line'), (own & d.sex.isna().to_numpy(),INK,'mice of the line')):
+    for rows,colour,label in ((~own,'#AAAAAA','controls'),
+            (own & (d.sex=='female').to_numpy(),SEXES['female']['color'],'females of the line'),
+            (own & (d.sex=='male').to_numpy(),SEXES['male']['color'],'males of the line'),
+            (own & d.sex.isna().to_numpy(),INK,'mice of the line')):
         rows = rows & (at>=0)
-        if rows.any(): fig.add_scatter(x=x[rows], y=d[tone].to_numpy()[rows], mode='markers', marker=dict(color=colour, size=5 if label=='controls' else 8), name=label, hovertemplate='%{y:.1f} dB<extra>'+label+'</extra>')
+        if rows.any():
+            fig.add_scatter(x=x[rows], y=d[tone].to_numpy()[rows], mode='markers',
+                marker=dict(color=colour, size=5 if label=='controls' else 8), name=label,
+                hovertemplate='%{y:.1f} dB<extra>'+label+'</extra>')
     fig.add_hline(y=0, line=dict(color=INK, width=1))
-    fig.update_xaxes(title_text=f"one column a {random}; the line's on the right" if random else 'litters and days unknown', tickvals=[], showgrid=False, zeroline=False).update_yaxes(title_text='above controls, dB')
-    return below(finish(fig, f'{escape(self.line)} beside its controls: {len(d):,} mice', 'mean of five tones' if tone=='mean' else tone, 700, 390, b=90), 40)
+    fig.update_xaxes(title_text=f"one column a {random}; the line's on the right" if random
+        else 'litters and days unknown', tickvals=[], showgrid=False,
+        zeroline=False).update_yaxes(title_text='above controls, dB')
+    return below(finish(fig, f'{escape(self.line)} beside its controls: {len(d):,} mice',
+        'mean of five tones' if tone=='mean' else tone, 700, 390, b=90), 40)
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #d9bdb15b
 def mixed_models(
@@ -294,8 +344,10 @@ def mixed_models(
         size = np.bincount(matched.line[matched.line>=0], minlength=len(matched.line_names))
         lines = [l for l,n in zip(matched.line_names, size) if n>=MIN_LINE]
     if isinstance(lines, str): lines = [lines]
-    fits = Parallel(n_jobs)(delayed(line_mixed_model)(matched, l, weight=weight, batch=batch, tones=tones) for l in lines)
+    fits = Parallel(n_jobs)(delayed(line_mixed_model)(matched, l, weight=weight, batch=batch, tones=tones)
+        for l in lines)
     if not fits: return pd.DataFrame(columns=['line','gene_symbol','technical_group',*SUMMARY,'q_value'])
     parts = [o.summary.assign(line=o.line, gene_symbol=o.gene_symbol, technical_group=o.technical_group) for o in fits]
-    t = pd.DataFrame([r for p in parts for r in p.to_dict('records')])[['line','gene_symbol','technical_group',*SUMMARY]]
+    t = pd.DataFrame([r for p in parts for r in p.to_dict('records')])[
+        ['line','gene_symbol','technical_group',*SUMMARY]]
     return t.assign(q_value=fdr(t.p_value.astype(float)))

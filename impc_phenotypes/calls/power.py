@@ -19,7 +19,9 @@ from ..core.look import PALETTE, finish
 from ..models.pseudo_lines import line_templates
 
 # %% ../../nbs/calls/15_power.ipynb #3386243d
-LOSSES = {f'{name} {dB} dB':tuple(dB*o for o in shape) for name,shape in {'flat':(1,1,1,1,1,1), '24 + 30 kHz':(0,0,0,1,1,0)}.items() for dB in (10,20,30)} # name → dB at the five tones and the click
+# name → dB at the five tones and the click
+LOSSES = {f'{name} {dB} dB':tuple(dB*o for o in shape)
+    for name,shape in {'flat':(1,1,1,1,1,1), '24 + 30 kHz':(0,0,0,1,1,0)}.items() for dB in (10,20,30)}
 
 # %% ../../nbs/calls/15_power.ipynb #3dec9bf4
 def _shared_shift(m, null, pool, row, line, k, rng):
@@ -41,7 +43,9 @@ def _templates(m, nulls, n_lines, sizes, rng):
     "Group and size of each planted line."
     t = line_templates(m)
     t = t[[m.groups[g] in nulls and nulls[m.groups[g]].source=='own' for g in t.group]]
-    if not len(t): raise InputError('no technical group has 60 controls of its own and lines of three mice; losses need real controls to be planted on')
+    if not len(t):
+        raise InputError('no technical group has 60 controls of its own and lines of three mice; losses need real '
+            'controls to be planted on')
     t = t.iloc[np.sort(rng.integers(len(t), size=n_lines))].reset_index(drop=True)
     return t if sizes is None else t.assign(size=rng.choice(list(sizes), n_lines))
 
@@ -55,12 +59,15 @@ def _read(m, rows, offset, rng):
 def _with_controls(m, rows, name, thresholds):
     "A matched cohort of the controls and the planted mice."
     ref = np.flatnonzero(m.is_reference & m.cohort.is_control)
-    f = m.cohort.frame.iloc[rows].reset_index(drop=True).assign(specimen_id=[f'planted {i}' for i in range(len(rows))], biological_sample_group='experimental',
+    f = m.cohort.frame.iloc[rows].reset_index(drop=True).assign(specimen_id=[f'planted {i}' for i in range(len(rows))],
+        biological_sample_group='experimental',
         gene_symbol=name, allele_symbol=name, zygosity='homozygote', **dict(zip(THRESHOLDS, thresholds.T)))
     both = np.r_[ref, rows]
     frame = pd.concat([m.cohort.frame.iloc[ref], f], ignore_index=True)
-    return Matched(replace(m.cohort, frame=frame), m.reference, m.center[both], m.scale[both], m.n_reference[both], m.step[both], np.arange(len(both))<len(ref), m.excluded.iloc[:0])
+    return Matched(replace(m.cohort, frame=frame), m.reference, m.center[both], m.scale[both], m.n_reference[both],
+        m.step[both], np.arange(len(both))<len(ref), m.excluded.iloc[:0])
 
+# %% ../../nbs/calls/15_power.ipynb #73ce54f8
 def planted_lines(
     m:Matched, # A cohort with controls and lines
     nulls:Mapping, # Its `GroupNull`s, from `line_nulls` or `LineCalls.nulls`
@@ -80,40 +87,52 @@ def planted_lines(
     loss = np.where(rng.random(n_lines)<affected, rng.integers(len(names), size=n_lines), -1)
     rows,offset = np.empty(len(line), int),np.empty((len(line),6))
     for g in np.unique(t.group):
-        mine,pool = np.flatnonzero(t.group.to_numpy()[line]==g),np.flatnonzero((m.group==g) & m.is_reference & m.cohort.is_control)
+        mine,pool = (np.flatnonzero(t.group.to_numpy()[line]==g),
+            np.flatnonzero((m.group==g) & m.is_reference & m.cohort.is_control))
         row = rng.integers(len(pool), size=len(mine))
         code,local = np.unique(line[mine], return_inverse=True)
         rows[mine],offset[mine] = pool[row],EFFECTS[effect](m, shared[m.groups[g]], pool, row, local, len(code), rng)
     offset += np.vstack([np.array([losses[k] for k in names], float), np.zeros(6)])[loss][line]
     symbol = np.array([f'Line{i:05d}' for i in range(n_lines)], object)
-    truth = pd.DataFrame(dict(gene_symbol=symbol, loss=np.array([*names, None], object)[loss], n_mice=t['size'], technical_group=np.array(m.groups, object)[t.group]))
+    truth = pd.DataFrame(dict(gene_symbol=symbol, loss=np.array([*names, None], object)[loss], n_mice=t['size'],
+        technical_group=np.array(m.groups, object)[t.group]))
     return _with_controls(m, rows, symbol[line], _read(m, rows, offset, rng)),truth
 
 # %% ../../nbs/calls/15_power.ipynb #ae080057
 def called_of(
     truth:pd.DataFrame, # From `planted_lines`
     called, # Gene symbols of called lines
-)->dict: # `calls`, `false`, `realised_fdr` (0 without calls), `affected`, `found`, `power` (NaN without affected lines)
+# `calls`, `false`, `realised_fdr` (0 without calls), `affected`, `found`, `power` (NaN without affected lines)
+)->dict:
     "Count true and false calls."
     called,hit = truth.gene_symbol.isin(set(called)),truth.loss.notna()
     n,false,found = int(called.sum()),int((called & ~hit).sum()),int((called & hit).sum())
-    return dict(calls=n, false=false, realised_fdr=false/max(n, 1), affected=int(hit.sum()), found=found, power=found/hit.sum() if hit.any() else np.nan)
+    return dict(calls=n, false=false, realised_fdr=false/max(n, 1), affected=int(hit.sum()), found=found,
+        power=found/hit.sum() if hit.any() else np.nan)
 
 # %% ../../nbs/calls/15_power.ipynb #6564e94f
 @dataclass(frozen=True)
 class Calibration:
     "Calls in cohorts whose truth is known."
-    cohorts:pd.DataFrame # One row a cohort: counts, `p_threshold` (largest p that was called), counts of the liberal null with `liberal_`, decoy FDR
+    # One row a cohort: counts, `p_threshold` (largest p that was called), counts of the liberal null with
+    # `liberal_`, decoy FDR
+    cohorts:pd.DataFrame
     normal_p:np.ndarray # p-values of normal lines, all cohorts, 0–1
     settings:dict # What was planted
 
     @property
     def summary(self)->pd.DataFrame: # Mean and SD over cohorts
         "Mean and spread of error rate and power."
-        keep = ['calls','false','realised_fdr','power','decoy_fdr','liberal_calls','liberal_realised_fdr','liberal_power','p_threshold']
-        return self.cohorts[keep].agg(['mean','std']).T.assign(cohorts_with_calls=[(self.cohorts[k]>0).sum() if k.endswith('calls') else np.nan for k in keep])
-    def _repr_html_(self): return f"<p>{len(self.cohorts)} cohorts of {self.settings['n_lines']:,} lines, {self.settings['affected']:.0%} affected, mice of a line share a {self.settings['effect']}</p>"+self.summary.to_html(float_format=lambda v: f'{v:.3g}')
+        keep = ['calls','false','realised_fdr','power','decoy_fdr','liberal_calls','liberal_realised_fdr',
+            'liberal_power','p_threshold']
+        return self.cohorts[keep].agg(['mean','std']).T.assign(
+            cohorts_with_calls=[(self.cohorts[k]>0).sum() if k.endswith('calls') else np.nan for k in keep])
+    def _repr_html_(self):
+        return (f"<p>{len(self.cohorts)} cohorts of {self.settings['n_lines']:,} lines, "
+            f"{self.settings['affected']:.0%} affected, mice of a line share a {self.settings['effect']}</p>"
+            +self.summary.to_html(float_format=lambda v: f'{v:.3g}'))
 
+# %% ../../nbs/calls/15_power.ipynb #fa25589c
 def calibration(
     m:Matched, # A cohort with controls and lines
     nulls:Mapping, # Its `GroupNull`s
@@ -129,9 +148,12 @@ def calibration(
         c = call_lines(planted, by_sex=False, fdr_level=fdr_level, seed=seed)
         s = c.tested
         liberal = called_of(truth, s.gene_symbol[s.called_liberal])
-        rows.append(dict(seed=seed) | called_of(truth, c.called.gene_symbol) | {f'liberal_{k}':v for k,v in liberal.items() if k!='affected'} | dict(p_threshold=c.called.p_value.max(), decoy_fdr=c.decoy_fdr))
+        rows.append(dict(seed=seed) | called_of(truth, c.called.gene_symbol)
+            | {f'liberal_{k}':v for k,v in liberal.items() if k!='affected'}
+            | dict(p_threshold=c.called.p_value.max(), decoy_fdr=c.decoy_fdr))
         normal.append(s.p_value[s.gene_symbol.isin(truth.gene_symbol[truth.loss.isna()])].to_numpy())
-    settings = dict(n_lines=2000, affected=.02, effect='shift in dB', fdr_level=fdr_level) | {k:v for k,v in kw.items() if k in ('n_lines','affected','effect')}
+    settings = dict(n_lines=2000, affected=.02, effect='shift in dB',
+        fdr_level=fdr_level) | {k:v for k,v in kw.items() if k in ('n_lines','affected','effect')}
     return Calibration(pd.DataFrame(rows), np.concatenate(normal), settings)
 
 # %% ../../nbs/calls/15_power.ipynb #df4cda7d
@@ -142,15 +164,19 @@ def plot_qq(
     p = np.sort(np.clip(c.normal_p, 1e-12, 1))
     expected = -np.log10((np.arange(len(p))+.5)/len(p))
     keep = np.unique(np.r_[np.arange(min(200, len(p))), np.linspace(0, len(p)-1, 400).astype(int)])
-    fig = go.Figure([go.Scatter(x=[0,expected[0]], y=[0,expected[0]], mode='lines', line=dict(color='#777', dash='dot'), name='as it should be'),
-        go.Scatter(x=expected[keep], y=-np.log10(p[keep]), mode='markers', marker=dict(size=4, color=PALETTE[0]), name='normal lines')])
+    fig = go.Figure([go.Scatter(x=[0,expected[0]], y=[0,expected[0]], mode='lines',
+        line=dict(color='#777', dash='dot'), name='as it should be'),
+        go.Scatter(x=expected[keep], y=-np.log10(p[keep]), mode='markers', marker=dict(size=4, color=PALETTE[0]),
+        name='normal lines')])
     fig.update_layout(xaxis_title='expected −log₁₀ p', yaxis_title='−log₁₀ p', legend=dict(x=.03, y=.97))
-    return finish(fig, f'{len(p):,} normal lines', f"effect of a line: {c.settings['effect']} · above the dotted line: too many small p", 560, 410)
+    return finish(fig, f'{len(p):,} normal lines',
+        f"effect of a line: {c.settings['effect']} · above the dotted line: too many small p", 560, 410)
 
 # %% ../../nbs/calls/15_power.ipynb #0934d395
 def _p_given(m, ranks, draws, seed):
     "p of every line against given nulls: Series by gene symbol."
-    ranks = {k:replace(o, centre=o.zero) for k,o in ranks.items()} # planted lines are controls and sit where controls sit
+    # planted lines are controls and sit where controls sit
+    ranks = {k:replace(o, centre=o.zero) for k,o in ranks.items()}
     symbol = dict(zip(m.cohort.line, m.cohort.frame.gene_symbol))
     p = line_p_values(m, nulls=ranks, draws=draws, seed=seed)
     return pd.Series(p.p_value.to_numpy(), index=p.line.map(symbol))
@@ -165,23 +191,34 @@ def power_table(
     losses:Mapping=LOSSES, # Name → dB at the five tones and the click
     effect:str='shift in dB', # What mice of a line share
     seed:int=0, # Same seed, same table
-)->pd.DataFrame: # Loss × mice: share found, 0–1; `.attrs`: `p_threshold`, mean `standard_error`, smallest number of lines `planted` in a cell
+# Loss × mice: share found, 0–1; `.attrs`: `p_threshold`, mean `standard_error`, smallest number of lines `planted` in
+# a cell
+)->pd.DataFrame:
     "How often would a loss be called?"
     p = calls.called.p_value.max() if p_threshold is None else p_threshold
-    if not p>0: raise InputError('no line is called, so there is no p to hold planted lines against; pass `p_threshold`, e.g. .001')
-    planted,t = planted_lines(m, calls.nulls, n_lines=n_lines, affected=1., sizes=n_mice, losses=losses, effect=effect, seed=seed)
+    if not p>0:
+        raise InputError(
+            'no line is called, so there is no p to hold planted lines against; pass `p_threshold`, e.g. .001')
+    planted,t = planted_lines(m, calls.nulls, n_lines=n_lines, affected=1., sizes=n_mice, losses=losses, effect=effect,
+        seed=seed)
     below = t.gene_symbol.map(_p_given(planted, calls.ranks, calls.settings['draws'], seed)).le(p)
-    table,n = (getattr(below.groupby([t.loss, t.n_mice]), f)().unstack().reindex(list(losses)) for f in ('mean','size'))
+    table,n = (getattr(below.groupby([t.loss, t.n_mice]), f)().unstack().reindex(list(losses))
+        for f in ('mean','size'))
     table = table.rename_axis(index='loss', columns='mice')
-    table.attrs = dict(p_threshold=float(p), standard_error=float(np.sqrt(table*(1-table)/n).mean().mean()), planted=int(n.min().min()))
+    table.attrs = dict(p_threshold=float(p), standard_error=float(np.sqrt(table*(1-table)/n).mean().mean()),
+        planted=int(n.min().min()))
     return table
 
+# %% ../../nbs/calls/15_power.ipynb #5f800e1b
 def plot_power(
     table:pd.DataFrame, # From `power_table`
 )->go.Figure:
     "Power against mice, one line a loss."
     fig = go.Figure()
     for i,(name,row) in enumerate(table.iterrows()):
-        fig.add_scatter(x=list(row.index), y=row.to_numpy(), mode='lines+markers', name=name, line=dict(color=PALETTE[0] if name.startswith('flat') else PALETTE[1], dash=('dot','dash','solid')[i%3], width=2.5))
+        fig.add_scatter(x=list(row.index), y=row.to_numpy(), mode='lines+markers', name=name,
+            line=dict(color=PALETTE[0] if name.startswith('flat') else PALETTE[1], dash=('dot','dash','solid')[i%3],
+            width=2.5))
     fig.update_layout(xaxis_title='mice of the line', yaxis_title='share called', yaxis_range=[0,1.02])
-    return finish(fig, f'Power to call {len(table)} losses', f"called: p < {table.attrs.get('p_threshold', np.nan):.2g}", 720, 390, r=190)
+    return finish(fig, f'Power to call {len(table)} losses',
+        f"called: p < {table.attrs.get('p_threshold', np.nan):.2g}", 720, 390, r=190)

@@ -63,13 +63,16 @@ def _stratum(control, mutant, line, k, middle):
     "Counts of one stratum: cut points and controls (6,), mutants (k, 6)."
     low,high = cut_points(control, middle)
     beyond = lambda v: dict(n=~np.isnan(v), low=v<=low, high=v>=high)
-    return dict(cut_low=low, cut_high=high) | {f'control_{o}':v.sum(0) for o,v in beyond(control).items()} | {o:_count(v, line, k) for o,v in beyond(mutant).items()}
+    return dict(cut_low=low, cut_high=high) | {f'control_{o}':v.sum(0)
+        for o,v in beyond(control).items()} | {o:_count(v, line, k) for o,v in beyond(mutant).items()}
 
 def _strata(control, control_sex, mutant, mutant_sex, line, k, middle):
-    "Stratum → counts; females and males only where the controls' sex is known. The controls of a line of one sex are of that sex."
+    """Stratum → counts; females and males only where the controls' sex is known. The controls of a line of one sex are
+    of that sex."""
     out = dict(all=_stratum(control, mutant, line, k, middle))
     if np.isin(control_sex, STRATA[1:]).sum()<max(1, SEXED*len(control_sex)): return out
-    for s in STRATA[1:]: out[s] = _stratum(control[control_sex==s], mutant[mutant_sex==s], line[mutant_sex==s], k, middle)
+    for s in STRATA[1:]:
+        out[s] = _stratum(control[control_sex==s], mutant[mutant_sex==s], line[mutant_sex==s], k, middle)
     out['all'] = {o:np.broadcast_to(v, (k,v.shape[-1])).copy() for o,v in out['all'].items()}
     for s in STRATA[1:]:
         only = np.bincount(line, mutant_sex!=s, k)==0
@@ -94,12 +97,14 @@ def _six(strata, ok):
         for s in STRATA:
             name = f'{d}_p' if s=='all' else f'{d}_{s}_p'
             c = strata.get(s)
-            out[name] = np.full(ok.shape, np.nan) if c is None else np.where(ok & (c['n']>0) & (c['control_n']>0), fisher_p(c[d], c['n'], c[f'control_{d}'], c['control_n']), np.nan)
+            out[name] = np.full(ok.shape, np.nan) if c is None else np.where(ok & (c['n']>0) & (c['control_n']>0),
+                fisher_p(c[d], c['n'], c[f'control_{d}'], c['control_n']), np.nan)
     return out
 
 # %% ../../nbs/calls/12_reference_range.ipynb #8ba77d1f
 SIX = tuple(f'{d}{s}_p' for d in ('high','low') for s in ('','_female','_male'))
-TEST_COLUMNS = ['line','gene_symbol','tone','n_mice','n_controls','cut','high_mice','high_controls','effect','cut_low','low_mice','low_controls','effect_low',*SIX,'direction','p_value','q_value','significant']
+TEST_COLUMNS = ['line','gene_symbol','tone','n_mice','n_controls','cut','high_mice','high_controls','effect','cut_low',
+    'low_mice','low_controls','effect_low',*SIX,'direction','p_value','q_value','significant']
 
 def _share(a, n):
     with np.errstate(divide='ignore', invalid='ignore'): return 100*a/n
@@ -112,7 +117,8 @@ def _rows(strata, names, genes, more_than):
     six = {o:v[at] for o,v in _six(strata, ok).items()}
     f = {o:v[at] for o,v in full.items()}
     apart = {d:_share(f[d], f['n'])-_share(f[f'control_{d}'], f['control_n']) for d in ('high','low')}
-    return pd.DataFrame(dict(line=names[at[0]], gene_symbol=genes[at[0]], tone=np.array(TONES, object)[at[1]], n_mice=f['n'], n_controls=f['control_n'],
+    return pd.DataFrame(dict(line=names[at[0]], gene_symbol=genes[at[0]], tone=np.array(TONES, object)[at[1]],
+        n_mice=f['n'], n_controls=f['control_n'],
         cut=f['cut_high'], high_mice=f['high'], high_controls=f['control_high'], effect=apart['high'],
         cut_low=f['cut_low'], low_mice=f['low'], low_controls=f['control_low'], effect_low=apart['low'], **six))
 
@@ -122,7 +128,8 @@ def _decided(t, p_below):
     least = np.nanmin(p, 1) if len(p) else np.zeros(0)
     q = fdr(t[['high_p','low_p']].to_numpy(float).ravel()).reshape(-1, 2).min(1)
     high = np.nanmin(p[:,:3], 1)<=np.nanmin(p[:,3:], 1) if len(p) else np.zeros(0, bool)
-    return t.assign(direction=np.where(high, 'high', 'low'), p_value=least, q_value=q, significant=least<p_below)[TEST_COLUMNS]
+    return t.assign(direction=np.where(high, 'high', 'low'), p_value=least, q_value=q,
+        significant=least<p_below)[TEST_COLUMNS]
 
 # %% ../../nbs/calls/12_reference_range.ipynb #c13a0988
 @dataclass(frozen=True, repr=False)
@@ -140,22 +147,31 @@ class ReferenceRange:
     @property
     def called(self)->pd.DataFrame: return self.lines[self.lines.called_impc] # lines significant by IMPC's rule
     def __len__(self): return len(self.lines)
-    def __repr__(self): return f"ReferenceRange({len(self.called):,} of {len(self.tested):,} tested lines significant at p < {self.settings['p_below']:g}: {int(self.lines.worse.sum()):,} worse, {int(self.lines.better.sum()):,} better; {len(self):,} lines in all)"
+    def __repr__(self):
+        return (f"ReferenceRange({len(self.called):,} of {len(self.tested):,} tested lines significant at p < "
+            f"{self.settings['p_below']:g}: {int(self.lines.worse.sum()):,} worse, {int(self.lines.better.sum()):,} "
+            f"better; {len(self):,} lines in all)")
     def _repr_html_(self):
-        show = self.called[['gene_symbol','zygosity','phenotyping_center','n_mice','n_controls','tone','direction','effect','p_value','q_value','called_bh']].head(12)
+        show = self.called[['gene_symbol','zygosity','phenotyping_center','n_mice','n_controls','tone','direction',
+            'effect','p_value','q_value','called_bh']].head(12)
         notes = ''.join(f'<li>{escape(n)}</li>' for n in self.notes)
-        return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>' + show.to_html(index=False, float_format=lambda v: f'{v:.3g}')
+        return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>' + show.to_html(index=False,
+            float_format=lambda v: f'{v:.3g}')
 
 # %% ../../nbs/calls/12_reference_range.ipynb #1e92a11e
-LINE_FACTS = ['line','gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center','technical_group','n_mice','n_female','n_male','n_controls']
-LINE_COLUMNS = [*LINE_FACTS,'n_tests','tone','direction','effect','p_value','q_value','called_impc','called_bh','worse','better','note']
+LINE_FACTS = ['line','gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center',
+    'technical_group','n_mice','n_female','n_male','n_controls']
+LINE_COLUMNS = [*LINE_FACTS,'n_tests','tone','direction','effect','p_value','q_value','called_impc','called_bh',
+    'worse','better','note']
 
 def _line_facts(f, group, line, names, n_controls):
     "What is known of each line."
-    first = f.iloc[np.unique(line, return_index=True)[1]][['gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center']].reset_index(drop=True)
+    first = f.iloc[np.unique(line, return_index=True)[1]][
+        ['gene_symbol','gene_accession_id','allele_symbol','zygosity','phenotyping_center']].reset_index(drop=True)
     sex = f.sex.to_numpy(object)
     n = lambda rows: np.bincount(line, rows, len(names)).astype(int)
-    return first.assign(line=names, technical_group=group, n_mice=n(np.ones(len(f))), n_female=n(sex=='female'), n_male=n(sex=='male'), n_controls=n_controls)[LINE_FACTS]
+    return first.assign(line=names, technical_group=group, n_mice=n(np.ones(len(f))), n_female=n(sex=='female'),
+        n_male=n(sex=='male'), n_controls=n_controls)[LINE_FACTS]
 
 def _best(facts, t, settings):
     "One row a line: facts, best tone, verdicts."
@@ -163,12 +179,19 @@ def _best(facts, t, settings):
     by = t.groupby('line', sort=False)
     effect = np.where(t.direction=='high', t.effect, t.effect_low)
     side = t.significant & (effect>0)
-    out = facts.merge(t.assign(effect=effect).drop_duplicates('line')[['line','tone','direction','effect','p_value']], on='line', how='left')
-    out = out.merge(by.agg(n_tests=('tone','size'), q_value=('q_value','min'), called_impc=('significant','any')).reset_index(), on='line', how='left')
-    out = out.assign(n_tests=out.n_tests.fillna(0).astype(int), called_impc=out.called_impc.eq(True), called_bh=out.q_value<settings['fdr'],
-        worse=out.line.isin(t.line[side & (t.direction=='high')]), better=out.line.isin(t.line[side & (t.direction=='low')]))
-    few = np.where(out.n_controls<=settings['more_than'], 'at most '+str(settings['more_than'])+' controls of every sex it has', f'fewer than {MIN_MUTANTS} mice of one sex')
-    return out.assign(note=np.where(out.n_tests>0, '', few)).sort_values(['p_value','line'], ignore_index=True)[LINE_COLUMNS]
+    out = facts.merge(t.assign(effect=effect).drop_duplicates('line')[['line','tone','direction','effect','p_value']],
+        on='line', how='left')
+    out = out.merge(by.agg(n_tests=('tone','size'), q_value=('q_value','min'),
+        called_impc=('significant','any')).reset_index(), on='line', how='left')
+    out = out.assign(n_tests=out.n_tests.fillna(0).astype(int), called_impc=out.called_impc.eq(True),
+        called_bh=out.q_value<settings['fdr'],
+        worse=out.line.isin(t.line[side & (t.direction=='high')]),
+        better=out.line.isin(t.line[side & (t.direction=='low')]))
+    few = np.where(out.n_controls<=settings['more_than'],
+        'at most '+str(settings['more_than'])+' controls of every sex it has',
+        f'fewer than {MIN_MUTANTS} mice of one sex')
+    return out.assign(note=np.where(out.n_tests>0, '', few)).sort_values(['p_value','line'],
+        ignore_index=True)[LINE_COLUMNS]
 
 # %% ../../nbs/calls/12_reference_range.ipynb #0e98df27
 def _cut_rows(group, strata):
@@ -176,16 +199,20 @@ def _cut_rows(group, strata):
     out = []
     for s,c in strata.items():
         n = c['control_n']
-        out.append(pd.DataFrame(dict(technical_group=group, sex=s, tone=TONES, n_controls=n, cut_low=c['cut_low'], cut_high=c['cut_high'], share_low=_share(c['control_low'], n), share_high=_share(c['control_high'], n))))
+        out.append(pd.DataFrame(dict(technical_group=group, sex=s, tone=TONES, n_controls=n, cut_low=c['cut_low'],
+            cut_high=c['cut_high'], share_low=_share(c['control_low'], n), share_high=_share(c['control_high'], n))))
     return pd.concat(out, ignore_index=True)
 
 def _group_range(f, x, control, mutant, line, group, middle, more_than):
-    "Tests, line facts and cut points of one technical group; `control`, `mutant` are row numbers, `line` the mutants' line names."
+    """Tests, line facts and cut points of one technical group; `control`, `mutant` are row numbers, `line` the
+    mutants' line names."""
     names,code = np.unique(line.astype(str), return_inverse=True)
     names,k,sex = names.astype(object),len(names),f.sex.to_numpy(object)
     strata = _strata(x[control], sex[control], x[mutant], sex[mutant], code, k, middle)
     most = np.zeros(k, int)
-    for s in strata.values(): most = np.maximum(most, np.where(s['n']>0, s['control_n'], 0).max(1)) if s is not strata['all'] or len(strata)==1 else most
+    for s in strata.values():
+        most = (np.maximum(most, np.where(s['n']>0, s['control_n'], 0).max(1)) if s is not strata['all']
+            or len(strata)==1 else most)
     facts = _line_facts(f.iloc[mutant], group, code, names, most)
     shown = {s:(c if s!='all' else _stratum(x[control], x[mutant], code, k, middle)) for s,c in strata.items()}
     return _rows(strata, names, facts.gene_symbol.to_numpy(object), more_than),facts,_cut_rows(group, shown)
@@ -193,31 +220,43 @@ def _group_range(f, x, control, mutant, line, group, middle, more_than):
 # %% ../../nbs/calls/12_reference_range.ipynb #54b239d9
 def _checked(data, middle, p_below, more_than):
     "The cohort, or what is wrong."
-    if not isinstance(data, (Cohort, Matched)): raise ValueError(f"`data` must be a Cohort or a Matched, got {type(data).__name__}; `read_records` makes a cohort from a table")
+    if not isinstance(data, (Cohort, Matched)):
+        raise ValueError(f"`data` must be a Cohort or a Matched, got {type(data).__name__}; `read_records` makes a "
+            f"cohort from a table")
     if not .5<middle<1: raise ValueError(f"`middle` must lie in (0.5, 1), got {middle}")
     if not 0<p_below<1: raise ValueError(f"`p_below` is a p-value between 0 and 1, got {p_below}")
     if more_than<1: raise ValueError(f"`more_than` must be at least 1 control, got {more_than}")
     cohort = data.cohort if isinstance(data, Matched) else data
-    if not cohort.is_control.any(): raise InputError("no mouse of this cohort is a control: a reference range needs wild types; add rows whose `biological_sample_group` is control")
+    if not cohort.is_control.any():
+        raise InputError("no mouse of this cohort is a control: a reference range needs wild types; add rows whose "
+            "`biological_sample_group` is control")
     return cohort
 
 def _notes(cohort, lines, cuts, lost, settings):
     "What could not be done."
     out = [] if len(lines) else ['No experimental mouse belongs to a line; nothing was tested.']
     few,lone = (lines[lines.note.str.contains(o)] for o in ('controls','mice of one sex'))
-    if len(few): out.append(f"{len(few):,} lines ({few.gene_symbol.nunique():,} genes, {few.technical_group.nunique()} technical groups) were refused: at most {settings['more_than']} controls of every sex they have.")
+    if len(few):
+        out.append(f"{len(few):,} lines ({few.gene_symbol.nunique():,} genes, {few.technical_group.nunique()} "
+            f"technical groups) were refused: at most {settings['more_than']} controls of every sex they have.")
     if len(lone): out.append(f"{len(lone):,} lines have fewer than {MIN_MUTANTS} mice of one sex and were not tested.")
     sexed = set(cuts.technical_group[cuts.sex!='all']) if len(cuts) else set()
     n = lines.technical_group.nunique()-len(sexed & set(lines.technical_group))
-    if n: out.append(f"In {n} of {lines.technical_group.nunique()} technical groups the sex of the controls is unknown: sexes were pooled there.")
+    if n:
+        out.append(f"In {n} of {lines.technical_group.nunique()} technical groups the sex of the controls is "
+            f"unknown: sexes were pooled there.")
     known = set(cohort.frame.sex.dropna())
-    if len(known)==1: out.append(f"All mice of known sex are {known.pop()}s: there is one test a direction, of that sex.")
-    if lost: out.append(f"{lost:,} mice were measured in another technical group than most of their line and were left out.")
+    if len(known)==1:
+        out.append(f"All mice of known sex are {known.pop()}s: there is one test a direction, of that sex.")
+    if lost:
+        out.append(
+            f"{lost:,} mice were measured in another technical group than most of their line and were left out.")
     return tuple(out)
 
 # %% ../../nbs/calls/12_reference_range.ipynb #c304b1a1
 def reference_range(
-    data:Cohort|Matched, # From `read_records`, or `match_controls` of it, which has left out the groups it cannot place
+    # From `read_records`, or `match_controls` of it, which has left out the groups it cannot place
+    data:Cohort|Matched,
     *,
     middle:float=.95, # Share of controls between the cut points, in (0.5, 1)
     p_below:float=1e-4, # A smaller p at any tone makes the line significant, 0–1
@@ -231,11 +270,16 @@ def reference_range(
     rows = np.flatnonzero(line>=0)
     main = main_group(line[rows], group[rows], len(names), len(groups))
     keep = rows[main[line[rows]]==group[rows]]
-    parts = [_group_range(f, x, np.flatnonzero(cohort.is_control & (group==g)), keep[group[keep]==g], np.asarray(names, object)[line[keep[group[keep]==g]]], groups[g], middle, more_than) for g in np.unique(group[keep])]
-    join = lambda i, columns: pd.concat([o[i] for o in parts], ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    parts = [_group_range(f, x, np.flatnonzero(cohort.is_control & (group==g)), keep[group[keep]==g],
+        np.asarray(names, object)[line[keep[group[keep]==g]]], groups[g], middle, more_than)
+        for g in np.unique(group[keep])]
+    join = lambda i, columns: pd.concat([o[i] for o in parts],
+        ignore_index=True) if parts else pd.DataFrame(columns=columns)
     t = _decided(join(0, TEST_COLUMNS), p_below)
-    lines,cuts = _best(join(1, LINE_FACTS), t, settings),join(2, ['technical_group','sex','tone','n_controls','cut_low','cut_high','share_low','share_high'])
-    return ReferenceRange(t.sort_values(['p_value','line','tone'], ignore_index=True), lines, cuts, settings, _notes(cohort, lines, cuts, len(rows)-len(keep), settings), cohort)
+    lines,cuts = _best(join(1, LINE_FACTS), t, settings),join(2,
+        ['technical_group','sex','tone','n_controls','cut_low','cut_high','share_low','share_high'])
+    return ReferenceRange(t.sort_values(['p_value','line','tone'], ignore_index=True), lines, cuts, settings,
+        _notes(cohort, lines, cuts, len(rows)-len(keep), settings), cohort)
 
 # %% ../../nbs/calls/12_reference_range.ipynb #d30a7cc1
 def _find(rr, name):
@@ -251,12 +295,16 @@ def _mice_of(rr, line, tone):
     "Thresholds and sexes of a line's mice, and thresholds of the controls of its sexes."
     f,x = rr.cohort.frame,rr.cohort.thresholds[:,TONES.index(tone)]
     group,sex = rr.cohort.technical_group,f.sex.to_numpy(object)
-    mine,control = (rr.cohort.line==line.line) & (group==line.technical_group),rr.cohort.is_control & (group==line.technical_group)
+    mine,control = ((rr.cohort.line==line.line) & (group==line.technical_group),
+        rr.cohort.is_control & (group==line.technical_group))
     kinds = {s for s in sex[mine] if isinstance(s, str)}
-    if len(kinds)==1 and len(kinds)==len(set(sex[mine])) and (rr.cuts.technical_group[rr.cuts.sex!='all']==line.technical_group).any(): control &= sex==kinds.pop()
+    if len(kinds)==1 and len(kinds)==len(set(sex[mine])) and (
+            rr.cuts.technical_group[rr.cuts.sex!='all']==line.technical_group).any():
+        control &= sex==kinds.pop()
     seen = ~np.isnan(x)
     return x[mine & seen],sex[mine & seen],x[control & seen]
 
+# %% ../../nbs/calls/12_reference_range.ipynb #a6909ce5
 @patch
 def plot_range(self:ReferenceRange,
     name:str, # Gene symbol, or a line of `lines`
@@ -269,13 +317,17 @@ def plot_range(self:ReferenceRange,
     x,sex,control = _mice_of(self, line, tone)
     level,n = np.unique(np.round(control/STEP)*STEP, return_counts=True)
     share = 100*n/max(len(control), 1)
-    fig = go.Figure(go.Bar(x=level, y=share, width=4.4, marker_color='#BBBBBB', name=f'{len(control):,} controls', hovertemplate='%{x} dB SPL: %{y:.1f} %<extra>controls</extra>'))
+    fig = go.Figure(go.Bar(x=level, y=share, width=4.4, marker_color='#BBBBBB', name=f'{len(control):,} controls',
+        hovertemplate='%{x} dB SPL: %{y:.1f} %<extra>controls</extra>'))
     unit = max(share, default=10)/12
     for i,(s,colour) in enumerate([*((s,look['color']) for s,look in SEXES.items()), ('sex unknown','#555555')]):
         v = np.sort(x[~np.isin(sex, STRATA[1:])] if s=='sex unknown' else x[sex==s])
         step = np.arange(len(v))-np.searchsorted(v, v) # how many of the same level came before
-        if len(v): fig.add_scatter(x=v+1.3*(i-.5), y=-unit*(1+.9*step), mode='markers', marker=dict(color=colour, size=8), name=s, hovertemplate='%{x:.0f} dB SPL<extra>'+s+'</extra>')
-    for cut in np.ravel(cut_points(control[:,None], self.settings['middle'])): fig.add_vline(x=cut, line=dict(color=PALETTE[1], dash='dash', width=1.5))
+        if len(v):
+            fig.add_scatter(x=v+1.3*(i-.5), y=-unit*(1+.9*step), mode='markers', marker=dict(color=colour, size=8),
+                name=s, hovertemplate='%{x:.0f} dB SPL<extra>'+s+'</extra>')
+    for cut in np.ravel(cut_points(control[:,None], self.settings['middle'])):
+        fig.add_vline(x=cut, line=dict(color=PALETTE[1], dash='dash', width=1.5))
     return _dress(fig, self, line, tone)
 
 # %% ../../nbs/calls/12_reference_range.ipynb #43c91838
@@ -285,10 +337,12 @@ def _dress(fig, rr, line, tone):
     say = line.note or 'not measured, or not tested, at this tone'
     if len(t):
         r = t.iloc[0]
-        say = f'{r.high_mice} of {r.n_mice} mice high, {r.high_controls} of {r.n_controls:,} controls ({r.high_controls/r.n_controls:.0%}) · p = {r.p_value:.2g}'
+        say = (f'{r.high_mice} of {r.n_mice} mice high, {r.high_controls} of {r.n_controls:,} controls '
+            f'({r.high_controls/r.n_controls:.0%}) · p = {r.p_value:.2g}')
     what = ' '.join(str(o) for o in (line.gene_symbol, line.zygosity, line.phenotyping_center) if isinstance(o, str))
     ticks = [o for o in (0,5,10,20,30,40,60,80,100) if o<=max([10, *fig.data[0].y])]
-    fig.update_yaxes(title_text='controls, %', tickvals=ticks).update_xaxes(title_text='threshold, dB SPL', showgrid=False)
+    fig.update_yaxes(title_text='controls, %', tickvals=ticks).update_xaxes(title_text='threshold, dB SPL',
+        showgrid=False)
     return below(finish(fig, f'{escape(what)}, {tone}', f'{say} · dashed: cut points', 700, 390, b=90))
 
 # %% ../../nbs/calls/12_reference_range.ipynb #88a55b74
@@ -298,10 +352,16 @@ def compare_calls(
 )->pd.DataFrame: # One row a line in both tables: `agreement`, both verdicts, best tone, effect, p
     "Line calls beside IMPC's rule."
     for c in ('line','called'):
-        if c not in calls: raise InputError(f"the table of calls has no column `{c}` but {', '.join(map(str, calls.columns[:8]))}; `call_lines(...).summary` has it")
-    mine = rr.tested[['line','gene_symbol','phenotyping_center','n_mice','tone','direction','effect','p_value','worse','called_impc','called_bh']]
+        if c not in calls:
+            raise InputError(f"the table of calls has no column `{c}` but {', '.join(map(str, calls.columns[:8]))}; "
+                f"`call_lines(...).summary` has it")
+    mine = rr.tested[['line','gene_symbol','phenotyping_center','n_mice','tone','direction','effect','p_value','worse',
+        'called_impc','called_bh']]
     out = mine.merge(calls[['line','called']].drop_duplicates('line'), on='line')
-    if not len(out): raise InputError(f"no line of the calls was tested here (first: '{calls.line.iloc[0] if len(calls) else ''}'); both tables must come from the same cohort")
+    if not len(out):
+        raise InputError(f"no line of the calls was tested here (first: "
+            f"'{calls.line.iloc[0] if len(calls) else ''}'); both tables must come from the same cohort")
     called = out.called.astype(bool)
-    kind = np.select([called & out.worse, called, out.worse], ['both','line test only','reference range only'], 'neither')
+    kind = np.select([called & out.worse, called, out.worse], ['both','line test only','reference range only'],
+        'neither')
     return out.assign(agreement=kind).sort_values(['agreement','p_value'], ignore_index=True)

@@ -42,12 +42,15 @@ def _permuted(null, size, means, n, draws, seed):
     bare = replace(null, T=np.zeros((5,5)), centre=null.zero)
     z,p = bare.scores(means, n),np.full(len(size), np.nan)
     made = bare.draws(set(size), draws, seed=seed)
-    for s,seen,rows in measured_patterns(size, z): p[rows] = tail_p(largest_z(made[s][:,seen]), largest_z(z[rows][:,seen]))
+    for s,seen,rows in measured_patterns(size, z):
+        p[rows] = tail_p(largest_z(made[s][:,seen]), largest_z(z[rows][:,seen]))
     return np.nan_to_num(np.nanmax(z, 1)),p
 
 # %% ../../nbs/calls/17_rivals.ipynb #f7c4d644
-RULES = {'likelihood ratio, shared ranks':'ours', 'liberal null, in dB':'liberal', 'mean z > 2':'mean_z', 'reference range, p < 1e-4':'range_impc', 'reference range, BH':'range_bh',
-    'permuted controls, max contrast':'permuted', 'mean z, normal p':'normal', 'Mahalanobis, χ²':'mahalanobis'} # name → ending of its column in `rule_table`
+RULES = {'likelihood ratio, shared ranks':'ours', 'liberal null, in dB':'liberal', 'mean z > 2':'mean_z',
+    'reference range, p < 1e-4':'range_impc', 'reference range, BH':'range_bh',
+    # name → ending of its column in `rule_table`
+    'permuted controls, max contrast':'permuted', 'mean z, normal p':'normal', 'Mahalanobis, χ²':'mahalanobis'}
 
 def _group_rules(m, g, rows, code, null, draws, seed):
     names,line = np.unique(code, return_inverse=True)
@@ -57,7 +60,8 @@ def _group_rules(m, g, rows, code, null, draws, seed):
     z,p = _mean_z(null, plain, n)
     d,pm = _mahalanobis(null, plain, n)
     s,pp = _permuted(null, size, means, n, draws, seed)
-    out = pd.DataFrame(dict(line=np.array(m.line_names, object)[names], score_mean_z=z, p_normal=p, score_mahalanobis=d, p_mahalanobis=pm, score_permuted=s, p_permuted=pp))
+    out = pd.DataFrame(dict(line=np.array(m.line_names, object)[names], score_mean_z=z, p_normal=p,
+        score_mahalanobis=d, p_mahalanobis=pm, score_permuted=s, p_permuted=pp))
     return out[size>=MIN_LINE]
 
 def rule_table(
@@ -65,13 +69,18 @@ def rule_table(
 )->pd.DataFrame: # One row a tested line: `score_…` (larger is worse) and `called_…` of each of `RULES`
     "Calls of the same lines by other rules, at the error rate of the calls."
     m,draws,seed,level = calls.matched,calls.settings['draws'],calls.settings['seed'],calls.settings['fdr']
-    parts = [_group_rules(m, g, rows, code, calls.nulls[m.groups[g]], draws, seed) for g,(rows,code) in members(m).items()]
+    parts = [_group_rules(m, g, rows, code, calls.nulls[m.groups[g]], draws, seed)
+        for g,(rows,code) in members(m).items()]
     rr = reference_range(m).lines.set_index('line')
-    t = calls.tested[['line','gene_symbol','phenotyping_center','technical_group','n_mice','mean_offset','score','p_value','called','called_liberal']].merge(pd.concat(parts), on='line', how='left')
-    t = t.assign(called_ours=t.called, called_mean_z=t.score_mean_z>2, called_range_impc=t.line.map(rr.called_impc).fillna(False).astype(bool), called_range_bh=t.line.map(rr.q_value).lt(level))
+    t = calls.tested[['line','gene_symbol','phenotyping_center','technical_group','n_mice','mean_offset','score',
+        'p_value','called','called_liberal']].merge(pd.concat(parts), on='line', how='left')
+    t = t.assign(called_ours=t.called, called_mean_z=t.score_mean_z>2,
+        called_range_impc=t.line.map(rr.called_impc).fillna(False).astype(bool),
+        called_range_bh=t.line.map(rr.q_value).lt(level))
     for k in ('normal','mahalanobis','permuted'): t[f'called_{k}'] = fdr(t[f'p_{k}'])<level
     range_p = t.line.map(rr.p_value).astype(float)
-    return t.assign(score_ours=-np.log10(t.p_value), score_range=-np.log10(range_p.clip(lower=1e-300)).fillna(0.)).drop(columns=['called','score'])
+    return t.assign(score_ours=-np.log10(t.p_value),
+        score_range=-np.log10(range_p.clip(lower=1e-300)).fillna(0.)).drop(columns=['called','score'])
 
 # %% ../../nbs/calls/17_rivals.ipynb #7b8c5aa3
 def compare_rules(
@@ -86,7 +95,8 @@ def compare_rules(
     for seed in seeds:
         planted,truth = planted_lines(m, nulls, seed=seed, **kw)
         t = rule_table(call_lines(planted, by_sex=False, seed=seed))
-        rows += [dict(rule=name, seed=seed) | called_of(truth, t.gene_symbol[t[f'called_{k}']]) for name,k in RULES.items()]
+        rows += [dict(rule=name, seed=seed) | called_of(truth, t.gene_symbol[t[f'called_{k}']])
+            for name,k in RULES.items()]
     t = pd.DataFrame(rows).groupby('rule')[['calls','realised_fdr','power']].agg(['mean','std']).reindex(list(RULES))
     return t.set_axis([a if b=='mean' else f'{a}_sd' for a,b in t.columns], axis=1)
 
@@ -96,8 +106,14 @@ def plot_rules(
     nominal:float=.05, # Error rate that was asked for
 )->go.Figure:
     "Power against realised error rate."
-    fig = go.Figure(go.Scatter(x=[nominal,nominal], y=[0,1], mode='lines', line=dict(color='#777', dash='dot'), name='asked for'))
+    fig = go.Figure(go.Scatter(x=[nominal,nominal], y=[0,1], mode='lines', line=dict(color='#777', dash='dot'),
+        name='asked for'))
     for i,(rule,r) in enumerate(table.iterrows()):
-        fig.add_scatter(x=[r.realised_fdr], y=[r.power], mode='markers', name=rule, marker=dict(size=12, color=(PALETTE[1],'#8B3A00',PALETTE[0],PALETTE[5],PALETTE[2],PALETTE[3],PALETTE[4],'#000000')[i%8], symbol=('diamond','diamond','circle','square','square','triangle-up','circle','cross')[i%8]))
-    fig.update_layout(xaxis_title='share of false calls', yaxis_title='share of losses found', xaxis_range=[-.02,1], yaxis_range=[0,1])
-    return finish(fig, f'What {len(table)} rules find, and at what price', f'dotted: {nominal:.0%} false calls were asked for', 820, 430, r=260)
+        fig.add_scatter(x=[r.realised_fdr], y=[r.power], mode='markers', name=rule,
+            marker=dict(size=12, color=(PALETTE[1],'#8B3A00',PALETTE[0],PALETTE[5],PALETTE[2],PALETTE[3],PALETTE[4],
+            '#000000')[i%8], symbol=('diamond','diamond','circle','square','square','triangle-up','circle',
+            'cross')[i%8]))
+    fig.update_layout(xaxis_title='share of false calls', yaxis_title='share of losses found', xaxis_range=[-.02,1],
+        yaxis_range=[0,1])
+    return finish(fig, f'What {len(table)} rules find, and at what price',
+        f'dotted: {nominal:.0%} false calls were asked for', 820, 430, r=260)

@@ -39,7 +39,8 @@ def local_fdr(
     x,n = np.unique(np.r_[p[ok], 1.], return_counts=True)
     n[-1] -= 1
     width = np.diff(np.r_[0., x])
-    density = IsotonicRegression(increasing=False).fit_transform(x, n/ok.sum()/np.maximum(width, 1e-300), sample_weight=np.maximum(width, 1e-300))
+    density = IsotonicRegression(increasing=False).fit_transform(x, n/ok.sum()/np.maximum(width, 1e-300),
+        sample_weight=np.maximum(width, 1e-300))
     pi0 = min(1., 2*float(np.mean(p[ok]>.5)))
     out[ok] = np.minimum(1., pi0/np.maximum(density[np.searchsorted(x, p[ok])], 1e-300))
     return out
@@ -64,8 +65,10 @@ def difference_null(
     d,n = _apart(*zip(*pair))
     k = int((n[:,:5]>0).any(1).sum())
     variance = variance_by_column(contrast_values(null.controls, SUMS))
-    T = means_covariance(np.where(n>0, d, np.nan), n, variance)*k/(k+PRIOR_LINES) + null.T*.25*PRIOR_LINES/(k+PRIOR_LINES)
-    median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 0. for v in np.where(n[:,:5]>0, d[:,:5], np.nan).T])*k/(k+PRIOR_LINES)
+    T = means_covariance(np.where(n>0, d, np.nan), n,
+        variance)*k/(k+PRIOR_LINES) + null.T*.25*PRIOR_LINES/(k+PRIOR_LINES)
+    median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 0.
+        for v in np.where(n[:,:5]>0, d[:,:5], np.nan).T])*k/(k+PRIOR_LINES)
     return replace(null, T=T, centre=WEIGHTS@median, n_lines=k)
 
 # %% ../../nbs/calls/07_sexes.ipynb #869e0e61
@@ -79,15 +82,18 @@ def difference_draws(self:GroupNull,
     "Scores of sex differences that chance alone would make."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 3])
     effect,out = line_effects(self.T, n, self.df, rng)@WEIGHTS.T,{}
-    a,b = (self.control_means({p[i] for p in pairs}, n, np.random.default_rng([seed, crc32(self.name.encode()), 3, i])) for i in (0,1))
+    a,b = (self.control_means({p[i] for p in pairs}, n, np.random.default_rng([seed, crc32(self.name.encode()), 3, i]))
+        for i in (0,1))
     for f,m in pairs:
         (x,k),(y,l) = a[f],b[m]
-        with np.errstate(divide='ignore', invalid='ignore'): out[f,m] = (x-y+effect)/np.sqrt(self.variance*(1/k+1/l)+self.tau2)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            out[f,m] = (x-y+effect)/np.sqrt(self.variance*(1/k+1/l)+self.tau2)
     return out
 
 # %% ../../nbs/calls/07_sexes.ipynb #95278f55
 MIN_SEX = 2 # mice of a sex
-SEX_COLUMNS = ['n_female','n_male','female_offset','male_offset','female_p','male_p','sex_difference','sex_difference_low','sex_difference_high','sex_p','sex_q']
+SEX_COLUMNS = ['n_female','n_male','female_offset','male_offset','female_p','male_p','sex_difference',
+    'sex_difference_low','sex_difference_high','sex_p','sex_q']
 
 def _sex_p(null, size, z, draws, seed):
     "p of one sex's lines."
@@ -129,13 +135,17 @@ def sex_table(
     size = np.stack([np.bincount(line[s], minlength=n_lines) for s in known], 1)
     pair = [line_means(x[s], line[s], n_lines) for s in known]
     own = np.stack([line_means(plain[s], line[s], n_lines)[0][:,5] for s in known], 1)
-    out = pd.DataFrame(dict(n_female=size[:,0], n_male=size[:,1], female_offset=own[:,0]-null.centre[5], male_offset=own[:,1]-null.centre[5]))
-    for i,name in enumerate(('female_p','male_p')): out[name] = _sex_p(null, size[:,i], null.scores(*pair[i]), draws, seed) if known[i].any() else np.nan
-    if not all(s.any() for s in known): return out.assign(sex_difference=np.nan, sex_difference_low=np.nan, sex_difference_high=np.nan, sex_p=np.nan)
+    out = pd.DataFrame(dict(n_female=size[:,0], n_male=size[:,1], female_offset=own[:,0]-null.centre[5],
+        male_offset=own[:,1]-null.centre[5]))
+    for i,name in enumerate(('female_p','male_p')):
+        out[name] = _sex_p(null, size[:,i], null.scores(*pair[i]), draws, seed) if known[i].any() else np.nan
+    if not all(s.any() for s in known):
+        return out.assign(sex_difference=np.nan, sex_difference_low=np.nan, sex_difference_high=np.nan, sex_p=np.nan)
     apart = difference_null(null, offset, line, *known, n_lines)
     d,n = _apart(*zip(*pair))
     raw = own[:,0]-own[:,1]-apart.centre[5]
     with np.errstate(divide='ignore', invalid='ignore'): half = 1.96*np.sqrt(apart.variance[5]/n[:,5]+apart.tau2[5])
     enough = size.min(1)>=MIN_SEX
     keep = lambda v: np.where(enough, v, np.nan)
-    return out.assign(sex_difference=keep(raw), sex_difference_low=keep(raw-half), sex_difference_high=keep(raw+half), sex_p=_difference_p(apart, size, apart.scores(d, n), draws, seed))
+    return out.assign(sex_difference=keep(raw), sex_difference_low=keep(raw-half), sex_difference_high=keep(raw+half),
+        sex_p=_difference_p(apart, size, apart.scores(d, n), draws, seed))

@@ -67,6 +67,8 @@ def build_settings(
     for k in values:
         if k not in known:
             near = nearest(k, known)
-            raise ValueError(f"unknown setting `{path}{k}`" + (f"; did you mean `{path}{near}`?" if near else f"; known: {', '.join(known)}"))
+            raise ValueError(f"unknown setting `{path}{k}`"
+                + (f"; did you mean `{path}{near}`?" if near else f"; known: {', '.join(known)}"))
     factory = lambda k: known[k].default_factory
-    return cls(**{k: build_settings(factory(k), v, f'{path}{k}.') if is_dataclass(factory(k)) else list(v) if isinstance(v, (list,tuple)) else v for k,v in values.items()})
+    return cls(**{k: build_settings(factory(k), v, f'{path}{k}.') if is_dataclass(factory(k)) else list(v)
+        if isinstance(v, (list,tuple)) else v for k,v in values.items()})

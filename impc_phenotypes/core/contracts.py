@@ -58,13 +58,15 @@ class Keeps(Protocol):
     def from_state(cls, d): ... # The way back
 
 # %% ../../nbs/core/60_contracts.ipynb #027defae
-CAPABILITIES = dict(soft=SoftAssigns, likelihood=HasLikelihood, criteria=HasCriteria, generates=Generates, prototypes=HasPrototypes, hierarchy=HasHierarchy, loadings=HasLoadings, keeps=Keeps)
+CAPABILITIES = dict(soft=SoftAssigns, likelihood=HasLikelihood, criteria=HasCriteria, generates=Generates,
+    prototypes=HasPrototypes, hierarchy=HasHierarchy, loadings=HasLoadings, keeps=Keeps)
 
 def capabilities(
     model, # An estimator, or its class
 )->dict: # Short name → bool
     "What a model can do."
-    return {k:issubclass(model, p) if isinstance(model, type) else isinstance(model, p) for k,p in CAPABILITIES.items()}
+    return {k:issubclass(model, p) if isinstance(model, type) else isinstance(model, p)
+        for k,p in CAPABILITIES.items()}
 
 def taken(
     method, # `fit`, `predict_proba` … of a model
@@ -90,7 +92,8 @@ def lacking(
 )->list: # Of those it does not have
     "What an analysis asks for and the model does not have."
     for k in needs:
-        if k not in CAPABILITIES: raise ValueError(f"`{k}` is no ability of a model; there are {', '.join(CAPABILITIES)}")
+        if k not in CAPABILITIES:
+            raise ValueError(f"`{k}` is no ability of a model; there are {', '.join(CAPABILITIES)}")
     can = capabilities(model)
     return [k for k in needs if not can[k]]
 

@@ -17,13 +17,15 @@ class RunError(RuntimeError):
 
 # %% ../../nbs/core/10_errors.ipynb #2581ddae
 def bad_rows(
-    rows:pd.DataFrame, # One bad value a row; the columns are what is said of it, e.g. `row`, `specimen_id`, `column`, `value`
+    # One bad value a row; the columns are what is said of it, e.g. `row`, `specimen_id`, `column`, `value`
+    rows:pd.DataFrame,
     *,
     limit:int=10, # Rows written out
     remedy:str='', # Last line
 )->str: # Several lines of text
     "Up to `limit` bad rows, how many more there are, and what to do."
     show = rows.head(limit)
-    lines = ['  ' + ', '.join(f'{c} {v!r}' if isinstance(v, str) else f'{c} {v}' for c,v in zip(show.columns, r)) for r in show.itertuples(index=False)]
+    lines = ['  ' + ', '.join(f'{c} {v!r}' if isinstance(v, str) else f'{c} {v}' for c,v in zip(show.columns, r))
+        for r in show.itertuples(index=False)]
     if len(rows)>limit: lines.append(f'  … and {len(rows)-limit:,} more')
     return '\n'.join(lines + ([remedy] if remedy else []))

@@ -20,25 +20,34 @@ from .words import meant
 
 # %% ../../nbs/core/70_look.ipynb #2b47c5f9
 def _changed(own, new, at, path): # what a file says instead; the same shape
-    def refuse(what): raise InputError(f"{path}: `{at}` must be {what}, got {new!r}; the packaged figures.yaml shows one")
+    def refuse(what):
+        raise InputError(f"{path}: `{at}` must be {what}, got {new!r}; the packaged figures.yaml shows one")
     if isinstance(own, dict):
-        if not isinstance(new, dict): raise InputError(f"{path}: {f'`{at}`' if at else 'the file'} must be a block of entries such as `grid: '#EBEBEB'`, got {new!r}")
+        if not isinstance(new, dict):
+            raise InputError(f"{path}: {f'`{at}`' if at else 'the file'} must be a block of entries such as `grid: "
+                f"'#EBEBEB'`, got {new!r}")
         for k in new:
-            if k not in own: raise InputError(f"{path}: unknown entry `{at}{'.'*bool(at)}{k}`; " + meant(str(k), list(own)))
+            if k not in own:
+                raise InputError(f"{path}: unknown entry `{at}{'.'*bool(at)}{k}`; " + meant(str(k), list(own)))
         return own | {k:_changed(own[k], v, f'{at}.{k}'.strip('.'), path) for k,v in new.items()}
     if isinstance(own, list):
         if not isinstance(new, list) or not new: refuse('a list')
         if not isinstance(own[0], (int,float)): return [_changed(own[0], v, at, path) for v in new]
         if len(new)!=len(own): refuse(f'{len(own)} values')
         return [_changed(o, v, at, path) for o,v in zip(own, new)]
-    if isinstance(own, str) and own.startswith('#'): return new if re.fullmatch(r'#[0-9A-Fa-f]{6}', str(new)) else refuse("a colour such as '#0072B2'")
+    if isinstance(own, str) and own.startswith('#'):
+        return new if re.fullmatch(r'#[0-9A-Fa-f]{6}', str(new)) else refuse("a colour such as '#0072B2'")
     if isinstance(own, str): return new if isinstance(new, str) and new else refuse('text')
     least = int(isinstance(own, int) and own>1) # sizes are of 1 px or more, places on a scale of 0 or more
-    return new if isinstance(new, (int,float)) and not isinstance(new, bool) and least<=new<=1000 else refuse(f'a number of {least} to 1000')
+    return new if isinstance(new, (int,float)) and not isinstance(new,
+        bool) and least<=new<=1000 else refuse(f'a number of {least} to 1000')
 
 _WORDS = dict(dash=('solid','dot','dash','longdash','dashdot','longdashdot'),
-    symbol=('circle','square','diamond','cross','x','star','triangle-up','triangle-down','triangle-left','triangle-right','pentagon','hexagon')) # plotly's, those that still pictures have too
+    # plotly's, those that still pictures have too
+    symbol=('circle','square','diamond','cross','x','star','triangle-up','triangle-down','triangle-left',
+        'triangle-right','pentagon','hexagon'))
 
+# %% ../../nbs/core/70_look.ipynb #fd13fd46
 def read_style(
     path=None, # YAML file with what shall differ; None = the packaged style
 )->dict: # As in `config/figures.yaml`
@@ -46,15 +55,21 @@ def read_style(
     own = yaml.safe_load(files('impc_phenotypes').joinpath('config/figures.yaml').read_text(encoding='utf-8'))
     if not path: return own
     try: new = yaml.safe_load(Path(path).expanduser().read_text(encoding='utf-8'))
-    except (OSError, RuntimeError, UnicodeDecodeError, yaml.YAMLError) as e: raise InputError(f"{path}: cannot be read as a style file ({str(e).splitlines()[0]})") from None
+    except (OSError, RuntimeError, UnicodeDecodeError, yaml.YAMLError) as e:
+        raise InputError(f"{path}: cannot be read as a style file ({str(e).splitlines()[0]})") from None
     style = _changed(own, {} if new is None else new, '', path)
-    if len(style['palette'])<6: raise InputError(f"{path}: `palette` has {len(style['palette'])} colours; some figures need 6")
+    if len(style['palette'])<6:
+        raise InputError(f"{path}: `palette` has {len(style['palette'])} colours; some figures need 6")
     for k in ('shares','diverging'):
-        if (at := [v[0] for v in style[k]])!=sorted(at) or (at[0],at[-1])!=(0,1): raise InputError(f"{path}: `{k}` must rise from 0 to 1, got {at}")
-    words = {'dashes':style['dashes'], 'symbols':style['symbols']} | {f'sexes.{s}.{w}':[d[w]] for s,d in style['sexes'].items() for w in ('dash','symbol')}
+        if (at := [v[0] for v in style[k]])!=sorted(at) or (at[0],at[-1])!=(0,1):
+            raise InputError(f"{path}: `{k}` must rise from 0 to 1, got {at}")
+    words = {'dashes':style['dashes'],
+        'symbols':style['symbols']} | {f'sexes.{s}.{w}':[d[w]] for s,d in style['sexes'].items()
+        for w in ('dash','symbol')}
     for k,given in words.items():
         known = _WORDS['dash' if 'dash' in k else 'symbol']
-        if bad := [w for w in given if w not in known]: raise InputError(f"{path}: `{k}`: unknown `{bad[0]}`; " + meant(bad[0], known))
+        if bad := [w for w in given if w not in known]:
+            raise InputError(f"{path}: `{k}`: unknown `{bad[0]}`; " + meant(bad[0], known))
     return style
 
 # %% ../../nbs/core/70_look.ipynb #491caa0e
@@ -69,7 +84,8 @@ def phenotype_style(
 )->dict: # `color`, `dash`, `symbol` in plotly's words
     "The look of a phenotype in every picture."
     if k<=0: return dict(color=GREY, dash='solid', symbol='circle')
-    return dict(color=PALETTE[(k-1)%len(PALETTE)], dash=DASHES[(k-1)//3%len(DASHES)], symbol=SYMBOLS[(k-1)%len(SYMBOLS)])
+    return dict(color=PALETTE[(k-1)%len(PALETTE)], dash=DASHES[(k-1)//3%len(DASHES)],
+        symbol=SYMBOLS[(k-1)%len(SYMBOLS)])
 
 # %% ../../nbs/core/70_look.ipynb #b48c9913
 def escaped(
@@ -122,7 +138,8 @@ def finish(
         title=dict(text=head, x=.015, xanchor='left', y=1-12/height, yanchor='top', font=dict(size=TITLE['size'])),
         margin=dict(l=64, r=20, t=66+16*lines, b=52) | margin)
     fig.update_annotations(font=dict(size=FONT['size'], color=INK))
-    fig.update_xaxes(gridcolor=GRID, zeroline=False, automargin=False).update_yaxes(gridcolor=GRID, zeroline=False, automargin=False)
+    fig.update_xaxes(gridcolor=GRID, zeroline=False, automargin=False).update_yaxes(gridcolor=GRID, zeroline=False,
+        automargin=False)
     return fig
 
 def below(
@@ -144,5 +161,6 @@ def panels(
     "Small multiples."
     c = max(1, min(columns, n))
     r = math.ceil(n/c)
-    fig = make_subplots(r, c, shared_yaxes='all' if share_y else False, subplot_titles=titles, horizontal_spacing=.035 if share_y else .07, vertical_spacing=gap/r)
+    fig = make_subplots(r, c, shared_yaxes='all' if share_y else False, subplot_titles=titles,
+        horizontal_spacing=.035 if share_y else .07, vertical_spacing=gap/r)
     return fig,r,c,lambda i: dict(row=i//c+1, col=i%c+1)

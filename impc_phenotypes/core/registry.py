@@ -16,7 +16,8 @@ from .errors import InputError
 from .words import nearest
 
 # %% ../../nbs/core/50_registry.ipynb #8d4421ba
-KINDS = dict(models='impc_phenotypes.models', data='impc_phenotypes.data', analyses='impc_phenotypes.analyses') # kind → group of entry points
+# kind → group of entry points
+KINDS = dict(models='impc_phenotypes.models', data='impc_phenotypes.data', analyses='impc_phenotypes.analyses')
 
 def _points(kind):
     found = {} # the same package may lie twice on the path; its entry points count once
@@ -41,11 +42,16 @@ def _kinds(kind):
 def _find(kind, name):
     hits = [e for e in _points(kind) if e.name==name]
     if len(hits)==1: return hits[0]
-    if hits: raise InputError(f"{kind} plug-in `{name}`: registered by {' and by '.join(f'{_package(e)} ({e.value})' for e in hits)}; uninstall one of them")
+    if hits:
+        raise InputError(f"{kind} plug-in `{name}`: registered by "
+            f"{' and by '.join(f'{_package(e)} ({e.value})' for e in hits)}; uninstall one of them")
     names = [e.name for e in _points(kind)]
-    if not names: raise InputError(f"{kind} plug-in `{name}`: no {kind} are registered; install the package again (`pip install -e .` in its folder) so that its entry points are read")
+    if not names:
+        raise InputError(f"{kind} plug-in `{name}`: no {kind} are registered; install the package again (`pip "
+            f"install -e .` in its folder) so that its entry points are read")
     near = nearest(name, names)
-    raise InputError(f"{kind}: no plug-in `{name}`" + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(names)}"))
+    raise InputError(f"{kind}: no plug-in `{name}`"
+        + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(names)}"))
 
 def load_plugin(
     kind:str, # 'models', 'data' or 'analyses'
@@ -54,7 +60,9 @@ def load_plugin(
     "The object that is registered under a name."
     e = _find(*_kinds(kind), name)
     try: return e.load()
-    except Exception as error: raise InputError(f"{kind} plug-in `{name}`: {_package(e)} cannot load {e.value} ({type(error).__name__}: {error}); install that package again, or uninstall it") from error
+    except Exception as error:
+        raise InputError(f"{kind} plug-in `{name}`: {_package(e)} cannot load {e.value} ({type(error).__name__}: "
+            f"{error}); install that package again, or uninstall it") from error
 
 # %% ../../nbs/core/50_registry.ipynb #9b096776
 @dataclass(repr=False)
@@ -72,7 +80,8 @@ def _parameters(obj):
     try: found, said = inspect.signature(obj).parameters.values(), docments(obj)
     except (TypeError, ValueError, OSError): found, said = (), {}
     default = lambda p: '' if p.default is p.empty else repr(p.default)
-    rows = [dict(parameter=p.name, default=default(p), meaning=' '.join((said.get(p.name) or '').split())) for p in found if p.name not in ('self','args','kwargs')]
+    rows = [dict(parameter=p.name, default=default(p), meaning=' '.join((said.get(p.name) or '').split()))
+        for p in found if p.name not in ('self','args','kwargs')]
     return pd.DataFrame(rows, columns=['parameter','default','meaning'])
 
 def inspect_plugin(
@@ -82,10 +91,14 @@ def inspect_plugin(
     "What a plug-in is and takes."
     kinds = [k for k in _kinds(kind) if any(e.name==name for e in _points(k))]
     if len(kinds)>1: raise InputError(f"`{name}` is a plug-in of {' and of '.join(kinds)}; say which with the kind")
-    if not kinds and kind is None: raise InputError(f"no plug-in `{name}`" + (f"; did you mean `{near}`?" if (near := nearest(name, plugins().name)) else '; `impc-phenotypes plugins list` prints them'))
+    if not kinds and kind is None:
+        raise InputError(f"no plug-in `{name}`"
+            + (f"; did you mean `{near}`?" if (near := nearest(name, plugins().name))
+            else '; `impc-phenotypes plugins list` prints them'))
     e, obj = _find((kinds or [kind])[0], name), load_plugin((kinds or [kind])[0], name)
     version = f' {e.dist.version}' if e.dist is not None else ''
-    return Plugin((kinds or [kind])[0], name, e.value, _package(e)+version, (inspect.getdoc(obj) or '').split('\n')[0], _parameters(obj))
+    return Plugin((kinds or [kind])[0], name, e.value, _package(e)+version, (inspect.getdoc(obj) or '').split('\n')[0],
+        _parameters(obj))
 
 # %% ../../nbs/core/50_registry.ipynb #d033b6a5
 METHODS = 'impc_phenotypes.methods' # group of entry points
@@ -99,7 +112,8 @@ def added(
     if hasattr(type(obj), name): return object.__getattribute__(obj, name) # a property that failed: its own error
     classes = [c.__name__ for c in type(obj).__mro__]
     later = {} if name.startswith('_') else {
-        e.name.partition('.')[2]:e for e in metadata.entry_points(group=METHODS) if e.name.partition('.')[0] in classes}
+        e.name.partition('.')[2]:e for e in metadata.entry_points(group=METHODS)
+        if e.name.partition('.')[0] in classes}
     if name in later:
         found = later[name].load()
         return object.__getattribute__(obj, name) if hasattr(type(obj), name) else MethodType(found, obj)

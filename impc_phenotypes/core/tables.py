@@ -18,8 +18,10 @@ from .errors import InputError
 from .words import nearest
 
 # %% ../../nbs/core/40_tables.ipynb #fe68c7ff
-_magic = {b'PK\x03\x04':'an Excel workbook or a zip archive', b'PAR1':'Parquet', b'\x89HDF':'HDF5', b'\x80\x02':'a Python pickle', b'\x80\x03':'a Python pickle',
-          b'\x80\x04':'a Python pickle', b'\x80\x05':'a Python pickle', b'%PDF':'a PDF', b'SQLite':'an SQLite database', b'\xd0\xcf\x11\xe0':'an old Excel workbook',
+_magic = {b'PK\x03\x04':'an Excel workbook or a zip archive', b'PAR1':'Parquet', b'\x89HDF':'HDF5',
+    b'\x80\x02':'a Python pickle', b'\x80\x03':'a Python pickle',
+          b'\x80\x04':'a Python pickle', b'\x80\x05':'a Python pickle', b'%PDF':'a PDF',
+          b'SQLite':'an SQLite database', b'\xd0\xcf\x11\xe0':'an old Excel workbook',
           b'\x1f\x8b':'gzip', b'BZh':'bzip2', b'\xfd7zXZ':'xz', b'\x89PNG':'a picture', b'\xff\xd8\xff':'a picture'}
 
 def content_kind(
@@ -31,7 +33,8 @@ def content_kind(
     if head[:2] in (b'\xff\xfe', b'\xfe\xff'): return ''
     if b'\0' in head: return 'binary data'
     text = head.lstrip(b'\xef\xbb\xbf \t\r\n')
-    return 'an HTML or XML page' if text.startswith(b'<') else 'JSON' if text[:2] in (b'{"', b'[{', b'{\n', b'{ ') else ''
+    return 'an HTML or XML page' if text.startswith(b'<') else 'JSON' if text[:2] in (b'{"', b'[{', b'{\n',
+        b'{ ') else ''
 
 # %% ../../nbs/core/40_tables.ipynb #f626f916
 KINDS = ('.csv', '.csv.gz', '.parquet', '.h5ad') # Endings `read_records` takes
@@ -46,11 +49,14 @@ def file_kind(
     if not path.exists():
         names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         hit = get_close_matches(path.name, names, n=1, cutoff=.6)
-        raise InputError(f"{path}: no such file" + (f"; did you mean {path.parent/hit[0]}?" if hit else f"; the folder {path.parent} does not exist" if not path.parent.is_dir() else ''))
+        raise InputError(f"{path}: no such file"
+            + (f"; did you mean {path.parent/hit[0]}?" if hit else f"; the folder {path.parent} does not exist"
+            if not path.parent.is_dir() else ''))
     if not path.is_file(): raise InputError(f"{path}: not a regular file")
     for k in sorted(KINDS, key=len, reverse=True):
         if path.name.lower().endswith(k): return k
-    raise InputError(f"{path}: cannot read files of type `{path.suffix or 'without ending'}`; give one of {', '.join(KINDS)}")
+    raise InputError(f"{path}: cannot read files of type `{path.suffix or 'without ending'}`; give one of "
+        f"{', '.join(KINDS)}")
 
 # %% ../../nbs/core/40_tables.ipynb #ed78add8
 def _mend_run(m):
@@ -71,10 +77,13 @@ def decoded(
     raw:bytes, # Content of a text file
 )->tuple: # (text as UTF-8 bytes, note or None)
     "Bytes of any usual encoding as UTF-8 without a byte-order mark."
-    if raw[:2] in (b'\xff\xfe', b'\xfe\xff'): return raw.decode('utf-16', errors='replace').encode('utf-8'), 'read as UTF-16'
+    if raw[:2] in (b'\xff\xfe', b'\xfe\xff'):
+        return raw.decode('utf-16', errors='replace').encode('utf-8'), 'read as UTF-16'
     raw = raw.removeprefix(b'\xef\xbb\xbf')
     try: raw.decode('utf-8')
-    except UnicodeDecodeError: return raw.decode('latin-1' if any(o in raw for o in (b'\x81',b'\x8d',b'\x8f',b'\x90',b'\x9d')) else 'cp1252').encode('utf-8'), 'not UTF-8: read as Windows-1252'
+    except UnicodeDecodeError:
+        return raw.decode('latin-1' if any(o in raw for o in (b'\x81',b'\x8d',b'\x8f',b'\x90',b'\x9d'))
+            else 'cp1252').encode('utf-8'), 'not UTF-8: read as Windows-1252'
     return raw, None
 
 # %% ../../nbs/core/40_tables.ipynb #65cc6846
@@ -103,10 +112,13 @@ def _split(
         ragged.append((row.number, f'{row.actual_columns} columns instead of {row.expected_columns}'))
         return 'skip'
     width = raw.count(sep.encode(), 0, raw.find(b'\n') if b'\n' in raw else len(raw))+1
-    try: table = pacsv.read_csv(pa.BufferReader(raw), read_options=pacsv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=max(len(raw)+1, 1<<16)),
+    try: table = pacsv.read_csv(pa.BufferReader(raw),
+        read_options=pacsv.ReadOptions(autogenerate_column_names=True, use_threads=False,
+        block_size=max(len(raw)+1, 1<<16)),
         parse_options=pacsv.ParseOptions(delimiter=sep, newlines_in_values=True, invalid_row_handler=skip),
         convert_options=pacsv.ConvertOptions(column_types={f'f{i}':pa.string() for i in range(width)}))
-    except (pa.ArrowInvalid, OverflowError) as e: raise InputError(f"{name}: cannot be split into columns ({e})") from None
+    except (pa.ArrowInvalid, OverflowError) as e:
+        raise InputError(f"{name}: cannot be split into columns ({e})") from None
     rows = np.setdiff1d(np.arange(1, len(table)+len(ragged)+1), [r for r,_ in ragged])
     return table, rows, ragged
 
@@ -117,7 +129,8 @@ def _from_text(
 )->RawTable: # Every column as text
     "A comma-, semicolon- or tab-separated table."
     raw,note = decoded(raw)
-    if not raw.strip(): raise InputError(f"{name}: the file is empty; an export with a header and one row a mouse is needed")
+    if not raw.strip():
+        raise InputError(f"{name}: the file is empty; an export with a header and one row a mouse is needed")
     raw = raw.lstrip(b'\r\n') + (b'' if raw.endswith(b'\n') else b'\n')
     header = raw.splitlines()[0].decode('utf-8')
     sep = max(',;\t', key=header.count)
@@ -135,17 +148,21 @@ def frame_table(
     **source, # Facts about it
 )->RawTable:
     "A DataFrame, its columns unjudged."
-    if isinstance(frame.columns, pd.MultiIndex): frame = frame.set_axis(['_'.join(map(str, c)) for c in frame.columns], axis=1)
+    if isinstance(frame.columns, pd.MultiIndex):
+        frame = frame.set_axis(['_'.join(map(str, c)) for c in frame.columns], axis=1)
     if frame.index.name in ('specimen_id', *known) and frame.index.name not in frame: frame = frame.reset_index()
-    return RawTable(name, [str(c) for c in frame.columns], lambda i: frame.iloc[:,i].reset_index(drop=True), np.arange(len(frame)), source=dict(source))
+    return RawTable(name, [str(c) for c in frame.columns], lambda i: frame.iloc[:,i].reset_index(drop=True),
+        np.arange(len(frame)), source=dict(source))
 
 def _from_parquet(path, raw):
     try: table = pq.read_table(pa.BufferReader(raw))
-    except (pa.ArrowException, OSError) as e: raise InputError(f"{path}: damaged Parquet ({e}); download or export it again") from None
+    except (pa.ArrowException, OSError) as e:
+        raise InputError(f"{path}: damaged Parquet ({e}); download or export it again") from None
     meta = (table.schema.metadata or {}).get(b'impc_phenotypes')
     try: origin = json.loads(meta) if meta else {}
     except ValueError: origin = {}
-    return RawTable(str(path), [str(c) for c in table.column_names], lambda i: table.column(i).to_pandas(), np.arange(len(table)),
+    return RawTable(str(path), [str(c) for c in table.column_names], lambda i: table.column(i).to_pandas(),
+        np.arange(len(table)),
                 source=dict(origin if isinstance(origin, dict) else {}, kind='parquet'))
 
 # %% ../../nbs/core/40_tables.ipynb #b80d022f
@@ -161,7 +178,8 @@ def _from_anndata(adata, name, known):
 
 def _from_h5ad(path, known):
     try: import anndata
-    except ImportError: raise InputError(f"{path}: reading H5AD needs anndata; run `pip install impc_phenotypes[anndata]`") from None
+    except ImportError:
+        raise InputError(f"{path}: reading H5AD needs anndata; run `pip install impc_phenotypes[anndata]`") from None
     try: return _from_anndata(anndata.read_h5ad(path), str(path), known)
     except InputError: raise
     except Exception as e: raise InputError(f"{path}: not a readable H5AD file ({type(e).__name__}: {e})") from None
@@ -169,24 +187,31 @@ def _from_h5ad(path, known):
 # %% ../../nbs/core/40_tables.ipynb #e920d6c1
 def open_table(
     source, # A path, a DataFrame or an AnnData object
-    known:Collection=(), # Names of measurements, to be looked for in the index and among the variables of an AnnData object
+    # Names of measurements, to be looked for in the index and among the variables of an AnnData object
+    known:Collection=(),
 )->RawTable: # Its columns, unjudged
     "Read whatever was given, by content as well as by name."
     if isinstance(source, pd.DataFrame): return frame_table(source, 'the DataFrame', known, kind='frame')
-    if hasattr(source, 'obs') and hasattr(source, 'var_names'): return _from_anndata(source, 'the AnnData object', known)
-    if not isinstance(source, (str, os.PathLike)): raise InputError(f"records must be a path, a DataFrame or an AnnData object, not {type(source).__name__}")
+    if hasattr(source, 'obs') and hasattr(source, 'var_names'):
+        return _from_anndata(source, 'the AnnData object', known)
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError(f"records must be a path, a DataFrame or an AnnData object, not {type(source).__name__}")
     path = Path(source).expanduser()
     try:
         kind = file_kind(path)
         raw = path.read_bytes()
-    except (OSError, ValueError) as e: raise e if isinstance(e, InputError) else InputError(f"{path}: cannot be read ({e})") from None
+    except (OSError, ValueError) as e:
+        raise e if isinstance(e, InputError) else InputError(f"{path}: cannot be read ({e})") from None
     if not raw: raise InputError(f"{path}: the file is empty; an export with a header and one row a mouse is needed")
     digest,found = hashlib.sha256(raw).hexdigest(),content_kind(raw[:4096])
     expected = {'.parquet':'Parquet', '.h5ad':'HDF5'}.get(kind, '')
     if not expected and found=='gzip': raw,found = unzipped(raw, path),''
     if not expected and not found: found = content_kind(raw[:4096])
-    if found!=expected: raise InputError(f"{path}: the name says {expected or 'CSV text'}, the content is {found or 'text'}; export it as one of {', '.join(KINDS)}")
-    t = _from_h5ad(path, known) if kind=='.h5ad' else _from_parquet(path, raw) if kind=='.parquet' else _from_text(raw, str(path))
+    if found!=expected:
+        raise InputError(f"{path}: the name says {expected or 'CSV text'}, the content is {found or 'text'}; export "
+            f"it as one of {', '.join(KINDS)}")
+    t = _from_h5ad(path, known) if kind=='.h5ad' else _from_parquet(path, raw) if kind=='.parquet' else _from_text(raw,
+        str(path))
     t.source.update(path=str(path), sha256=digest)
     return t
 
@@ -197,7 +222,8 @@ def unzipped(
 )->bytes:
     "A gzip file's content."
     try: return gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as e: raise InputError(f"{path}: damaged or cut gzip ({e}); copy or download it again") from None
+    except (OSError, EOFError, zlib.error) as e:
+        raise InputError(f"{path}: damaged or cut gzip ({e}); copy or download it again") from None
 
 # %% ../../nbs/core/40_tables.ipynb #06e96d3d
 _null = {'', 'NA', 'N/A', '#N/A', 'NaN', 'nan', 'null', 'NULL', 'None', '<NA>', 'NaT'}
@@ -220,9 +246,11 @@ def clean_text(
 # %% ../../nbs/core/40_tables.ipynb #a3bd70ff
 def clean_number(
     values:pd.Series, # Any column
-)->tuple: # (floats with NaN where empty or unreadable, bool: something stands there that is no finite number, the text)
+# (floats with NaN where empty or unreadable, bool: something stands there that is no finite number, the text)
+)->tuple:
     "A column as numbers."
-    plain = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) and not pd.api.types.is_complex_dtype(values)
+    plain = (pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        and not pd.api.types.is_complex_dtype(values))
     if plain:
         x = values.to_numpy(float, na_value=np.nan)
         return np.where(np.isfinite(x), x, np.nan), np.isinf(x), x.astype(object)
@@ -256,11 +284,13 @@ def text_table(
     what:str, # What should be in it, for messages
 )->tuple: # Table of text, what messages call it
     "A comma-, semicolon- or tab-separated table as text; a DataFrame as it is."
-    if isinstance(source, pd.DataFrame): return source.astype(object).where(source.notna(), '').astype(str), 'the table'
+    if isinstance(source, pd.DataFrame):
+        return source.astype(object).where(source.notna(), '').astype(str), 'the table'
     text = read_text(source, what).lstrip('\r\n')
     sep = max(',;\t', key=text.splitlines()[0].count)
     try: return pd.read_csv(io.StringIO(text), sep=sep, dtype=str, keep_default_na=False), str(source)
-    except (pd.errors.ParserError, ValueError) as e: raise InputError(f"{source}: cannot be split into columns ({str(e).strip()})") from None
+    except (pd.errors.ParserError, ValueError) as e:
+        raise InputError(f"{source}: cannot be split into columns ({str(e).strip()})") from None
 
 def first_column(
     t:pd.DataFrame, # A table
@@ -271,5 +301,7 @@ def first_column(
     for n in names:
         if n in t: return n
     hit = nearest(names[0], t.columns)
-    raise InputError(f"{where}: has no column `{names[0]}`" + (f" (nor {', '.join(f'`{n}`' for n in names[1:])})" if names[1:] else '')
-                     + (f"; did you mean '{hit}'? Rename it" if hit else f"; it has {', '.join(map(str, t.columns[:8]))}"))
+    raise InputError(f"{where}: has no column `{names[0]}`"
+        + (f" (nor {', '.join(f'`{n}`' for n in names[1:])})" if names[1:] else '')
+                     + (f"; did you mean '{hit}'? Rename it" if hit
+                     else f"; it has {', '.join(map(str, t.columns[:8]))}"))

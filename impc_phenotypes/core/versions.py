@@ -10,7 +10,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 # %% ../../nbs/core/05_versions.ipynb #bb115411
-PACKAGES = ('impc_phenotypes', 'torch', 'fastai', 'numpy', 'pandas', 'scipy', 'scikit-learn', 'statsmodels', 'omegaconf')
+PACKAGES = ('impc_phenotypes', 'torch', 'fastai', 'numpy', 'pandas', 'scipy', 'scikit-learn', 'statsmodels',
+    'omegaconf')
 
 def versions()->dict: # Package → version, Python included; what is not installed is left out
     "Versions of what a result depends on."

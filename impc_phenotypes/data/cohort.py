@@ -19,7 +19,8 @@ from ..core.registry import added
 class Cohort:
     "A validated cohort: one row per mouse."
     frame:pd.DataFrame # Canonical columns, index 0…n−1
-    excluded:pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=['specimen_id','reason'])) # Rows left out: `specimen_id`, `reason`
+    # Rows left out: `specimen_id`, `reason`
+    excluded:pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=['specimen_id','reason']))
     notes:tuple = () # What the reader dropped or repaired, one sentence each
     source:dict = field(default_factory=dict) # Where the table came from: path, sha256, release, …
 
@@ -67,7 +68,9 @@ def is_experimental(self:Cohort)->np.ndarray: # bool, shape (n,)
     "Knockout mice."
     return (self.frame.biological_sample_group=='experimental').to_numpy()
 
-def _joined(frame, columns): return frame[list(columns)].astype(object).where(lambda o: o.notna(), '').astype(str).agg(' | '.join, axis=1) if len(frame) else pd.Series(dtype=object)
+def _joined(frame, columns):
+    return frame[list(columns)].astype(object).where(lambda o: o.notna(), '').astype(str).agg(' | '.join,
+        axis=1) if len(frame) else pd.Series(dtype=object)
 
 @patch(as_prop=True)
 def technical_group(self:Cohort)->np.ndarray: # str, shape (n,)
@@ -97,7 +100,10 @@ def subset(self:Cohort,
 @patch
 def _repr_html_(self:Cohort):
     f = self.frame
-    g = f.groupby('phenotyping_center').agg(mice=('specimen_id','size'), controls=('biological_sample_group', lambda o: (o=='control').sum()),
+    g = f.groupby('phenotyping_center').agg(mice=('specimen_id','size'),
+        controls=('biological_sample_group', lambda o: (o=='control').sum()),
         genes=('gene_symbol','nunique')).sort_values('mice', ascending=False)
     notes = ''.join(f'<li>{n}</li>' for n in self.notes)
-    return f'<p><b>Cohort</b>: {len(self):,} mice, {int(self.is_control.sum()):,} controls, {f.gene_symbol.nunique():,} genes, {len(set(self.technical_group))} technical groups</p><ul>{notes}</ul>' + g.to_html()
+    return (f'<p><b>Cohort</b>: {len(self):,} mice, {int(self.is_control.sum()):,} controls, '
+        f'{f.gene_symbol.nunique():,} genes, {len(set(self.technical_group))} technical groups</p><ul>{notes}</ul>'
+        + g.to_html())

@@ -77,7 +77,8 @@ def _years(cohort):
     return ((day-pd.Timestamp('2000', tz='UTC'))/pd.Timedelta(days=365.25)+2000).to_numpy(float)
 
 def _line(t, r):
-    "Straight line through the middle 80 % of residuals, tone by tone: mean date, level there, slope; and the values kept."
+    """Straight line through the middle 80 % of residuals, tone by tone: mean date, level there, slope; and the values
+    kept."""
     has = keep = ~np.isnan(r)
     some = has.any(0)
     for _ in range(3):
@@ -148,7 +149,9 @@ def _drift(t, r, scale, litter):
 @dataclass
 class ControlReference:
     "Centres and scales of control audiograms by technical group."
-    groups:dict = field(default_factory=dict) # name → dict(kind, n_mice, n_controls, nodes={stratum: dict(centre, n)}, scale, drift=None or dict(years, level))
+    # name → dict(kind, n_mice, n_controls, nodes={stratum: dict(centre, n)}, scale, drift=None or dict(years,
+    # level))
+    groups:dict = field(default_factory=dict)
     ladder:tuple = LADDER # Variables that refine a technical group
     min_controls:int = 20 # A group with fewer does not drive a fit
     weak_controls:int = 10 # A group with fewer is left out
@@ -159,18 +162,22 @@ class ControlReference:
         "Plain lists and numbers; NaN becomes None."
         num = lambda a: [None if np.isnan(o) else float(o) for o in a]
         smooth = lambda d: d and {k:v.tolist() for k,v in d.items()}
-        gs = {g: d | dict(scale=num(d['scale']), drift=smooth(d['drift']), nodes={k: dict(centre=num(o['centre']), n=int(o['n'])) for k,o in d['nodes'].items()})
+        gs = {g: d | dict(scale=num(d['scale']), drift=smooth(d['drift']),
+            nodes={k: dict(centre=num(o['centre']), n=int(o['n'])) for k,o in d['nodes'].items()})
             for g,d in self.groups.items()}
-        return dict(groups=gs, ladder=list(self.ladder), min_controls=self.min_controls, weak_controls=self.weak_controls, bulk_mice=self.bulk_mice, drift=self.drift)
+        return dict(groups=gs, ladder=list(self.ladder), min_controls=self.min_controls,
+            weak_controls=self.weak_controls, bulk_mice=self.bulk_mice, drift=self.drift)
 
     @classmethod
     def from_dict(cls, d:dict): # What `to_dict` gave
         "The way back; a dict from before there was drift has none."
         arr = lambda a: np.array([np.nan if o is None else o for o in a], float)
         smooth = lambda d: d and {k:np.array(v, float) for k,v in d.items()}
-        gs = {g: o | dict(scale=arr(o['scale']), drift=smooth(o.get('drift')), nodes={k: dict(centre=arr(c['centre']), n=c['n']) for k,c in o['nodes'].items()})
+        gs = {g: o | dict(scale=arr(o['scale']), drift=smooth(o.get('drift')),
+            nodes={k: dict(centre=arr(c['centre']), n=c['n']) for k,c in o['nodes'].items()})
             for g,o in d['groups'].items()}
-        return cls(gs, tuple(d['ladder']), d['min_controls'], d['weak_controls'], d['bulk_mice'], d.get('drift', False))
+        return cls(gs, tuple(d['ladder']), d['min_controls'], d['weak_controls'], d['bulk_mice'],
+            d.get('drift', False))
 
 # %% ../../nbs/data/50_controls.ipynb #b9fb10b8
 def _kind(n_mice, n_controls, ref):
@@ -206,8 +213,10 @@ def fit_group(self:ControlReference,
                 rows = used & (rung==s)
                 parent,own = nodes[parents[rows][0]]['centre'],centre(v[rows], self.weak_controls)
                 n = (~np.isnan(v[rows])).sum(0)
-                nodes[s] = dict(centre=np.where(np.isnan(own), parent, parent + n/(n+SHRINK)*(own-parent)), n=int(rows.sum()))
-    self.groups[name] = dict(kind=kind, n_mice=len(v), n_controls=int(control.sum()), nodes=nodes, scale=np.full(len(TONES), np.nan), drift=None)
+                nodes[s] = dict(centre=np.where(np.isnan(own), parent, parent + n/(n+SHRINK)*(own-parent)),
+                    n=int(rows.sum()))
+    self.groups[name] = dict(kind=kind, n_mice=len(v), n_controls=int(control.sum()), nodes=nodes,
+        scale=np.full(len(TONES), np.nan), drift=None)
     if used.any(): self._spread(cohort, name, used)
     return used
 
@@ -233,9 +242,13 @@ def look_up(self:ControlReference,
         centres[rows] += _moved(o['drift'], _years(cohort.subset(rows)))
     return centres,count,step
 
-# %% ../../nbs/data/50_controls.ipynb #907d4ab0
-def _seen(cohort): return pd.DataFrame(dict(mice=1, controls=cohort.is_control.astype(int))).groupby(cohort.technical_group).sum()
+# %% ../../nbs/data/50_controls.ipynb #7e8e7c32
+def _seen(cohort):
+    return pd.DataFrame(dict(mice=1, controls=cohort.is_control.astype(int))).groupby(cohort.technical_group).sum()
 
+MIN_LINE = 3 # mice; a smaller line is assigned mouse by mouse
+
+# %% ../../nbs/data/50_controls.ipynb #907d4ab0
 @dataclass(frozen=True)
 class Matched:
     "A cohort as offsets from matched controls. Arrays have one row a mouse and one column a tone."
@@ -248,7 +261,7 @@ class Matched:
     is_reference:np.ndarray # Mice that define normal, bool, (n,)
     excluded:pd.DataFrame # Mice left out: `specimen_id`, `reason`
     lost_genes:dict = field(default_factory=dict) # Genes all of whose mice were left out → why
-    seen:pd.DataFrame = None # `mice` and `controls` of each technical group, those left out included; None = those placed
+    seen:pd.DataFrame = None # `mice` and `controls` of each group, those left out included; None = those placed
 
     def __post_init__(self):
         c,put = self.cohort,lambda k,v: object.__setattr__(self, k, v)
@@ -263,17 +276,18 @@ class Matched:
         group,groups = pd.factorize(c.technical_group, sort=True)
         line,line_names = pd.factorize(c.line, sort=True)
         gene,gene_names = pd.factorize(c.frame.gene_symbol.where(c.is_experimental, None), sort=True)
-        for k,v in dict(group=group, groups=list(groups), line=line, line_names=list(line_names), gene=gene, gene_names=list(gene_names)).items(): put(k, v)
-        kind = np.array([self.reference.groups[g]['kind'] for g in groups], object)[group] if len(c) else np.array([], object)
+        for k,v in dict(group=group, groups=list(groups), line=line, line_names=list(line_names)).items(): put(k, v)
+        put('gene', gene); put('gene_names', list(gene_names))
+        of_group = lambda what,kind: np.array([self.reference.groups[g][what] for g in groups], kind)[group]
+        kind = of_group('kind', object) if len(c) else np.array([], object)
         size = np.bincount(line[line>=0], minlength=len(line_names)) if len(line_names) else np.zeros(0, int)
         put('usable_line', (line>=0) & (size[np.maximum(line,0)]>=MIN_LINE) if len(size) else np.zeros(len(c), bool))
         put('drives_fit', np.isin(kind, ['controls','bulk-reference']))
-        own = np.array([self.reference.groups[g]['n_controls'] for g in groups], int)[group] if len(c) else np.zeros(0, int)
+        own = of_group('n_controls', int) if len(c) else np.zeros(0, int)
         put('n_controls', np.where(kind=='bulk-reference', own, self.n_reference))
-        put('evidence', np.where(np.isin(kind, ['weak-controls','bulk-reference']), kind, np.where(self.usable_line, 'line', 'mouse')))
+        put('evidence', np.where(np.isin(kind, ['weak-controls','bulk-reference']), kind,
+            np.where(self.usable_line, 'line', 'mouse')))
     def __len__(self): return len(self.cohort)
-
-MIN_LINE = 3 # mice; a smaller line is assigned mouse by mouse
 
 # %% ../../nbs/data/50_controls.ipynb #27f66c7f
 def _reference_for(cohort, reference, kw):
@@ -294,9 +308,12 @@ def _reasons(cohort, ref, centres, learned):
     tones = cohort.mask.sum(1) < MIN_TONES
     lone = np.array([ref.groups[g]['kind']=='none' for g in groups], bool)
     need = ref.weak_controls if learned else ref.min_controls
-    say = lambda g: f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {need} are needed" + ('' if learned else ' for a group the model has not seen')
-    return np.where(tones, f'fewer than {MIN_TONES} tones measured', np.where(lone, [say(g) for g in groups],
-        np.where(few, f'fewer than {MIN_TONES} tones have matched controls', ''))) if len(cohort) else np.array([], str)
+    say = lambda g: (f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {need} are needed"
+        + ('' if learned else ' for a group the model has not seen'))
+    if not len(cohort): return np.array([], str)
+    unmatched = np.where(few, f'fewer than {MIN_TONES} tones have matched controls', '')
+    alone = np.where(lone, [say(g) for g in groups], unmatched)
+    return np.where(tones, f'fewer than {MIN_TONES} tones measured', alone)
 
 def _lost(cohort, keep, reason):
     gene = cohort.frame.gene_symbol.where(cohort.is_experimental).to_numpy(object)
@@ -315,27 +332,34 @@ def match_controls(
     drift:bool=None, # Follow the level of dated controls over time where that foresees better; None = True
 )->Matched: # Offsets in dB, with what was used for each mouse
     "Offset of every mouse from its matched controls."
-    kw = dict(ladder=ladder if ladder is None else tuple(ladder), min_controls=min_controls, weak_controls=weak_controls, bulk_mice=bulk_mice, drift=drift)
+    kw = dict(ladder=ladder if ladder is None else tuple(ladder), min_controls=min_controls,
+        weak_controls=weak_controls, bulk_mice=bulk_mice, drift=drift)
     kw = {k:v for k,v in kw.items() if v is not None}
-    if reference is not None and kw: raise ValueError(f"{', '.join(f'`{k}`' for k in kw)} cannot be given with a `reference`, which keeps the settings it was learned with; leave out one of the two")
+    if reference is not None and kw:
+        raise ValueError(f"{', '.join(f'`{k}`' for k in kw)} cannot be given with a `reference`, which keeps the "
+            f"settings it was learned with; leave out one of the two")
     ref,used = _reference_for(cohort, reference, kw)
     centres,count,step = ref.look_up(cohort)
     reason = _reasons(cohort, ref, centres, reference is None)
     keep = reason==''
     out = pd.DataFrame(dict(specimen_id=cohort.frame.specimen_id[~keep].to_numpy(), reason=reason[~keep]))
-    excluded = pd.concat([o for o in (cohort.excluded, out) if len(o)], ignore_index=True) if len(out)+len(cohort.excluded) else out
+    excluded = pd.concat([o for o in (cohort.excluded, out) if len(o)],
+        ignore_index=True) if len(out)+len(cohort.excluded) else out
     scale = np.array([ref.groups[g]['scale'] for g in cohort.technical_group]).reshape(-1, len(TONES))
     bulk = np.array([ref.groups[g]['kind']=='bulk-reference' for g in cohort.technical_group], bool)
     step = np.where(bulk & (step!='none'), np.char.replace(step.astype(str), 'group', 'bulk', 1), step).astype(object)
-    return Matched(cohort.subset(keep), ref, centres[keep], scale[keep], count[keep], step[keep], used[keep], excluded, _lost(cohort, keep, reason), _seen(cohort))
+    return Matched(cohort.subset(keep), ref, centres[keep], scale[keep], count[keep], step[keep], used[keep], excluded,
+        _lost(cohort, keep, reason), _seen(cohort))
 
 # %% ../../nbs/data/50_controls.ipynb #e7cf9b1d
 def _range(drift): return float(np.ptp(drift['level'][:,drift['level'].any(0)].mean(1))) if drift else 0.
 
 @patch
 def table(self:Matched)->pd.DataFrame: # One row a technical group
-    "Technical groups of this cohort: kind, mice, controls, mice placed, and how far the level drifts, dB, mean of the tones (0: held constant)."
-    d = pd.DataFrame([dict(technical_group=g, kind=o['kind'], drift=_range(o['drift'])) for g,o in self.reference.groups.items()],
+    """Technical groups of this cohort: kind, mice, controls, mice placed, and how far the level drifts, dB, mean of
+    the tones (0: held constant)."""
+    d = pd.DataFrame([dict(technical_group=g, kind=o['kind'], drift=_range(o['drift']))
+        for g,o in self.reference.groups.items()],
         columns=['technical_group','kind','drift'])
     placed = pd.Series(self.cohort.technical_group).value_counts()
     n = dict(mice=self.seen.mice, controls=self.seen.controls, placed=placed)
@@ -347,9 +371,11 @@ def table(self:Matched)->pd.DataFrame: # One row a technical group
 def notes(self:Matched)->tuple: # One sentence each
     "What the reader did to the table, and where the level of controls drifts."
     t = self.table()
-    return (*self.cohort.notes, *(f"{g.technical_group}: the level of its controls drifts by {g.drift:.1f} dB over their dates; each dated mouse is compared with the level of its time."
+    return (*self.cohort.notes, *(f"{g.technical_group}: the level of its controls drifts by {g.drift:.1f} dB over "
+        f"their dates; each dated mouse is compared with the level of its time."
         for g in t[t.drift>0].itertuples()))
 
 @patch
 def _repr_html_(self:Matched):
-    return f'<p><b>{len(self):,} mice</b> beside their matched controls, {len(self.excluded):,} left out</p>' + ''.join(f'<p>{o}</p>' for o in self.notes) + self.table().to_html()
+    return (f'<p><b>{len(self):,} mice</b> beside their matched controls, {len(self.excluded):,} left out</p>'
+        + ''.join(f'<p>{o}</p>' for o in self.notes) + self.table().to_html())

@@ -92,7 +92,8 @@ def _control_group(frame, name, control, values):
     "`frame`, `control`, `values` are those of one technical group."
     labelled,own = (frame.biological_sample_group!='unknown').sum(),values[control]
     columns = {c:frame[c].iloc[0] for c in GROUP_COLUMNS}
-    return ControlGroup(name, len(frame), control.sum()/labelled, columns, own, copula_correlation(own), _on_grid(own[~np.isnan(own)])>.9)
+    return ControlGroup(name, len(frame), control.sum()/labelled, columns, own, copula_correlation(own),
+        _on_grid(own[~np.isnan(own)])>.9)
 
 class ControlCopula:
     "Draws normal mice that look like the controls of a table."
@@ -103,8 +104,10 @@ class ControlCopula:
         "Keep what there is to know of each technical group."
         names,control,values = cohort.technical_group,cohort.is_control,cohort.thresholds
         n = pd.Series(control).groupby(names).sum()
-        if not (n>=min_controls).any(): raise InputError(f"no technical group has {min_controls} controls (the largest number is {int(n.max() if len(n) else 0)}); "
-                                                         "take a table with more rows whose biological_sample_group is control, or lower `min_controls`")
+        if not (n>=min_controls).any(): raise InputError(f"no technical group has {min_controls} controls (the "
+            f"largest number is {int(n.max() if len(n) else 0)}); "
+                                                         "take a table with more rows whose biological_sample_group "
+                                                         "is control, or lower `min_controls`")
         rows = {g:names==g for g in sorted(n.index[n>=min_controls])}
         self.groups_ = [_control_group(cohort.frame[r], g, control[r], values[r]) for g,r in rows.items()]
         return self
@@ -149,7 +152,8 @@ def _roster(rng, groups, n):
     wild = [min(max(round(a*g.share), 1), a-3) for a,g in zip(per_group, groups)]
     sizes = [_sizes(rng, a-b, CENTRES.line.get(g.centre, 4)) for a,b,g in zip(per_group, wild, groups)]
     wild = per_group-np.array([s.sum() for s in sizes])
-    lines = pd.DataFrame(dict(group=np.repeat(np.arange(len(groups)), [len(s) for s in sizes]), size=np.concatenate(sizes)))
+    lines = pd.DataFrame(dict(group=np.repeat(np.arange(len(groups)), [len(s) for s in sizes]),
+        size=np.concatenate(sizes)))
     line = np.r_[np.repeat(np.arange(len(lines)), lines['size']), np.full(wild.sum(), -1)]
     group = np.r_[lines.group.to_numpy()[line[line>=0]], np.repeat(np.arange(len(groups)), wild)]
     order = np.argsort(group*2+(line<0), kind='stable')
@@ -158,7 +162,8 @@ def _roster(rng, groups, n):
 
 # %% ../../nbs/data/45_plant.ipynb #1582fba1
 def _normal_numbers(rng, mice, n_lines, icc, litter_icc, line_litter_icc, more):
-    "Standard normal numbers, shape (n, 6), alike within lines, within their litters (drawn from `more`) and within control litters."
+    """Standard normal numbers, shape (n, 6), alike within lines, within their litters (drawn from `more`) and within
+    control litters."""
     a,b = (np.where(mice.line>=0, *o)[:,None] for o in ((icc, litter_icc), (line_litter_icc, 0.)))
     unit,litters = np.where(mice.line>=0, mice.line, n_lines+mice.litter),mice.litter.max()+1
     shared = rng.standard_normal((n_lines+litters, len(TONES)))[unit]
@@ -176,36 +181,51 @@ def _background(rng, copula, mice, z):
 
 def _read(groups, mice, x, level):
     "Thresholds as their laboratories read them: on the grid, up to the loudest level or to what a control had."
-    grid,top = (np.array(v)[mice.group][:,None] for v in ([g.grid for g in groups], [ceiling(g.centre) for g in groups]))
+    grid,top = (np.array(v)[mice.group][:,None]
+        for v in ([g.grid for g in groups], [ceiling(g.centre) for g in groups]))
     return np.minimum(np.where(grid, np.round(x/STEP)*STEP, np.round(x, 1)), np.maximum(top, level))
 
 def _hurt(groups, mice, level, mean, effect, shift):
     "Readings of the mice if all were affected."
-    return _read(groups, mice, flattened(np.nan_to_num(mean, nan=30.)+shift[:,None], np.nan_to_num(level-mean), effect), level)
+    return _read(groups, mice, flattened(np.nan_to_num(mean, nan=30.)+shift[:,None], np.nan_to_num(level-mean),
+        effect), level)
 
 def _moved(rng, groups, mice, level, shift):
-    "Readings of normal mice in a laboratory whose level has moved. A reading stands for its whole cell, or small shifts would vanish in the rounding."
+    """Readings of normal mice in a laboratory whose level has moved. A reading stands for its whole cell, or small
+    shifts would vanish in the rounding."""
     cell = np.where(np.array([g.grid for g in groups])[mice.group], STEP/2, 0.)[:,None]
     return _read(groups, mice, level + cell*rng.uniform(-1, 1, level.shape) + shift[:,None], level)
 
 # %% ../../nbs/data/45_plant.ipynb #98630f8a
 def _refuse(copula, n, shares, shapes):
-    if not hasattr(copula, 'groups_'): raise ValueError("the copula knows no controls yet; call `ControlCopula().fit(cohort)` first")
+    if not hasattr(copula, 'groups_'):
+        raise ValueError("the copula knows no controls yet; call `ControlCopula().fit(cohort)` first")
     for k,v in shares.items():
         if not 0<=v<=1: raise ValueError(f"`{k}` is a share between 0 and 1, got {v}")
-        if k in ('icc','litter_icc') and v==1: raise ValueError(f"`{k}` must stay below 1, or mice of a line would be copies of each other")
-    if shares['icc']+shares['line_litter_icc']>=1: raise ValueError(f"`icc` + `line_litter_icc` must stay below 1, or littermates would be copies of each other; got {shares['icc']+shares['line_litter_icc']:g}")
-    if not shapes: raise ValueError("`shapes` is empty; pass name → six offsets in dB, or `null=True` for nobody affected")
+        if k in ('icc','litter_icc') and v==1:
+            raise ValueError(f"`{k}` must stay below 1, or mice of a line would be copies of each other")
+    if shares['icc']+shares['line_litter_icc']>=1:
+        raise ValueError(f"`icc` + `line_litter_icc` must stay below 1, or littermates would be copies of each "
+            f"other; got {shares['icc']+shares['line_litter_icc']:g}")
+    if not shapes:
+        raise ValueError("`shapes` is empty; pass name → six offsets in dB, or `null=True` for nobody affected")
     bad = [k for k,v in shapes.items() if len(v)!=len(TONES)]
-    if bad: raise ValueError(f"shape '{bad[0]}' needs {len(TONES)} offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
+    if bad:
+        raise ValueError(f"shape '{bad[0]}' needs {len(TONES)} offsets in dB (five tones and the click), got "
+            f"{len(shapes[bad[0]])}")
     mice = np.array([g.mice for g in copula.groups_])
     least = int(np.ceil(5*mice.sum()/mice.min()))
-    if n<least: raise ValueError(f"`n` must be at least {least:,}, so that each of {len(mice)} technical groups has a line and controls; got {n:,}")
+    if n<least:
+        raise ValueError(f"`n` must be at least {least:,}, so that each of {len(mice)} technical groups has a line "
+            f"and controls; got {n:,}")
 
+# %% ../../nbs/data/45_plant.ipynb #2926e5c1
 def _years(seed, mice, groups, n_lines):
-    "Mice with `date_of_experiment` and `years` from the middle of their laboratory's: litters of a line within a month or so."
+    """Mice with `date_of_experiment` and `years` from the middle of their laboratory's: litters of a line within a
+    month or so."""
     rng = random_stream(seed, 'dates')
-    first,last = (np.array([CENTRES[k].get(g.centre, y) for g in groups])[mice.group] for k,y in (('first',2013.5), ('last',2023.5)))
+    first,last = (np.array([CENTRES[k].get(g.centre, y) for g in groups])[mice.group]
+        for k,y in (('first',2013.5), ('last',2023.5)))
     litter = rng.normal(0, .04, mice.litter.max()+1)[mice.litter]
     years = (deal_seasons(rng, mice, n_lines)-.5)*(last-first) + litter
     days = (((first+last)/2+years-1970)*365.25).astype(int)
@@ -215,10 +235,13 @@ def _frame(copula, mice, lines, x, true, line_class, names):
     "Canonical columns and the truth."
     columns = pd.DataFrame([g.columns for g in copula.groups_]).iloc[mice.group].reset_index(drop=True)
     symbol = np.append(np.array([f'Plant{i:05d}' for i in range(len(lines))], object), None)[mice.line]
-    facts = dict(specimen_id=[f'P{i:06d}' for i in range(len(mice))], biological_sample_group=np.where(mice.line<0, 'control', 'experimental'),
-        gene_symbol=symbol, allele_symbol=symbol, zygosity=mice.zygosity, litter_id=mice.litter.map('L{:06d}'.format), age_in_weeks=np.floor(mice.age))
+    facts = dict(specimen_id=[f'P{i:06d}' for i in range(len(mice))],
+        biological_sample_group=np.where(mice.line<0, 'control', 'experimental'),
+        gene_symbol=symbol, allele_symbol=symbol, zygosity=mice.zygosity, litter_id=mice.litter.map('L{:06d}'.format),
+        age_in_weeks=np.floor(mice.age))
     if 'date_of_experiment' in mice: facts['date_of_experiment'] = mice.date_of_experiment
-    return columns.assign(**facts, true_phenotype=true, true_class=line_class, true_name=names[true], **dict(zip(THRESHOLDS, x.T)))
+    return columns.assign(**facts, true_phenotype=true, true_class=line_class, true_name=names[true],
+        **dict(zip(THRESHOLDS, x.T)))
 
 # %% ../../nbs/data/45_plant.ipynb #7fcb9f5a
 def _colony(rng, seed, groups, n, litters, classes, dated):
@@ -263,25 +286,27 @@ def plant_cohort(
     het:float=.75, # Effect in heterozygotes relative to homozygotes
     missing:bool=True, # Leave out tones as the controls do
     null:bool=False, # Nobody is affected
-    dates:bool=False, # Give mice a date of experiment: a line at one time, litters of controls over all years of the laboratory
+    dates:bool=False, # Give mice a date of experiment: a line at one time, litters of controls over all years
     drift:float=0., # Change of every laboratory's level, dB a year, 0 in the middle of its years; brings dates with it
     batch_sd:float=0., # SD of the shift that batches of lines have in one laboratory, dB
-    mislabelled:float=0., # Share of mice of lines that have the readings of another mouse of their technical group, 0–1
+    mislabelled:float=0., # Share of mice of lines that have the readings of another mouse of their group, 0–1
 )->Cohort: # With `true_phenotype`, `true_class` and `true_name`
     "A cohort with planted losses on the background of real controls."
     litter_icc = icc/2 if litter_icc is None else litter_icc
-    _refuse(copula, n, dict(affected=affected, icc=icc, litter_icc=litter_icc, line_litter_icc=line_litter_icc), shapes)
+    told = dict(affected=affected, icc=icc, litter_icc=litter_icc)
+    _refuse(copula, n, told | dict(line_litter_icc=line_litter_icc), shapes)
     check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
     if null: affected,affected_lines = 0.,None
     rng = np.random.default_rng(seed)
-    mice,lines = _colony(rng, seed, copula.groups_, n, litters, (affected, len(shapes), None, penetrance, affected_lines), dates or drift!=0)
+    mice,lines = _colony(rng, seed, copula.groups_, n, litters,
+        (affected, len(shapes), None, penetrance, affected_lines), dates or drift!=0)
     z = _normal_numbers(rng, mice, len(lines), icc, litter_icc, line_litter_icc, random_stream(seed, 'litters'))
-    x,hit,line_class = _hearing(rng, seed, copula, mice, lines, z, (drift,batch_sd), (list(shapes.values()),severity_sd,mouse_sd,line_dev,het,penetrance), missing)
+    x,hit,line_class = _hearing(rng, seed, copula, mice, lines, z, (drift,batch_sd),
+        (list(shapes.values()),severity_sd,mouse_sd,line_dev,het,penetrance), missing)
     swap = deal_swaps(random_stream(seed, 'swaps'), mice, mislabelled)
     has = np.where(hit, line_class, 0)[swap]
     frame = _frame(copula, mice, lines, x[swap], has, line_class, np.array(['normal', *shapes], object))
-    source = dict(planted=True, seed=seed, n=n, affected=affected, icc=icc, litter_icc=litter_icc)
-    return Cohort(frame.iloc[rng.permutation(n)], source=source)
+    return Cohort(frame.iloc[rng.permutation(n)], source=dict(planted=True, seed=seed, n=n) | told)
 
 # %% ../../nbs/data/45_plant.ipynb #8b580770
 CHANGED_SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
@@ -301,21 +326,28 @@ class Change:
 
 # %% ../../nbs/data/45_plant.ipynb #2361de19
 _FACTORS = { # name → `Change`
-    'shapes': Change(dict(shapes=CHANGED_SHAPES), "Six other shapes, among them a slope, a notch and a mild loss of high frequencies only."),
+    'shapes': Change(dict(shapes=CHANGED_SHAPES),
+    "Six other shapes, among them a slope, a notch and a mild loss of high frequencies only."),
     'severity': Change(dict(severity_sd=.3), "Lines of one phenotype differ in severity by SD .3 instead of .15."),
-    'penetrance': Change(dict(penetrance=(4,3), affected=.035*(4/7)/(8/9.5)), "Of an affected line 57 % of the mice are affected on average, Beta(4, 3), instead of 84 %; the affected lines stay."),
+    'penetrance': Change(dict(penetrance=(4,3), affected=.035*(4/7)/(8/9.5)), "Of an affected line 57 % of the mice "
+    "are affected on average, Beta(4, 3), instead of 84 %; the affected lines stay."),
     'few lines': Change(dict(affected_lines=.02), "Two per cent of the lines have a loss, a third of the default."),
-    'drift': Change(dict(drift=1.), "Every laboratory's level rises by 1 dB a year; lines are measured at one time, controls in all years, and dates say when."),
-    'litter': Change(dict(litters=2, line_litter_icc=.2), "A line comes in at most two litters, and littermates share another fifth of the background variance."),
-    'mislabelled': Change(dict(mislabelled=.03), "Three per cent of the mice of lines have the readings of a wild type or of a mouse of another line."),
-    'batch': Change(dict(batch_sd=5.), "In one laboratory batches of twenty lines are measured with a shift of SD 5 dB that its controls do not share."),
+    'drift': Change(dict(drift=1.), "Every laboratory's level rises by 1 dB a year; lines are measured at one time, "
+    "controls in all years, and dates say when."),
+    'litter': Change(dict(litters=2, line_litter_icc=.2),
+    "A line comes in at most two litters, and littermates share another fifth of the background variance."),
+    'mislabelled': Change(dict(mislabelled=.03),
+    "Three per cent of the mice of lines have the readings of a wild type or of a mouse of another line."),
+    'batch': Change(dict(batch_sd=5.), "In one laboratory batches of twenty lines are measured with a shift of SD 5 "
+    "dB that its controls do not share."),
 }
 
 # %% ../../nbs/data/45_plant.ipynb #97f5afdd
 _ALL = {k:v for name,o in _FACTORS.items() if name!='few lines' for k,v in o.changes.items()}
 CHANGES = _FACTORS | {
     'all': Change(_ALL, "All of these together, with as many affected lines as by default."),
-    'all, 2 % of lines': Change(_ALL | _FACTORS['few lines'].changes, "All of these together, with two per cent of the lines affected."),
+    'all, 2 % of lines': Change(_ALL | _FACTORS['few lines'].changes,
+    "All of these together, with two per cent of the lines affected."),
 }
 
 def change(

@@ -31,12 +31,18 @@ def column_map(
     if isinstance(columns, (str, os.PathLike)):
         where = str(columns)
         try: columns = yaml.safe_load(Path(columns).expanduser().read_text(encoding='utf-8-sig'))
-        except (OSError, UnicodeError, yaml.YAMLError) as e: raise InputError(f"{where}: not a readable YAML column map ({e})") from None
-    if not isinstance(columns, dict): raise InputError(f"{where}: must be lines `wanted name: column in the file`, got {type(columns).__name__}")
+        except (OSError, UnicodeError, yaml.YAMLError) as e:
+            raise InputError(f"{where}: not a readable YAML column map ({e})") from None
+    if not isinstance(columns, dict):
+        raise InputError(f"{where}: must be lines `wanted name: column in the file`, got {type(columns).__name__}")
     out = {}
     for k,v in columns.items():
-        if k not in _names: raise InputError(f"{where}: `{k}` is no column of a cohort" + (f"; did you mean `{nearest(k, _names)}`?" if nearest(k, _names) else f"; known are {', '.join(COLUMNS.index)}"))
-        if not isinstance(v, (str, int, float)): raise InputError(f"{where}: `{k}` needs the name of a column, got {v!r}")
+        if k not in _names:
+            raise InputError(f"{where}: `{k}` is no column of a cohort"
+                + (f"; did you mean `{nearest(k, _names)}`?" if nearest(k, _names)
+                else f"; known are {', '.join(COLUMNS.index)}"))
+        if not isinstance(v, (str, int, float)):
+            raise InputError(f"{where}: `{k}` needs the name of a column, got {v!r}")
         if _names[k] in out: raise InputError(f"{where}: `{_names[k]}` is given twice")
         out[_names[k]] = str(v)
     return out
@@ -65,11 +71,16 @@ def _missing(
         if hit: used[c] = hit
         twin = '' if COLUMNS.impc[c]==c else f" ('{COLUMNS.impc[c]}')"
         lines.append(f"  `{c}`{twin} is missing" + (f"; nearest is '{hit}'" if hit else ''))
-    found = ', '.join(f"'{c}'" for c in raw.columns[:15]) + (f' … ({len(raw.columns)} columns)' if len(raw.columns)>15 else '')
-    remedy = "Rename the column, or say which one it is with `--columns MAP.yaml` (in Python `columns={…}`)" + (f": {used}" if used else '')
+    found = ', '.join(f"'{c}'" for c in raw.columns[:15]) + (f' … ({len(raw.columns)} columns)' if len(raw.columns)>15
+        else '')
+    remedy = ("Rename the column, or say which one it is with `--columns MAP.yaml` (in Python `columns={…}`)"
+        + (f": {used}" if used else ''))
     if not used: remedy += f"; its lines read `{missing[0]}: name in the file`"
-    if 'data_point' in raw.columns: remedy = "The table has one row a measurement; `pivot_specimens` of `impc_phenotypes.data.solr` makes one row a mouse."
-    return f"{raw.name}: {len(missing)} of {len(REQUIRED)} needed columns {'is' if len(missing)==1 else 'are'} missing\n" + '\n'.join(lines) + f"\nFound {found}\n{remedy}"
+    if 'data_point' in raw.columns:
+        remedy = ("The table has one row a measurement; `pivot_specimens` of `impc_phenotypes.data.solr` makes one "
+            "row a mouse.")
+    return (f"{raw.name}: {len(missing)} of {len(REQUIRED)} needed columns {'is' if len(missing)==1 else 'are'} "
+        f"missing\n" + '\n'.join(lines) + f"\nFound {found}\n{remedy}")
 
 # %% ../../nbs/data/20_records.ipynb #adfc3805
 def _locate(
@@ -79,7 +90,9 @@ def _locate(
     "Find every known column."
     where,taken = {},set()
     for c,name in column_map(columns).items():
-        if not raw.find(name): raise InputError(f"{raw.name}: the column map wants '{name}' for `{c}`, which the table does not have" + (f"; did you mean '{nearest(name, raw.columns)}'?" if nearest(name, raw.columns) else ''))
+        if not raw.find(name):
+            raise InputError(f"{raw.name}: the column map wants '{name}' for `{c}`, which the table does not have"
+                + (f"; did you mean '{nearest(name, raw.columns)}'?" if nearest(name, raw.columns) else ''))
         where[c] = raw.find(name)
     for c in COLUMNS.index.difference(list(where), sort=False):
         hits = [i for n in dict.fromkeys((c, COLUMNS.impc[c])) for i in raw.find(n)]
@@ -103,14 +116,16 @@ def _one(raw, c, hits):
     first = raw.pull(hits[0])
     for i in hits[1:]:
         if not first.astype(str).equals(raw.pull(i).astype(str)):
-            raise InputError(f"{raw.name}: two columns for `{c}` disagree ('{raw.columns[hits[0]]}' and '{raw.columns[i]}'); remove one or choose with `--columns`")
+            raise InputError(f"{raw.name}: two columns for `{c}` disagree ('{raw.columns[hits[0]]}' and "
+                f"'{raw.columns[i]}'); remove one or choose with `--columns`")
     return hits[0]
 
 # %% ../../nbs/data/20_records.ipynb #edc24bfc
 def _date(values):
     text,_ = clean_text(values)
     codes,uniques = pd.factorize(text)
-    parsed = pd.to_datetime(pd.Series(uniques, dtype=object), errors='coerce', utc=True, format='ISO8601').dt.tz_localize(None).astype('datetime64[ns]')
+    parsed = pd.to_datetime(pd.Series(uniques, dtype=object), errors='coerce', utc=True,
+        format='ISO8601').dt.tz_localize(None).astype('datetime64[ns]')
     x = np.array([*parsed.to_numpy(), np.datetime64('NaT')], dtype='datetime64[ns]')[codes]
     return x, (codes>=0) & np.isnat(x)
 
@@ -124,9 +139,11 @@ def _check_number(raw, c, pos):
     x,bad,text = clean_number(raw.pull(pos))
     name,(low,high) = raw.columns[pos],VALID_RANGE
     comma = np.array([b and bool(_comma.fullmatch(str(t))) for b,t in zip(bad, text)], bool)
-    out = [_problem(raw, name, comma, text, 'has a decimal comma'), _problem(raw, name, bad & ~comma, text, 'is not a number')]
+    out = [_problem(raw, name, comma, text, 'has a decimal comma'),
+        _problem(raw, name, bad & ~comma, text, 'is not a number')]
     with np.errstate(invalid='ignore'):
-        if c in THRESHOLDS: out.append(_problem(raw, name, (x<low)|(x>high), text, f'lies outside {low:g}…{high:g} dB SPL'))
+        if c in THRESHOLDS:
+            out.append(_problem(raw, name, (x<low)|(x>high), text, f'lies outside {low:g}…{high:g} dB SPL'))
         else: out.append(_problem(raw, name, x<=0 if c=='weight' else x<0, text, 'is not positive'))
     return x, out
 
@@ -134,10 +151,12 @@ def _check_group(raw, pos):
     text,_ = clean_text(raw.pull(pos))
     low = pd.Series(text, dtype=object).str.lower()
     new = low.fillna('unknown').to_numpy(object)
-    if low.isna().any(): raw.notes.append(f"{int(low.isna().sum()):,} blank values of `biological_sample_group` read as 'unknown'")
+    if low.isna().any():
+        raw.notes.append(f"{int(low.isna().sum()):,} blank values of `biological_sample_group` read as 'unknown'")
     changed = int((low.notna() & (low!=text) & low.isin(SAMPLE_GROUPS)).sum())
     if changed: raw.notes.append(f'{changed:,} values of `biological_sample_group` put into lower case')
-    return new, [_problem(raw, raw.columns[pos], ~np.isin(new, SAMPLE_GROUPS), text, f'is none of {", ".join(SAMPLE_GROUPS)}')]
+    return new, [_problem(raw, raw.columns[pos], ~np.isin(new, SAMPLE_GROUPS), text,
+        f'is none of {", ".join(SAMPLE_GROUPS)}')]
 
 # %% ../../nbs/data/20_records.ipynb #e293ac0f
 def _clean(
@@ -152,7 +171,9 @@ def _clean(
         elif c=='biological_sample_group': out[c],found = _check_group(raw, pos)
         elif c in DATES:
             out[c],unread = _date(raw.pull(pos))
-            if unread.any(): raw.notes.append(f"{int(unread.sum()):,} dates of `{c}` left empty: write YYYY-MM-DD, not {clean_text(raw.pull(pos))[0][unread][0]!r}")
+            if unread.any():
+                raw.notes.append(f"{int(unread.sum()):,} dates of `{c}` left empty: write YYYY-MM-DD, not "
+                    f"{clean_text(raw.pull(pos))[0][unread][0]!r}")
         else:
             out[c],n = clean_text(raw.pull(pos))
             if n: raw.notes.append(f"{n:,} values of `{c}` had garbled letters, mended")
@@ -182,7 +203,8 @@ def _check_procedure(
     codes,uniques = pd.factorize(name)
     abr = np.array([bool(re.search('ABR|auditory brain', u, re.I)) for u in uniques] + [True])
     if len(uniques) and not abr[:-1].any():
-        raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:5]))}, not of the auditory brainstem response ({', '.join(PROCEDURES)})")
+        raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:5]))}, not of the auditory "
+            f"brainstem response ({', '.join(PROCEDURES)})")
     return [_problem(raw, 'procedure', ~abr[codes], name, 'is another procedure')]
 
 # %% ../../nbs/data/20_records.ipynb #2b732750
@@ -195,14 +217,18 @@ def _judge(
     "Stop at bad rows, or leave them out with a reason."
     bad = pd.concat(problems, ignore_index=True)
     bad['row'],bad['specimen_id'] = raw.rows[bad['at']],frame.specimen_id.to_numpy(object)[bad['at']]
-    lost = pd.DataFrame(raw.ragged, columns=['row','problem']).assign(specimen_id=None, column='(whole row)', value=None)
-    bad = (bad if lost.empty else pd.concat([bad, lost], ignore_index=True)).astype(dict(specimen_id=object)).sort_values('row', kind='stable')
+    lost = pd.DataFrame(raw.ragged, columns=['row','problem']).assign(specimen_id=None, column='(whole row)',
+        value=None)
+    bad = (bad if lost.empty else pd.concat([bad, lost], ignore_index=True)).astype(
+        dict(specimen_id=object)).sort_values('row', kind='stable')
     bad['specimen_id'] = bad.specimen_id.where(bad.specimen_id.notna(), '')
     rows = bad.row.nunique()
     if rows and not drop:
-        raise InputError(f"{raw.name}: {len(bad):,} bad values in {rows:,} of {len(raw)+len(raw.ragged):,} rows\n" + bad_rows(bad[['row','specimen_id','column','value','problem']],
+        raise InputError(f"{raw.name}: {len(bad):,} bad values in {rows:,} of {len(raw)+len(raw.ragged):,} rows\n"
+            + bad_rows(bad[['row','specimen_id','column','value','problem']],
             remedy=_remedy(bad, len(raw)+len(raw.ragged))))
-    bad['reason'] = [f'{c} {v!r} {p}' if isinstance(v, str) else f'{c} {p}' if v is None else f'{c} {v} {p}' for c,v,p in zip(bad.column, bad.value, bad.problem)]
+    bad['reason'] = [f'{c} {v!r} {p}' if isinstance(v, str) else f'{c} {p}' if v is None else f'{c} {v} {p}'
+        for c,v,p in zip(bad.column, bad.value, bad.problem)]
     out = bad.groupby('row').agg(specimen_id=('specimen_id','first'), reason=('reason','; '.join)).reset_index()
     out['reason'] = 'row ' + out.row.astype(str) + ': ' + out.reason
     if rows: raw.notes.append(f'{rows:,} rows with bad values left out')
@@ -214,7 +240,8 @@ def _remedy(bad, total):
     drop = "Correct them, or leave these rows out with `--on-bad-rows drop` (in Python `on_bad_rows='drop'`)."
     if not comma.any(): return drop
     where = ', '.join(f"'{c}'" for c in bad.column[comma].unique())
-    say = f"{comma.sum():,} numbers are written with a decimal comma ({where}). Write 35.0, not 35,0: export the table with a decimal point."
+    say = (f"{comma.sum():,} numbers are written with a decimal comma ({where}). Write 35.0, not 35,0: export the "
+        f"table with a decimal point.")
     return say if 2*bad.row[comma].nunique()>total else f'{say}\n{drop}'
 
 # %% ../../nbs/data/20_records.ipynb #80acf44c
@@ -231,12 +258,14 @@ def _repeats(
     clash = frame.specimen_id.isin(rest[rest.duplicated()]).to_numpy()
     ids = list(dict.fromkeys(frame.specimen_id[clash]))
     if ids and not drop:
-        raise InputError(f"{raw.name}: {len(ids):,} specimens stand more than once with different values: {', '.join(map(str, ids[:10]))}{' …' if len(ids)>10 else ''}\n"
+        raise InputError(f"{raw.name}: {len(ids):,} specimens stand more than once with different values: "
+            f"{', '.join(map(str, ids[:10]))}{' …' if len(ids)>10 else ''}\n"
             "Keep one row of each, or leave them out with `--on-bad-rows drop` (in Python `on_bad_rows='drop'`).")
     if copy[~clash].any(): raw.notes.append(f'{int(copy[~clash].sum()):,} repeated identical rows dropped')
     if ids: raw.notes.append(f'{len(ids):,} specimens with conflicting rows left out')
     gone = copy | clash
-    reason = np.where(clash, 'the specimen stands more than once with different values', 'copy of an identical row')[gone]
+    reason = np.where(clash, 'the specimen stands more than once with different values',
+        'copy of an identical row')[gone]
     return ~gone, pd.DataFrame(dict(specimen_id=frame.specimen_id.to_numpy(object)[gone], reason=reason))
 
 # %% ../../nbs/data/20_records.ipynb #610be271
@@ -248,10 +277,12 @@ def suspicions(
     "What is possible and perhaps not meant."
     z = frame.zygosity.dropna().astype(str)
     odd = z[(z!='') & ~z.str.lower().isin(ZYGOSITIES)]
-    out = [f"{len(odd):,} values of `zygosity` are none of {', '.join(ZYGOSITIES[:3])} (the first is '{odd.iloc[0]}'): such mice are in lines of their own and judged like homozygotes"] if len(odd) else []
+    out = [f"{len(odd):,} values of `zygosity` are none of {', '.join(ZYGOSITIES[:3])} (the first is "
+        f"'{odd.iloc[0]}'): such mice are in lines of their own and judged like homozygotes"] if len(odd) else []
     v = frame[list(THRESHOLDS)].to_numpy(float).ravel()
     codes = pd.Series(v[(v<0) & (v%5!=0) & (v==v.round())]).value_counts() # -0.7 was measured, -1 is a code
-    return out + [f"{n:,} thresholds are {k:g} dB SPL: if that stands for no response, write the loudest level of the laboratory instead, if for not measured, leave it empty" for k,n in codes[codes>=3].items()]
+    return out + [f"{n:,} thresholds are {k:g} dB SPL: if that stands for no response, write the loudest level of "
+        f"the laboratory instead, if for not measured, leave it empty" for k,n in codes[codes>=3].items()]
 
 # %% ../../nbs/data/20_records.ipynb #b5b07742
 def read_records(
@@ -262,7 +293,8 @@ def read_records(
     verbose:bool=True, # Print what was read, repaired and left out?
 )->Cohort: # Validated; rows of the table = `len(cohort)` + `len(cohort.excluded)`
     "Read hearing records of mice."
-    if on_bad_rows not in ('error','drop'): raise InputError(f"`on_bad_rows` must be 'error' or 'drop', got {on_bad_rows!r}")
+    if on_bad_rows not in ('error','drop'):
+        raise InputError(f"`on_bad_rows` must be 'error' or 'drop', got {on_bad_rows!r}")
     raw,drop = open_table(source, THRESHOLDS+IMPC_THRESHOLDS),on_bad_rows=='drop'
     total = len(raw)+len(raw.ragged)
     strays = _check_procedure(raw)
@@ -274,10 +306,13 @@ def read_records(
     keep,more = _repeats(raw, frame, drop)
     frame = frame[keep].reset_index(drop=True)
     excluded = pd.concat([out, more], ignore_index=True).astype(object)
-    if not len(frame): raise InputError(f"{raw.name}: none of the {total:,} rows could be used; the first reason: {excluded.reason.iloc[0]}")
+    if not len(frame):
+        raise InputError(f"{raw.name}: none of the {total:,} rows could be used; the first reason: "
+            f"{excluded.reason.iloc[0]}")
     if 'true_phenotype' in frame: raw.source.setdefault('simulated', True)
     raw.source.update(rows=total, columns={c:raw.columns[i] for c,i in where.items()})
-    raw.source.setdefault('sha256', hashlib.sha256(pd.util.hash_pandas_object(frame[list(where)].astype(str)).to_numpy().tobytes()).hexdigest())
+    raw.source.setdefault('sha256', hashlib.sha256(
+        pd.util.hash_pandas_object(frame[list(where)].astype(str)).to_numpy().tobytes()).hexdigest())
     raw.notes += suspicions(frame)
     cohort = Cohort(frame, excluded, tuple(raw.notes), raw.source)
     if verbose: print(_report(raw, cohort))
@@ -285,6 +320,8 @@ def read_records(
 
 def _report(raw, cohort):
     n = cohort.frame.biological_sample_group.value_counts()
-    head = f"{raw.name}: {len(cohort):,} mice (" + ', '.join(f'{n[g]:,} {g}' for g in SAMPLE_GROUPS if g in n) + f"), {cohort.frame.phenotyping_center.nunique()} centres"
-    out = [f'  {len(cohort.excluded):,} of {raw.source["rows"]:,} rows left out (`cohort.excluded`)'] if len(cohort.excluded) else []
+    head = f"{raw.name}: {len(cohort):,} mice (" + ', '.join(f'{n[g]:,} {g}' for g in SAMPLE_GROUPS
+        if g in n) + f"), {cohort.frame.phenotyping_center.nunique()} centres"
+    out = ([f'  {len(cohort.excluded):,} of {raw.source["rows"]:,} rows left out (`cohort.excluded`)']
+        if len(cohort.excluded) else [])
     return '\n'.join([head] + out + [f'  {n}' for n in cohort.notes])

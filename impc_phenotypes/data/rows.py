@@ -47,7 +47,9 @@ def mouse_words(
     "Lines, wild types, ceilings and laboratories of mice."
     line = np.array(matched.line_names+[None], object)[matched.line]
     group = np.array(matched.groups, object)[matched.group] if len(matched) else np.zeros(0, object)
-    alone = np.where(matched.line<0, len(matched.line_names)+np.arange(len(matched)), matched.line) # a mouse without a line is a group by itself
+    # a mouse without a line is a group by itself
+    alone = np.where(matched.line<0, len(matched.line_names)+np.arange(len(matched)), matched.line)
     out = taken(method, reference=matched.is_reference, groups=alone, censored=matched.censored, technical_group=group)
-    if {'technical_group','groups'}<=set(out): out['groups'] = line # a model that knows wild types wants no line for them
+    # a model that knows wild types wants no line for them
+    if {'technical_group','groups'}<=set(out): out['groups'] = line
     return {k:v[rows] for k,v in out.items()}

@@ -43,5 +43,8 @@ REQUIRED = tuple(COLUMNS.index[COLUMNS.required])
 NUMERIC = tuple(COLUMNS.index[COLUMNS.kind.isin(['dB SPL','weeks','days','g'])])
 DATES = tuple(COLUMNS.index[COLUMNS.kind=='date'])
 SAMPLE_GROUPS = ('control', 'experimental', 'unknown')
-GROUP_COLUMNS = ('phenotyping_center','pipeline_name','equipment_manufacturer','equipment_model') # make a technical group
-METADATA = ('sex','zygosity','genetic_background','phenotyping_center','pipeline_name','equipment_manufacturer','project_name','procedure_stable_id') # embedded by the classic preset
+# make a technical group
+GROUP_COLUMNS = ('phenotyping_center','pipeline_name','equipment_manufacturer','equipment_model')
+# embedded by the classic preset
+METADATA = ('sex','zygosity','genetic_background','phenotyping_center','pipeline_name','equipment_manufacturer',
+    'project_name','procedure_stable_id')

@@ -30,18 +30,28 @@ SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
 # %% ../../nbs/data/40_simulate.ipynb #210e6b87
 _centres = [ # centre, mice, controls, line, no_30kHz, hf_share, hf_db, first and last year, mean x 6, SD x 6
     ('JAX',        17866,.0016, 8,.001,.05,10,2013.6,2023.9, (49.3,46.1,35.4,42.3,60.2,35.), (6.5,8.8,8.0,7.6,9.2,5.)),
-    ('CCP-IMG',     9339,.31,  14,.152,.26,20,2017.5,2024.1, (31.6,29.6,28.9,34.2,50.7,32.), (6.6,6.9,6.6,9.7,17.,4.8)),
-    ('HMGU',        7043,.37,   8,.109,.10,13,2013.5,2024.0, (43.6,28.2,30.8,40.6,56.6,35.5),(10.1,7.1,7.5,7.4,10.5,4.6)),
-    ('UC Davis',    6674,.09,   4,.002,.15,15,2013.6,2024.1, (41.1,22.8,25.7,35.4,51.6,14.6),(9.4,9.0,8.2,8.5,12.3,4.5)),
-    ('WTSI',        4943,.19,   4,.002,.04,14,2012.1,2016.5, (31.7,17.5,20.6,27.8,38.5,27.), (5.3,5.3,5.1,6.2,9.5,4.2)),
+    ('CCP-IMG',     9339,.31,  14,.152,.26,20,2017.5,2024.1, (31.6,29.6,28.9,34.2,50.7,32.),
+     (6.6,6.9,6.6,9.7,17.,4.8)),
+    ('HMGU',        7043,.37,   8,.109,.10,13,2013.5,2024.0, (43.6,28.2,30.8,40.6,56.6,35.5),
+     (10.1,7.1,7.5,7.4,10.5,4.6)),
+    ('UC Davis',    6674,.09,   4,.002,.15,15,2013.6,2024.1, (41.1,22.8,25.7,35.4,51.6,14.6),
+     (9.4,9.0,8.2,8.5,12.3,4.5)),
+    ('WTSI',        4943,.19,   4,.002,.04,14,2012.1,2016.5, (31.7,17.5,20.6,27.8,38.5,27.),
+     (5.3,5.3,5.1,6.2,9.5,4.2)),
     ('ICS',         3851,.0086, 8,.001,.20,22,2014.0,2019.4, (37.8,15.6,17.7,28.1,44.5,15.), (7.9,8.7,7.9,13.,18.,5.)),
-    ('MRC Harwell', 3782,.33,   4,.018,.06,15,2013.7,2022.1, (44.9,35.5,36.3,38.1,49.4,35.), (11.8,12.2,10.3,10.9,15.7,6.8)),
-    ('TCP',         3087,.19,   4,.001,.03, 8,2013.4,2023.6, (33.3,20.1,24.8,32.6,46.5,20.8),(5.1,3.5,4.1,5.7,7.2,3.3)),
-    ('MARC',        1146,.11,   4,.14, .05,12,2013.5,2016.8, (51.8,48.7,43.7,50.0,62.8,36.), (8.3,12.2,6.8,8.4,10.3,7.2)),
-    ('KMPC',         863,.012,  4,.22, .15,16,2016.5,2021.5, (29.7,27.6,27.7,34.6,55.4,23.), (6.5,5.2,5.4,8.0,15.,5.9)),
-    ('RBRC',         551,.37,   4,.35, .20,24,2014.7,2015.8, (8.6,10.9,13.6,29.8,41.4,14.),  (6.8,7.5,9.2,13.4,18.7,4.)),
+    ('MRC Harwell', 3782,.33,   4,.018,.06,15,2013.7,2022.1, (44.9,35.5,36.3,38.1,49.4,35.),
+     (11.8,12.2,10.3,10.9,15.7,6.8)),
+    ('TCP',         3087,.19,   4,.001,.03, 8,2013.4,2023.6, (33.3,20.1,24.8,32.6,46.5,20.8),
+     (5.1,3.5,4.1,5.7,7.2,3.3)),
+    ('MARC',        1146,.11,   4,.14, .05,12,2013.5,2016.8, (51.8,48.7,43.7,50.0,62.8,36.),
+     (8.3,12.2,6.8,8.4,10.3,7.2)),
+    ('KMPC',         863,.012,  4,.22, .15,16,2016.5,2021.5, (29.7,27.6,27.7,34.6,55.4,23.),
+     (6.5,5.2,5.4,8.0,15.,5.9)),
+    ('RBRC',         551,.37,   4,.35, .20,24,2014.7,2015.8, (8.6,10.9,13.6,29.8,41.4,14.),
+     (6.8,7.5,9.2,13.4,18.7,4.)),
 ]
-CENTRES = pd.DataFrame(_centres, columns='centre mice controls line no_30kHz hf_share hf_db first last mean sd'.split()).set_index('centre')
+CENTRES = pd.DataFrame(_centres,
+    columns='centre mice controls line no_30kHz hf_share hf_db first last mean sd'.split()).set_index('centre')
 NO_CLICK = ('JAX', 'ICS', 'RBRC') # centres that do not report the click
 POOLED = (.50,.47,.36,.26,.58,.38,.21,.50,.26,.52) # control correlations 6-12, 6-18, 6-24, 6-30, 12-18 ... 24-30 kHz
 CORRELATIONS = { # of centres with 200 controls or more; the others take POOLED
@@ -57,8 +67,10 @@ _rz6 = 'RZ6-A-P1 bioacoustic system, RA4PA pre-amp / Digitizer, RA4LI headstage,
 _rp2 = 'RP2.1 based system, RA4PA Medusa Preamplifier'
 _groups = [ # centre, share, pipeline, id, maker, model, shift x 6
     ('JAX',1.,'JAX Pipeline','JAX_001',_ihs,'Smart EP',(0,)*6),
-    ('CCP-IMG',.995,'CCP Pipeline','CCP_001',_tdt+', RAAL Advanced Loudspeakers, DENON','RZ6 Processor, RA4LI headstage, RA4PA pre-amp, RAAL 140-15d ribbon speaker, DENON PMA-520AE power amplifier',(0,)*6),
-    ('CCP-IMG',.005,'CCP Pipeline','CCP_001',_tdt+', RAAL Advanced Loudspeakers, DENON','RZ6 Processor, RA4LI headstage, RA4PA pre-amp, MF1 Multi-Field Magnetic Speakers',(5,1,2,3,6,0)),
+    ('CCP-IMG',.995,'CCP Pipeline','CCP_001',_tdt+', RAAL Advanced Loudspeakers, DENON','RZ6 Processor, RA4LI '
+     'headstage, RA4PA pre-amp, RAAL 140-15d ribbon speaker, DENON PMA-520AE power amplifier',(0,)*6),
+    ('CCP-IMG',.005,'CCP Pipeline','CCP_001',_tdt+', RAAL Advanced Loudspeakers, DENON',
+     'RZ6 Processor, RA4LI headstage, RA4PA pre-amp, MF1 Multi-Field Magnetic Speakers',(5,1,2,3,6,0)),
     ('HMGU',1.,'German Mouse Clinic','HMGU_001',_tdt,_rp2,(0,)*6),
     ('UC Davis',1.,'UCD Pipeline','UCD_001',_tdt,_rz6,(0,)*6),
     ('WTSI',1.,'MGP Select Pipeline','MGP_001',_tdt,_rp2,(0,)*6),
@@ -68,18 +80,25 @@ _groups = [ # centre, share, pipeline, id, maker, model, shift x 6
     ('MRC Harwell',.07,'Harwell','HRWL_001',_tdt,_rp2,(-.3,4.4,-.1,-.7,-5.8,0)),
     ('TCP',1.,'TCP Pipeline','TCP_001',_tdt,_rz6,(0,)*6),
     ('MARC',1.,'IMPC Pipeline','IMPC_001',_tdt,_rz6,(0,)*6),
-    ('KMPC',1.,'IMPC Pipeline','IMPC_001',_tdt,'RZ6, Z-series 2-DSP bioacoustic system, Medusa PreAmp/Digitizer, Medusa LI headstage, Multi field speaker/Stereo',(0,)*6),
+    ('KMPC',1.,'IMPC Pipeline','IMPC_001',_tdt,'RZ6, Z-series 2-DSP bioacoustic system, Medusa PreAmp/Digitizer, '
+     'Medusa LI headstage, Multi field speaker/Stereo',(0,)*6),
     ('RBRC',1.,'IMPC Pipeline','IMPC_001',_tdt,_rp2,(0,)*6),
 ]
-GROUPS = pd.DataFrame(_groups, columns='centre share pipeline_name pipeline_stable_id equipment_manufacturer equipment_model shift'.split())
+GROUPS = pd.DataFrame(_groups,
+    columns='centre share pipeline_name pipeline_stable_id equipment_manufacturer equipment_model shift'.split())
 
 # %% ../../nbs/data/40_simulate.ipynb #b9c9e4a1
-STRAINS = {'JAX':{'C57BL/6NJ':1.}, 'CCP-IMG':{'C57BL/6NCrl':1.}, 'HMGU':{'C57BL/6NCrl':.6,'C57BL/6NTac':.4}, 'UC Davis':{'C57BL/6NCrl':1.},
-    'WTSI':{'C57BL/6N':.98,'B6Brd;B6Dnk;B6N-Tyr<c-Brd>':.02}, 'ICS':{'C57BL/6N':1.}, 'MRC Harwell':{'C57BL/6NTac':1.}, 'TCP':{'C57BL/6NCrl':1.},
+STRAINS = {'JAX':{'C57BL/6NJ':1.}, 'CCP-IMG':{'C57BL/6NCrl':1.}, 'HMGU':{'C57BL/6NCrl':.6,'C57BL/6NTac':.4},
+    'UC Davis':{'C57BL/6NCrl':1.},
+    'WTSI':{'C57BL/6N':.98,'B6Brd;B6Dnk;B6N-Tyr<c-Brd>':.02}, 'ICS':{'C57BL/6N':1.}, 'MRC Harwell':{'C57BL/6NTac':1.},
+    'TCP':{'C57BL/6NCrl':1.},
     'MARC':{'C57BL/6N':1.}, 'KMPC':{'C57BL/6NTac':1.}, 'RBRC':{'C57BL/6NTac':.9,'C57BL/6NJcl':.1}}
-PRODUCERS = {'UC Davis':{'UC Davis':.55,'Crl':.45}, 'ICS':{'ICS':.52,'CDTA':.48}, 'TCP':{'TCP':.86,'Crl':.14}, 'HMGU':{'HMGU':.99,'PH':.01}}
-PROJECTS = {'JAX':{'JAX':1.}, 'CCP-IMG':{'CCP-IMG':1.}, 'HMGU':{'Helmholtz GMC':1.}, 'UC Davis':{'DTCC':1.}, 'WTSI':{'MGP':.88,'BaSH':.11,'EUMODIC':.01},
-    'ICS':{'Phenomin':1.}, 'MRC Harwell':{'BaSH':.72,'MRC':.28}, 'TCP':{'DTCC':.97,'NorCOMM2':.03}, 'MARC':{'MARC':1.}, 'KMPC':{'KMPC':1.}, 'RBRC':{'RBRC':1.}}
+PRODUCERS = {'UC Davis':{'UC Davis':.55,'Crl':.45}, 'ICS':{'ICS':.52,'CDTA':.48}, 'TCP':{'TCP':.86,'Crl':.14},
+    'HMGU':{'HMGU':.99,'PH':.01}}
+PROJECTS = {'JAX':{'JAX':1.}, 'CCP-IMG':{'CCP-IMG':1.}, 'HMGU':{'Helmholtz GMC':1.}, 'UC Davis':{'DTCC':1.},
+    'WTSI':{'MGP':.88,'BaSH':.11,'EUMODIC':.01},
+    'ICS':{'Phenomin':1.}, 'MRC Harwell':{'BaSH':.72,'MRC':.28}, 'TCP':{'DTCC':.97,'NorCOMM2':.03}, 'MARC':{'MARC':1.},
+    'KMPC':{'KMPC':1.}, 'RBRC':{'RBRC':1.}}
 OLD_PROCEDURE = {'WTSI':1., 'MRC Harwell':.35, 'HMGU':.02} # share measured under IMPC_ABR_001
 CONTROL_ZYGOSITY = {c:'homozygote' for c in ('HMGU','MRC Harwell','RBRC')} # how these centres code their wild types
 
@@ -105,10 +124,12 @@ def deal_sizes(rng, n, median):
 def _roster(rng, n, control_share):
     "One row a mouse: group, line (−1 for controls), control; and one row a line."
     per_group = deal_out(n, GROUPS.share*GROUPS.centre.map(CENTRES.mice)/CENTRES.mice.sum())
-    share = GROUPS.centre.map(CENTRES.controls).to_numpy() if control_share is None else np.full(len(GROUPS), control_share)
+    share = GROUPS.centre.map(CENTRES.controls).to_numpy() if control_share is None else np.full(len(GROUPS),
+        control_share)
     n_control = np.floor(per_group*share + rng.random(len(GROUPS))).astype(int)
     sizes = [deal_sizes(rng, a-b, m) for a,b,m in zip(per_group, n_control, GROUPS.centre.map(CENTRES.line))]
-    lines = pd.DataFrame(dict(group=np.repeat(np.arange(len(GROUPS)), [len(s) for s in sizes]), size=np.concatenate(sizes)))
+    lines = pd.DataFrame(dict(group=np.repeat(np.arange(len(GROUPS)), [len(s) for s in sizes]),
+        size=np.concatenate(sizes)))
     line = np.concatenate([np.repeat(np.arange(len(lines)), lines['size']), np.full(n_control.sum(), -1)])
     group = np.concatenate([lines.group.to_numpy()[line[line>=0]], np.repeat(np.arange(len(GROUPS)), n_control)])
     order = np.argsort(group*2 + (line<0), kind='stable')
@@ -157,7 +178,8 @@ def _losses(u, centre):
 def _background(rng, mice, n_lines, icc, litter_icc, line_litter_icc):
     "Deviation of each mouse from its group's mean, dB, (n, 6)."
     a,t = (np.where(mice.line>=0, *o)[:,None] for o in ((icc, 0.), (line_litter_icc, litter_icc)))
-    shared = [np.sqrt(r)*rng.standard_normal((k,8))[i] for r,k,i in ((a, n_lines+1, mice.line), (t, mice.litter.max()+1, mice.litter))]
+    shared = [np.sqrt(r)*rng.standard_normal((k,8))[i]
+        for r,k,i in ((a, n_lines+1, mice.line), (t, mice.litter.max()+1, mice.litter))]
     u = sum(shared) + np.sqrt(1-a-t)*rng.standard_normal((len(mice),8))
     out = np.empty((len(mice),6))
     for c in CENTRES.index:
@@ -168,14 +190,16 @@ def _background(rng, mice, n_lines, icc, litter_icc, line_litter_icc):
 
 # %% ../../nbs/data/40_simulate.ipynb #5cf442d9
 def deal_classes(rng, lines, n, affected, n_shapes, weights, penetrance, affected_lines):
-    "Class of each line, 0 normal: random lines until `affected`·`n` mice are expected, or a share of the lines; shapes dealt by weight."
+    """Class of each line, 0 normal: random lines until `affected`·`n` mice are expected, or a share of the lines;
+    shapes dealt by weight."""
     order,(a,b) = rng.permutation(len(lines)),penetrance
     expected = lines['size'].to_numpy()[order].cumsum()*a/(a+b)
     k = int(np.searchsorted(expected, affected*n)) + 1 if affected>0 and len(lines) else 0
     w = np.full(n_shapes, 1/n_shapes) if weights is None else np.asarray(weights, float)/np.sum(weights)
     dealt = lambda rng,k: rng.permutation(np.repeat(np.arange(n_shapes)+1, deal_out(k, w)))
     classes = dealt(rng, min(k, len(lines)))
-    if affected_lines is not None: classes = dealt(rng.spawn(1)[0], round(affected_lines*len(lines))) # all else is drawn as without it
+    # all else is drawn as without it
+    if affected_lines is not None: classes = dealt(rng.spawn(1)[0], round(affected_lines*len(lines)))
     out = np.zeros(len(lines), int)
     out[order[:len(classes)]] = classes
     return out
@@ -185,7 +209,8 @@ def mouse_effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het
     shape = np.vstack([np.zeros(6), *shapes])
     line_class = np.append(lines['class'].to_numpy(), 0)[mice.line]
     severity = np.clip(1+severity_sd*rng.standard_normal(len(lines)+1), .4, 1.6)[mice.line]
-    severity = severity*np.clip(1+mouse_sd*rng.standard_normal(len(mice)), .4, 1.6)*np.where(mice.zygosity=='heterozygote', het, 1.)
+    severity = severity*np.clip(1+mouse_sd*rng.standard_normal(len(mice)), .4,
+        1.6)*np.where(mice.zygosity=='heterozygote', het, 1.)
     severity = severity*(1+.03*(mice.age.to_numpy()-14.2))
     dev = line_dev*rng.standard_normal((len(lines)+1,6))[mice.line]
     hit = (line_class>0) & (rng.random(len(mice)) < rng.beta(*penetrance, len(lines)+1)[mice.line])
@@ -203,7 +228,9 @@ SEX_EFFECT = np.array([.4,.2,-1.6,-3.5,-3.0,0.]) # dB, male minus female
 AGE_EFFECT = np.array([0,0,.1,.4,.5,.1]) # dB a week
 
 def _pick(rng, n, choices):
-    return rng.choice(list(choices), n, p=np.array(list(choices.values()))/sum(choices.values())) if len(choices)>1 else np.full(n, next(iter(choices)))
+    return rng.choice(list(choices), n,
+        p=np.array(list(choices.values()))/sum(choices.values())) if len(choices)>1 else np.full(n,
+        next(iter(choices)))
 
 def deal_seasons(rng, mice, n_lines):
     "When in its laboratory's years a mouse is measured, 0–1, (n,): a line at one time, litters of controls at any."
@@ -215,11 +242,14 @@ def _people(rng, mice, lines):
     season = deal_seasons(rng, mice, len(lines))
     born = (c['first'].to_numpy() + season*(c['last']-c['first']).to_numpy() - 1970)*365.25 - 100
     born = (born + rng.normal(0, 12, mice.litter.max()+1)[mice.litter]).astype(int)
-    days = np.clip(np.round(7*14.2 + rng.normal(0, 7.0, mice.litter.max()+1)[mice.litter] + rng.normal(0, 3, n)), 63, 133).astype(int)
+    days = np.clip(np.round(7*14.2 + rng.normal(0, 7.0, mice.litter.max()+1)[mice.litter] + rng.normal(0, 3, n)), 63,
+        133).astype(int)
     sex = np.where(rng.random(n)<.5, 'male', 'female')
     weight = np.where(sex=='male', rng.normal(28.7, 3.2, n), rng.normal(23.1, 2.7, n)).round(1)
-    return mice.assign(sex=sex, age=days/7, age_in_days=days.astype(float), age_in_weeks=np.floor(days/7), weight=weight,
-        date_of_birth=iso_dates(born), date_of_experiment=iso_dates(born+days), years=(born+days)/365.25+1970-(c['first']+c['last']).to_numpy()/2)
+    return mice.assign(sex=sex, age=days/7, age_in_days=days.astype(float), age_in_weeks=np.floor(days/7),
+        weight=weight,
+        date_of_birth=iso_dates(born), date_of_experiment=iso_dates(born+days),
+        years=(born+days)/365.25+1970-(c['first']+c['last']).to_numpy()/2)
 
 def iso_dates(days): return pd.to_datetime(days, unit='D').strftime('%Y-%m-%d').to_numpy(object) # since 1970
 
@@ -232,8 +262,10 @@ def _name_lines(rng, lines):
     centre = GROUPS.centre.to_numpy()[lines.group]
     symbol = np.array([f'Sim{g+1:04d}' for g in gene], object)
     allele = np.array([f'{s}<em{i%3+1}(IMPC){c[:3]}>' for i,(s,c) in enumerate(zip(symbol, centre))], object)
-    return lines.assign(gene_symbol=symbol, gene_accession_id=[f'SIM:{g+1:06d}' for g in gene], allele_symbol=allele, allele_accession_id=[f'SIM:9{i:06d}' for i in range(k)],
-        zygosity=rng.choice(['homozygote','heterozygote','hemizygote'], k, p=[.66,.32,.02]), colony_id=[f'C{i:05d}' for i in range(k)])
+    return lines.assign(gene_symbol=symbol, gene_accession_id=[f'SIM:{g+1:06d}' for g in gene], allele_symbol=allele,
+        allele_accession_id=[f'SIM:9{i:06d}' for i in range(k)],
+        zygosity=rng.choice(['homozygote','heterozygote','hemizygote'], k, p=[.66,.32,.02]),
+        colony_id=[f'C{i:05d}' for i in range(k)])
 
 # %% ../../nbs/data/40_simulate.ipynb #82b1da9c
 def _labels(rng, mice, lines):
@@ -242,14 +274,19 @@ def _labels(rng, mice, lines):
     strain,producer,project,procedure = (np.empty(n, object) for _ in range(4))
     for c in CENTRES.index:
         rows = centre==c; k = int(rows.sum())
-        strain[rows],producer[rows],project[rows] = _pick(rng, k, STRAINS[c]),_pick(rng, k, PRODUCERS.get(c, {c:1.})),_pick(rng, k, PROJECTS[c])
+        strain[rows],producer[rows],project[rows] = _pick(rng, k, STRAINS[c]),_pick(rng, k,
+            PRODUCERS.get(c, {c:1.})),_pick(rng, k, PROJECTS[c])
         procedure[rows] = np.where(rng.random(k)<OLD_PROCEDURE.get(c, 0.), *PROCEDURES)
     known = lambda col: np.where(control, None, np.append(lines[col].to_numpy(object), None)[mice.line])
     d = {c:known(c) for c in ('gene_symbol','gene_accession_id','allele_symbol','allele_accession_id')}
-    d |= {c:GROUPS[c].to_numpy(object)[mice.group] for c in ('pipeline_name','pipeline_stable_id','equipment_manufacturer','equipment_model')}
-    return d | dict(phenotyping_center=centre, biological_sample_group=np.where(control, 'control', 'experimental'), zygosity=mice.zygosity.to_numpy(object),
-        strain_name=strain, genetic_background='involves: '+strain, production_center=producer, project_name=project, procedure_stable_id=procedure,
-        colony_id=np.where(control, 'baseline', known('colony_id')), litter_id=np.array([f'L{i:06d}' for i in range(mice.litter.max()+1)], object)[mice.litter])
+    d |= {c:GROUPS[c].to_numpy(object)[mice.group]
+        for c in ('pipeline_name','pipeline_stable_id','equipment_manufacturer','equipment_model')}
+    return d | dict(phenotyping_center=centre, biological_sample_group=np.where(control, 'control', 'experimental'),
+        zygosity=mice.zygosity.to_numpy(object),
+        strain_name=strain, genetic_background='involves: '+strain, production_center=producer, project_name=project,
+        procedure_stable_id=procedure,
+        colony_id=np.where(control, 'baseline', known('colony_id')),
+        litter_id=np.array([f'L{i:06d}' for i in range(mice.litter.max()+1)], object)[mice.litter])
 
 # %% ../../nbs/data/40_simulate.ipynb #07235deb
 BATCH_LINES = 20 # lines of a batch
@@ -258,7 +295,8 @@ _STREAMS = ('batches', 'swaps', 'dates', 'litters', 'cells')
 def random_stream(seed, name): return np.random.default_rng([seed, 1+_STREAMS.index(name)])
 
 def _batches(rng, mice, centre, sd):
-    "Shift of each mouse by the batch of its line, dB, (n,), in the laboratory with most lines; `years` orders the lines."
+    """Shift of each mouse by the batch of its line, dB, (n,), in the laboratory with most lines; `years` orders the
+    lines."""
     line,out = (mice.line>=0).to_numpy(),np.zeros(len(mice))
     if not line.any(): return out
     own = line & (centre==mice[line].groupby(centre[line]).line.nunique().idxmax())
@@ -269,11 +307,13 @@ def _batches(rng, mice, centre, sd):
 
 def level_shift(seed, mice, centre, drift, batch_sd):
     "What its date and its batch add to the level of a mouse, dB, (n,)."
-    return drift*mice.years.to_numpy() + (_batches(random_stream(seed, 'batches'), mice, centre, batch_sd) if batch_sd else 0.)
+    return drift*mice.years.to_numpy() + (_batches(random_stream(seed, 'batches'), mice, centre, batch_sd) if batch_sd
+        else 0.)
 
 # %% ../../nbs/data/40_simulate.ipynb #8c59c87a
 def deal_swaps(rng, mice, share):
-    "Whose readings each mouse has, positions, (n,): of a share of the mice of lines, half trade with wild types of their group, half among each other."
+    """Whose readings each mouse has, positions, (n,): of a share of the mice of lines, half trade with wild types of
+    their group, half among each other."""
     take,line = np.arange(len(mice)),mice.line.to_numpy()
     picked = rng.permutation(np.flatnonzero(line>=0))[:round(share*(line>=0).sum())]
     for g in np.unique(mice.group):
@@ -289,7 +329,8 @@ INTERPOLATED = {'RBRC':1., 'ICS':.09} # share of mice whose thresholds lie off t
 
 def _measure(rng, level, centre, missing):
     "Readings, dB SPL: gridded, limited to the loudest level, some missing."
-    smooth = rng.random(len(level)) < np.array([INTERPOLATED.get(c, 0.) for c in CENTRES.index])[CENTRES.index.get_indexer(centre)]
+    smooth = rng.random(len(level)) < np.array([INTERPOLATED.get(c, 0.) for c in CENTRES.index])[
+        CENTRES.index.get_indexer(centre)]
     top = np.array([ceiling(c) for c in CENTRES.index])[CENTRES.index.get_indexer(centre)][:,None]
     low = np.where(smooth, -5., 0.)[:,None]
     x = np.clip(np.where(smooth[:,None], np.round(level, 1), np.round(level/STEP)*STEP), low, top)
@@ -320,15 +361,27 @@ def _check(n, shares, shapes):
     for k in ('litter_icc','line_litter_icc'):
         if (total := shares['icc']+shares[k])>=1: raise ValueError(f"`icc` + `{k}` must stay below 1, got {total:g}")
     bad = [k for k,v in shapes.items() if len(v)!=6]
-    if bad: raise ValueError(f"shape '{bad[0]}' needs 6 offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
+    if bad:
+        raise ValueError(
+            f"shape '{bad[0]}' needs 6 offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
 
 def check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled):
     "Of what may be changed in the planter and in the simulator."
-    if len(penetrance)!=2 or min(penetrance)<=0: raise ValueError(f"`penetrance` needs both parameters of a Beta distribution, above 0, e.g. (8, 1.5); got {penetrance}")
+    if len(penetrance)!=2 or min(penetrance)<=0:
+        raise ValueError(f"`penetrance` needs both parameters of a Beta distribution, above 0, e.g. (8, 1.5); got "
+            f"{penetrance}")
     for k,v in dict(affected_lines=affected_lines, mislabelled=mislabelled).items():
         if v is not None and not 0<=v<=1: raise ValueError(f"`{k}` is a share between 0 and 1, got {v}")
-    if litters is not None and litters<1: raise ValueError(f"`litters` of a line must be at least 1, got {litters}; None leaves them as they come")
+    if litters is not None and litters<1:
+        raise ValueError(f"`litters` of a line must be at least 1, got {litters}; None leaves them as they come")
     if batch_sd<0: raise ValueError(f"`batch_sd` is a SD in dB, 0 or more, got {batch_sd}")
+
+# %% ../../nbs/data/40_simulate.ipynb #f8840e6d
+def _named(rng, frame, has, line_class, shapes): # the truth in three columns, rows in any order
+    name = np.array(['normal', *shapes], object)[has]
+    frame = frame.assign(true_phenotype=has, true_class=line_class, true_name=name)
+    frame = frame.iloc[rng.permutation(len(frame))].reset_index(drop=True)
+    return frame.assign(specimen_id=[f'S{i:06d}' for i in range(len(frame))])
 
 # %% ../../nbs/data/40_simulate.ipynb #cba5865a
 def simulate_cohort(
@@ -353,7 +406,7 @@ def simulate_cohort(
     null:bool=False, # Nobody is affected
     drift:float=0., # Change of every laboratory's level, dB a year, 0 in the middle of its years
     batch_sd:float=0., # SD of the shift that batches of lines have in one laboratory, dB
-    mislabelled:float=0., # Share of mice of lines that have the readings of another mouse of their technical group, 0–1
+    mislabelled:float=0., # Share of mice of lines that have the readings of another mouse of their group, 0–1
 )->Cohort: # With `true_phenotype`, `true_class` and `true_name`
     "A cohort like IMPC's with planted hearing phenotypes."
     line_litter_icc = litter_icc if line_litter_icc is None else line_litter_icc
@@ -361,21 +414,22 @@ def simulate_cohort(
     _check(n, shares | ({} if controls is None else dict(controls=controls)), shapes)
     check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled)
     if null: affected,affected_lines = 0.,None
+    told = dict(simulated=True, seed=seed, n=n, affected=affected, icc=icc, litter_icc=litter_icc)
     rng = np.random.default_rng(seed)
-    mice,lines,centre = _colony(rng, n, controls, litters, (affected, len(shapes), weights, penetrance, affected_lines))
+    kinds = (affected, len(shapes), weights, penetrance, affected_lines)
+    mice,lines,centre = _colony(rng, n, controls, litters, kinds)
     shift = level_shift(seed, mice, centre, drift, batch_sd)
-    level,hit,line_class = _hearing(rng, mice, lines, list(shapes.values()), (icc,litter_icc,line_litter_icc), (severity_sd,mouse_sd,line_dev,het,penetrance), shift)
+    spread,how = (icc,litter_icc,line_litter_icc),(severity_sd,mouse_sd,line_dev,het,penetrance)
+    level,hit,line_class = _hearing(rng, mice, lines, list(shapes.values()), spread, how, shift)
     swap = deal_swaps(random_stream(seed, 'swaps'), mice, mislabelled)
     frame = _table(rng, mice, lines, _measure(rng, level, centre, missing)[swap], missing)
-    has,names = np.where(hit, line_class, 0)[swap],np.array(['normal', *shapes], object)
-    frame = frame.assign(true_phenotype=has, true_class=line_class, true_name=names[has]).iloc[rng.permutation(n)].reset_index(drop=True)
-    frame['specimen_id'] = [f'S{i:06d}' for i in range(n)]
-    return Cohort(frame, source=dict(simulated=True, seed=seed, n=n, affected=affected, icc=icc, litter_icc=litter_icc))
+    return Cohort(_named(rng, frame, np.where(hit, line_class, 0)[swap], line_class, shapes), source=told)
 
 # %% ../../nbs/data/40_simulate.ipynb #60de4aa3
 def _hearing(rng, mice, lines, shapes, shared, spread, shift):
     "Thresholds before they are measured, dB SPL, who is affected, and the line's class."
-    mean = np.array(CENTRES['mean'].tolist())[CENTRES.index.get_indexer(GROUPS.centre)] + np.array(GROUPS['shift'].tolist())
+    mean = (np.array(CENTRES['mean'].tolist())[CENTRES.index.get_indexer(GROUPS.centre)]
+        + np.array(GROUPS['shift'].tolist()))
     sex = np.where(mice.sex=='male', .5, -.5)[:,None]*SEX_EFFECT
     normal = mean[mice.group] + sex + (mice.age.to_numpy()-14.2)[:,None]*AGE_EFFECT + shift[:,None]
     deviation = _background(rng, mice, len(lines), *shared)
@@ -386,7 +440,8 @@ def _table(rng, mice, lines, readings, missing):
     "Canonical columns of a cohort."
     if missing: mice = mice.assign(weight=mice.weight.where(rng.random(len(mice))>=.05))
     d = dict(specimen_id=[''] * len(mice)) | dict(zip(THRESHOLDS, readings.T)) | _labels(rng, mice, lines)
-    d |= {c:mice[c].to_numpy() for c in ('sex','age_in_weeks','age_in_days','weight','date_of_birth','date_of_experiment')}
+    d |= {c:mice[c].to_numpy() for c in ('sex','age_in_weeks','age_in_days','weight','date_of_birth',
+        'date_of_experiment')}
     return pd.DataFrame(d)[list(COLUMNS.index)]
 
 # %% ../../nbs/data/40_simulate.ipynb #a2100954

@@ -25,7 +25,8 @@ from ..core.files import atomic_path, write_table
 # %% ../../nbs/data/30_solr.ipynb #0003427e
 BASE_URL = 'https://www.ebi.ac.uk/mi/impc/solr'
 NEEDED = ('id', 'specimen_id', 'parameter_stable_id', 'data_point', 'phenotyping_center', 'biological_sample_group')
-FIELDS = tuple(dict.fromkeys((*NEEDED, *(i for i in COLUMNS.impc if i not in IMPC_THRESHOLDS and not i.startswith('metadata_')), 'metadata')))
+FIELDS = tuple(dict.fromkeys((*NEEDED,
+    *(i for i in COLUMNS.impc if i not in IMPC_THRESHOLDS and not i.startswith('metadata_')), 'metadata')))
 QUERY = f"parameter_stable_id:({' OR '.join(PARAMETERS.values())})"
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class _Request:
     sort:str = 'specimen_id asc,id asc'
     @property
     def url(self): return f'{self.base_url}/{self.core}/select'
-    def params(self, start): return dict(q=self.query, fl=','.join(self.fields), rows=self.rows, start=start, sort=self.sort, wt='json')
+    def params(self, start):
+        return dict(q=self.query, fl=','.join(self.fields), rows=self.rows, start=start, sort=self.sort, wt='json')
 
 # %% ../../nbs/data/30_solr.ipynb #cec2f83a
 class _Broken(Exception): "An answer that may be better next time."
@@ -51,9 +53,12 @@ def _parse(
     "The documents of an answer."
     try: found,docs = int(answer['response']['numFound']),answer['response']['docs']
     except (TypeError, KeyError, ValueError): raise _Broken('no `response.docs` in the answer') from None
-    if not isinstance(docs, list) or not all(isinstance(d, dict) for d in docs): raise _Broken('`response.docs` is no list of documents')
+    if not isinstance(docs, list) or not all(isinstance(d, dict) for d in docs):
+        raise _Broken('`response.docs` is no list of documents')
     expected = max(0, min(request.rows, found-start))
-    if len(docs)!=expected: raise _Broken(f'{len(docs):,} documents instead of {expected:,}; a server with a lower limit needs smaller pages (`rows`)')
+    if len(docs)!=expected:
+        raise _Broken(f'{len(docs):,} documents instead of {expected:,}; a server with a lower limit needs smaller '
+            f'pages (`rows`)')
     return found,docs
 
 # %% ../../nbs/data/30_solr.ipynb #9a41d984
@@ -66,7 +71,8 @@ def _why(error):
 def _refusal(response):
     try: said = str(response.json()['error']['msg'])[:200]
     except (ValueError, KeyError, TypeError): said = response.reason
-    return f"{response.url.split('?')[0]}: HTTP {response.status_code} ({said}); check the base URL, the core and the query"
+    return (f"{response.url.split('?')[0]}: HTTP {response.status_code} ({said}); check the base URL, the core and "
+        f"the query")
 
 def _fetch(
     session:requests.Session, # Open connection
@@ -85,7 +91,9 @@ def _fetch(
             return _parse(response.json(), request, start)
         except (requests.RequestException, _Broken) as e:
             try: retry = retry.increment('GET', request.url, error=e)
-            except MaxRetryError: raise RunError(f"{request.url}: gave up at document {start:,} after {len(retry.history)+1} attempts; the last failed with: {_why(e)}") from None
+            except MaxRetryError:
+                raise RunError(f"{request.url}: gave up at document {start:,} after {len(retry.history)+1} attempts; "
+                    f"the last failed with: {_why(e)}") from None
             try: retry.sleep(None if response is None else response.raw)
             except HTTPError: retry.sleep() # a `Retry-After` that cannot be read
 
@@ -99,13 +107,16 @@ def _check_fields(
     for f in (*NEEDED, *extra):
         if docs and not any(d.get(f) is not None for d in docs):
             kind = InputError if f in extra else RunError
-            raise kind(f"{request.url}: none of {len(docs):,} documents has the field `{f}`; the server drops names it does not know. Check the core `{request.core}` and the spelling.")
+            raise kind(f"{request.url}: none of {len(docs):,} documents has the field `{f}`; the server drops names "
+                f"it does not know. Check the core `{request.core}` and the spelling.")
 
 # %% ../../nbs/data/30_solr.ipynb #1eda8c75
 _numbers = ('data_point', 'age_in_weeks', 'age_in_days', 'weight')
 _sep = '\x1f' # between the entries of `metadata`
 
-def _flat(v, sep=';'): return None if v is None or v is pd.NA or v!=v else sep.join(map(str, v)) if isinstance(v, (list, tuple, np.ndarray)) else str(v)
+def _flat(v, sep=';'):
+    return None if v is None or v is pd.NA or v!=v else sep.join(map(str, v)) if isinstance(v,
+        (list, tuple, np.ndarray)) else str(v)
 
 def _page_table(
     docs:list, # Documents of a page
@@ -115,7 +126,9 @@ def _page_table(
     out = {}
     for f in fields:
         values = [d.get(f) for d in docs]
-        out[f] = pa.array(pd.to_numeric(pd.Series([_flat(v) for v in values], dtype=object), errors='coerce').astype(float)) if f in _numbers else pa.array([_flat(v, _sep if f=='metadata' else ';') for v in values], pa.string())
+        out[f] = pa.array(pd.to_numeric(pd.Series([_flat(v) for v in values], dtype=object),
+            errors='coerce').astype(float)) if f in _numbers else pa.array(
+            [_flat(v, _sep if f=='metadata' else ';') for v in values], pa.string())
     if 'metadata' in out:
         first = ~pd.Series([d.get('specimen_id') for d in docs], dtype=object).duplicated().to_numpy()
         out['metadata'] = pa.array([m if k else None for m,k in zip(out['metadata'].to_pylist(), first)], pa.string())
@@ -125,7 +138,8 @@ def _page_table(
 def _read_json(path):
     try: found = json.loads(path.read_text())
     except (OSError, ValueError): return {}
-    return found if isinstance(found, dict) and isinstance(found.get('request'), dict) and isinstance(found.get('count'), (int, type(None))) else {}
+    return found if isinstance(found, dict) and isinstance(found.get('request'),
+        dict) and isinstance(found.get('count'), (int, type(None))) else {}
 
 def _write_json(path, obj):
     with atomic_path(path) as tmp: tmp.write_text(json.dumps(obj))
@@ -140,14 +154,16 @@ def _open_parts(
     resume = resume and any(folder.glob('page_*.parquet'))
     if resume and manifest and manifest['request']!=asked:
         differ = [k for k in asked if manifest['request'].get(k)!=asked[k]]
-        raise InputError(f"{folder}: holds pages of another download (different {', '.join(differ)}); finish that one, choose another output, or delete the folder (in Python `resume=False`)")
+        raise InputError(f"{folder}: holds pages of another download (different {', '.join(differ)}); finish that "
+            f"one, choose another output, or delete the folder (in Python `resume=False`)")
     if not manifest or not resume:
         _clear(folder)
         _write_json(folder/'manifest.json', manifest := dict(request=asked, count=None))
     return manifest
 
 def _clear(folder):
-    for p in [*folder.glob('page_*.parquet'), *folder.glob('.page_*.part'), folder/'manifest.json']: p.unlink(missing_ok=True)
+    for p in [*folder.glob('page_*.parquet'), *folder.glob('.page_*.part'), folder/'manifest.json']:
+        p.unlink(missing_ok=True)
 
 def _page(folder, i): return folder/f'page_{i:06d}.parquet'
 
@@ -180,8 +196,10 @@ def _pages(
         i += 1
         show(i, math.ceil(manifest['count']/request.rows))
     paths = [_page(folder, k) for k in range(i) if k*request.rows<manifest['count']]
-    ids = pa.chunked_array([c for p in paths for c in pq.read_table(p, columns=['id']).column('id').chunks], pa.string())
-    if len(ids.unique())!=manifest['count']: raise _Changed(f"{manifest['count']:,} documents were announced, {len(ids.unique()):,} different ones came")
+    ids = pa.chunked_array([c for p in paths for c in pq.read_table(p, columns=['id']).column('id').chunks],
+        pa.string())
+    if len(ids.unique())!=manifest['count']:
+        raise _Changed(f"{manifest['count']:,} documents were announced, {len(ids.unique()):,} different ones came")
     return paths
 
 # %% ../../nbs/data/30_solr.ipynb #8aae78b1
@@ -191,7 +209,9 @@ def _all_pages(fetch, folder, request, resume, extra, show, restarts=2):
     while True:
         try: return _pages(fetch, folder, manifest, request, extra, show), notes
         except _Changed as e:
-            if len(notes)>=restarts: raise RunError(f"{request.url}: the index keeps changing while it is read ({e}, after {restarts} restarts); try again later") from None
+            if len(notes)>=restarts:
+                raise RunError(f"{request.url}: the index keeps changing while it is read ({e}, after {restarts} "
+                    f"restarts); try again later") from None
             notes.append(f'the index changed during the download ({e}); started again')
             manifest = _open_parts(folder, request, False)
 
@@ -211,7 +231,8 @@ def flatten_metadata(
 def _latest(docs, notes):
     lost = docs.specimen_id.isna() | docs.data_point.isna()
     if lost.any(): notes.append(f'{int(lost.sum()):,} documents without specimen or value left out')
-    docs = docs[~lost].sort_values([c for c in ('date_of_experiment','id') if c in docs], kind='stable', na_position='first')
+    docs = docs[~lost].sort_values([c for c in ('date_of_experiment','id') if c in docs], kind='stable',
+        na_position='first')
     again = docs.duplicated(['specimen_id','parameter_stable_id'], keep='last')
     if again.any(): notes.append(f'{int(again.sum()):,} repeated measurements: the latest of each kept')
     return docs, docs[~again]
@@ -224,11 +245,14 @@ def pivot_specimens(
     if lack: raise InputError(f"documents need the column `{lack[0]}`, found {', '.join(map(str, docs.columns[:15]))}")
     notes = []
     names = dict(zip(PARAMETERS.values(), IMPC_THRESHOLDS))
-    docs = docs[docs.parameter_stable_id.isin(list(names))].assign(data_point=lambda d: pd.to_numeric(d.data_point, errors='coerce'))
+    docs = docs[docs.parameter_stable_id.isin(list(names))].assign(
+        data_point=lambda d: pd.to_numeric(d.data_point, errors='coerce'))
     docs,one = _latest(docs, notes)
-    wide = one.pivot(index='specimen_id', columns='parameter_stable_id', values='data_point').rename(columns=names).reindex(columns=list(IMPC_THRESHOLDS))
+    wide = one.pivot(index='specimen_id', columns='parameter_stable_id',
+        values='data_point').rename(columns=names).reindex(columns=list(IMPC_THRESHOLDS))
     about = docs.drop(columns=['parameter_stable_id','data_point','id'], errors='ignore')
-    for c in [c for c in ('phenotyping_center','biological_sample_group','allele_symbol','zygosity','sex') if c in about]:
+    for c in [c for c in ('phenotyping_center','biological_sample_group','allele_symbol','zygosity','sex')
+            if c in about]:
         n = int((about.groupby('specimen_id')[c].nunique()>1).sum())
         if n: notes.append(f'{n:,} mice with more than one `{c}`: the latest kept')
     about = about.groupby('specimen_id').last()
@@ -243,10 +267,15 @@ def _bar(on):
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 def _check_request(out, base_url, core, rows, retries, overwrite):
-    if out.suffix!='.parquet': raise InputError(f"{out}: a download is kept as .parquet, with its query and release inside")
-    if out.is_dir() or (out.exists() and not overwrite): raise InputError(f"{out}: stands there already; choose another name or replace it with `--force` (in Python `overwrite=True`)")
-    if urlsplit(base_url).scheme not in ('http','https') or not urlsplit(base_url).netloc: raise InputError(f"base URL {base_url!r}: must begin with http:// or https://, e.g. {BASE_URL}")
-    if rows<1 or retries<0: raise InputError(f"`rows` must be at least 1 and `retries` at least 0, got {rows} and {retries}")
+    if out.suffix!='.parquet':
+        raise InputError(f"{out}: a download is kept as .parquet, with its query and release inside")
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise InputError(f"{out}: stands there already; choose another name or replace it with `--force` (in Python "
+            f"`overwrite=True`)")
+    if urlsplit(base_url).scheme not in ('http','https') or not urlsplit(base_url).netloc:
+        raise InputError(f"base URL {base_url!r}: must begin with http:// or https://, e.g. {BASE_URL}")
+    if rows<1 or retries<0:
+        raise InputError(f"`rows` must be at least 1 and `retries` at least 0, got {rows} and {retries}")
 
 # %% ../../nbs/data/30_solr.ipynb #8ec48063
 def download_cohort(
@@ -273,8 +302,12 @@ def download_cohort(
     retry = Retry(total=retries, backoff_factor=backoff, backoff_max=60, status_forcelist=[408,429,500,502,503,504])
     folder = out.with_name(out.name+'.parts')
     with requests.Session() as session, _bar(sys.stderr.isatty() if progress is None else progress) as show:
-        try: paths,notes = _all_pages(lambda start: _fetch(session, request, start, timeout, retry), folder, request, resume, extra, show)
-        except RunError as e: raise RunError(f"{e}\nNothing was written to {out}. Complete pages stay in {folder}; the same command goes on from there.") from None
+        try:
+            paths,notes = _all_pages(lambda start: _fetch(session, request, start, timeout, retry), folder, request,
+                resume, extra, show)
+        except RunError as e:
+            raise RunError(f"{e}\nNothing was written to {out}. Complete pages stay in {folder}; the same command "
+                f"goes on from there.") from None
     return _finish(out, folder, paths, request, release, notes, verbose)
 
 # %% ../../nbs/data/30_solr.ipynb #6b62b86d
@@ -286,7 +319,8 @@ def _finish(out, folder, paths, request, release, notes, verbose):
     frame,more = pivot_specimens(docs)
     absent = [f for f in request.fields if f not in NEEDED and docs[f].isna().all()]
     if absent: more.append(f"no document has {', '.join(f'`{f}`' for f in absent)}")
-    facts = dict(release=release, **asdict(request), documents=len(docs), mice=len(frame), time=datetime.now(timezone.utc).isoformat(timespec='seconds'), notes=notes+more)
+    facts = dict(release=release, **asdict(request), documents=len(docs), mice=len(frame),
+        time=datetime.now(timezone.utc).isoformat(timespec='seconds'), notes=notes+more)
     write_table(frame, out, metadata=facts)
     shutil.rmtree(folder, ignore_errors=True)
     if verbose: print('\n  '.join([f'{out.name}: {len(frame):,} mice from {len(docs):,} documents', *notes, *more]))

@@ -30,7 +30,8 @@ def run_baselines(
     memberships,seconds = {},{}
     for name in names:
         start = time.perf_counter()
-        memberships[name] = BASELINES[name](n_phenotypes, random_state=seed).fit(z[use], reference=matched.is_reference[use]).predict_proba(z)
+        memberships[name] = BASELINES[name](n_phenotypes, random_state=seed).fit(z[use],
+            reference=matched.is_reference[use]).predict_proba(z)
         seconds[name] = time.perf_counter()-start
     return memberships,seconds
 
@@ -53,8 +54,11 @@ def compare(
     centre,control = f.phenotyping_center.to_numpy(object),matched.cohort.is_control
     for name,q in memberships.items():
         q = np.asarray(q, float)
-        if len(q)!=len(matched): raise ValueError(f"'{name}' has {len(q)} memberships for {len(matched)} mice; pass those of `matched.cohort`, in order")
+        if len(q)!=len(matched):
+            raise ValueError(f"'{name}' has {len(q)} memberships for {len(matched)} mice; pass those of "
+                f"`matched.cohort`, in order")
         row = {} if truth is None else truth_metrics(truth, q, centre=centre)
-        row |= blind_metrics(q, is_control=control, centre=centre) | dict(silhouette=_silhouette(z, q.argmax(1), seed), phenotypes=int(len(np.unique(q.argmax(1)))))
+        row |= blind_metrics(q, is_control=control, centre=centre) | dict(silhouette=_silhouette(z, q.argmax(1), seed),
+            phenotypes=int(len(np.unique(q.argmax(1)))))
         rows[name] = row | ({} if not seconds or name not in seconds else dict(seconds=seconds[name]))
     return pd.DataFrame(rows).T.rename_axis('method')

@@ -28,8 +28,10 @@ from ..data.records import read_records
 from ..core.words import meant
 from ..data.simulate import SHAPES, simulate_cohort
 from ..core.look import GREY, PALETTE, finish
-from ..metrics.metrics import calibration_floor, matched_names, pooled_error, pooled_reliability, reliability_cells, truth_metrics
-from .methods import ABLATIONS, FAST, METHODS, ORACLE, PRESETS, UNDER_CHANGE, Found, Job, NotRun, run_ablation, run_method
+from ..metrics.metrics import (
+    calibration_floor, matched_names, pooled_error, pooled_reliability, reliability_cells, truth_metrics)
+from .methods import (
+    ABLATIONS, FAST, METHODS, ORACLE, PRESETS, UNDER_CHANGE, Found, Job, NotRun, run_ablation, run_method)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #8dda18d1
 _all_ = ['METHODS', 'ABLATIONS', 'FAST', 'CHANGES']
@@ -63,7 +65,9 @@ def benchmark_cohort(
     "Mice whose phenotype is known."
     base,kw = cohort_kind(kind)
     if base.startswith('simulated'): return simulate_cohort(n, seed=seed, **kw)
-    if copula is None: raise InputError(f"the kind '{kind}' needs a table of thresholds with controls; pass `data`, or take a simulated kind")
+    if copula is None:
+        raise InputError(f"the kind '{kind}' needs a table of thresholds with controls; pass `data`, or take a "
+            f"simulated kind")
     return plant_cohort(copula, n, seed=seed, **kw)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #f8b4aca4
@@ -74,10 +78,12 @@ def line_scores(
     found:Found, # What a method found
 )->tuple: # Truly affected, bool; score, 0–1; both of shape (lines,)
     "Truth and score of every line of three mice or more."
-    f = pd.DataFrame(dict(line=matched.line, p=1-found.membership[:,0], hit=matched.cohort.frame.true_class.to_numpy(int)>0))
+    f = pd.DataFrame(dict(line=matched.line, p=1-found.membership[:,0],
+        hit=matched.cohort.frame.true_class.to_numpy(int)>0))
     g = f[f.line>=0].groupby('line').agg(n=('p','size'), p=('p','mean'), hit=('hit','max')).query('n>=@MIN_MICE')
     g.index = np.array(matched.line_names, object)[g.index]
-    if found.lines is not None and len(found.lines): g['p'] = (1-found.lines.set_index('line').membership_0.astype(float)).reindex(g.index).fillna(g.p)
+    if found.lines is not None and len(found.lines):
+        g['p'] = (1-found.lines.set_index('line').membership_0.astype(float)).reindex(g.index).fillna(g.p)
     return g.hit.to_numpy(bool),g.p.to_numpy(float)
 
 def line_metrics(
@@ -103,7 +109,8 @@ def score(
     out:dict = dict(mice=len(true), planted=len(np.unique(true)), found=int((np.bincount(label)>=MIN_MICE).sum()))
     out |= truth_metrics(true, q, centre=f.phenotyping_center.to_numpy(object))
     if out['planted']==1: out |= dict.fromkeys(('ari','balanced_ari','balanced_nmi','macro_recall'), np.nan)
-    out |= dict(brier=float(brier_score_loss(true!=0, p, labels=[False,True])), false_calls=float((label[true==0]!=0).mean()))
+    out |= dict(brier=float(brier_score_loss(true!=0, p, labels=[False,True])),
+        false_calls=float((label[true==0]!=0).mean()))
     return out | line_metrics(*line_scores(matched, found))
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #870056cb
@@ -154,26 +161,36 @@ def measure(
     except Exception as e: return [dict(part='', note=f'failed: {type(e).__name__}: {e}')],[]
     rows,bins = [],[]
     for part,found in parts.items():
-        rows.append(dict(part=part, **score(job.matched, found), seconds=m.seconds if found.seconds is None else found.seconds, memory_mb=m.memory_mb, peak_mb=m.peak_mb, note=''))
+        rows.append(dict(part=part, **score(job.matched, found),
+            seconds=m.seconds if found.seconds is None else found.seconds, memory_mb=m.memory_mb, peak_mb=m.peak_mb,
+            note=''))
         bins.append(said_and_true(found.matched or job.matched, found).assign(part=part))
     return rows,bins
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #58f7e873
-METRICS = ('ari','balanced_ari','balanced_nmi','macro_recall','ari_affected','calibration_error','brier','centre_ami_normal','line_auc','line_recall',
+METRICS = ('ari','balanced_ari','balanced_nmi','macro_recall','ari_affected','calibration_error','brier',
+    'centre_ami_normal','line_auc','line_recall',
            'found','false_calls','seconds','memory_mb','peak_mb')
-MAIN = ('ari','balanced_ari','macro_recall','ari_affected','calibration_error','line_recall','found','false_calls','seconds')
-_NAMES = dict(ari='ARI', balanced_ari='balanced ARI', balanced_nmi='balanced NMI', macro_recall='macro recall', ari_affected='ARI among affected', calibration_error='calibration error',
-    brier='Brier score', centre_ami_normal='cluster–centre AMI among normal mice', line_auc='AUC of lines', line_recall='recall of lines at 5 % FDR', found='phenotypes found',
-    false_calls='normal mice called affected', seconds='seconds', memory_mb='growth of memory, MB', peak_mb='peak memory, MB')
+MAIN = ('ari','balanced_ari','macro_recall','ari_affected','calibration_error','line_recall','found','false_calls',
+    'seconds')
+_NAMES = dict(ari='ARI', balanced_ari='balanced ARI', balanced_nmi='balanced NMI', macro_recall='macro recall',
+    ari_affected='ARI among affected', calibration_error='calibration error',
+    brier='Brier score', centre_ami_normal='cluster–centre AMI among normal mice', line_auc='AUC of lines',
+    line_recall='recall of lines at 5 % FDR', found='phenotypes found',
+    false_calls='normal mice called affected', seconds='seconds', memory_mb='growth of memory, MB',
+    peak_mb='peak memory, MB')
 
 @dataclass(repr=False)
 class Benchmark:
     "Rows of methods on cohorts with known truth."
-    table:pd.DataFrame = field(default_factory=pd.DataFrame) # One row a cohort, n, seed, kind, method, part; metrics, `note`
-    bins:pd.DataFrame = field(default_factory=pd.DataFrame) # Calibration: same keys, `phenotype` (or `affected`), `n_mice`, `said`, `true`
+    # One row a cohort, n, seed, kind, method, part; metrics, `note`
+    table:pd.DataFrame = field(default_factory=pd.DataFrame)
+    # Calibration: same keys, `phenotype` (or `affected`), `n_mice`, `said`, `true`
+    bins:pd.DataFrame = field(default_factory=pd.DataFrame)
     info:dict = field(default_factory=dict) # Settings and versions
     def __len__(self): return len(self.table)
-    def __repr__(self): return f"Benchmark({len(self)} rows, {self.table.method.nunique() if len(self) else 0} methods)"
+    def __repr__(self):
+        return f"Benchmark({len(self)} rows, {self.table.method.nunique() if len(self) else 0} methods)"
 
 def row_name(
     table:pd.DataFrame, # With `method` and `part`
@@ -213,14 +230,16 @@ def written(
         if np.isnan(mean): return '–'
         return f'{mean:.{digits.get(m, 3)}f}' + ('' if np.isnan(sd) else f' ± {sd:.{digits.get(m, 3)}f}')
     metrics = [m for m in dict.fromkeys(summary.columns.get_level_values(0)) if m!='seeds']
-    out = pd.DataFrame({m:[cell(m, a, b) for a,b in zip(summary[m,'mean'], summary[m,'sd'])] for m in metrics}, summary.index)
+    out = pd.DataFrame({m:[cell(m, a, b) for a,b in zip(summary[m,'mean'], summary[m,'sd'])] for m in metrics},
+        summary.index)
     return out.assign(seeds=summary['seeds','n'].fillna(0).astype(int))
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #1866be2a
 @patch
 def costs(self:Benchmark,
     metrics:tuple=MAIN, # Columns of the table
-)->pd.DataFrame: # Index cohort, n, method; columns metric × (`mean`, `sd`) of the difference to the default; plus `seeds`
+# Index cohort, n, method; columns metric × (`mean`, `sd`) of the difference to the default; plus `seeds`
+)->pd.DataFrame:
     "What each ablation changes, part by part, on the same seeds."
     t = _ran(self.table)
     t = t[t.kind=='ablation'].set_index(['cohort','n','seed','part','method'])[list(metrics)].astype(float)
@@ -234,24 +253,33 @@ def costs(self:Benchmark,
 @patch
 def changed(self:Benchmark,
     metric:str='balanced_ari', # One of `METRICS`
-)->pd.DataFrame: # Index cohort, n, method, change; columns metric, `against unchanged`, `ceiling`, `against ceiling` × (`mean`, `sd`); plus `seeds`
-    "What each change of the generator costs, and what the same model reaches when it starts from the true classes; differences seed by seed."
+# Index cohort, n, method, change; columns metric, `against unchanged`, `ceiling`, `against ceiling` × (`mean`, `sd`);
+# plus `seeds`
+)->pd.DataFrame:
+    """What each change of the generator costs, and what the same model reaches when it starts from the true classes;
+    differences seed by seed."""
     t = _ran(self.table)
     t = t[t.kind=='method']
     t = t.assign(method=row_name(t), base=t.cohort.str.partition(': ')[0], change=t.cohort.str.partition(': ')[2])
     altered = t[t.change!=''].set_index(['base','n','method']).index
-    t = t[pd.MultiIndex.from_frame(t[['base','n','method']]).isin(altered)].set_index(['base','n','seed','change','method'])[metric].astype(float)
+    t = t[pd.MultiIndex.from_frame(t[['base','n','method']]).isin(altered)].set_index(
+        ['base','n','seed','change','method'])[metric].astype(float)
     if not len(t): return pd.DataFrame()
     at = t.index.to_frame(index=False)
-    plain,ceiling = (t.reindex(pd.MultiIndex.from_frame(at.assign(**o))).to_numpy() for o in (dict(change=''), dict(method=ORACLE)))
+    plain,ceiling = (t.reindex(pd.MultiIndex.from_frame(at.assign(**o))).to_numpy()
+        for o in (dict(change=''), dict(method=ORACLE)))
     ceiling = np.where(at.method==ORACLE, np.nan, ceiling)
-    cols = {metric:t.to_numpy(), 'against unchanged':np.where(at.change=='', np.nan, t.to_numpy()-plain), 'ceiling':ceiling, 'against ceiling':t.to_numpy()-ceiling}
+    cols = {metric:t.to_numpy(), 'against unchanged':np.where(at.change=='', np.nan, t.to_numpy()-plain),
+        'ceiling':ceiling, 'against ceiling':t.to_numpy()-ceiling}
     at['change'] = pd.Categorical(at.change.replace('', 'unchanged'), ['unchanged', *CHANGES], ordered=True)
-    g = at.rename(columns=dict(base='cohort')).assign(**cols).groupby(['cohort','n','method','change'], sort=False, observed=True)
-    return _mean_sd(g, list(cols)).sort_index(level='change', sort_remaining=False, kind='stable').sort_index(level=['cohort','n','method'], sort_remaining=False, kind='stable')
+    g = at.rename(columns=dict(base='cohort')).assign(**cols).groupby(['cohort','n','method','change'], sort=False,
+        observed=True)
+    return _mean_sd(g, list(cols)).sort_index(level='change', sort_remaining=False,
+        kind='stable').sort_index(level=['cohort','n','method'], sort_remaining=False, kind='stable')
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #b84c1653
-def _baseline(method): return method not in ('line mixture','line mixture, auto','anchored','classic') and not method.startswith('oracle')
+def _baseline(method):
+    return method not in ('line mixture','line mixture, auto','anchored','classic') and not method.startswith('oracle')
 
 @patch
 def _best(self:Benchmark, metric): # cohort, n → name and mean of the best baseline; index of `summarise`
@@ -267,8 +295,10 @@ def presets(self:Benchmark,
     "Both presets of this package, the best baseline by balanced ARI and the ceiling, for every kind of cohort."
     s,best,out = self.summarise(metrics),self._best('balanced_ari'),[]
     for at in s.index.droplevel('method').unique():
-        rows = {k:(*at,v) for k,v in PRESETS.items()} | ({f'best baseline: {best.name[at]}':(*at,best.name[at])} if at in best.index else {}) | {'ceiling: '+ORACLE.partition(': ')[2]:(*at,ORACLE)}
-        out.append(s.reindex(pd.MultiIndex.from_tuples(rows.values(), names=s.index.names)).set_axis(pd.MultiIndex.from_tuples([(*at,k) for k in rows], names=s.index.names)))
+        rows = {k:(*at,v) for k,v in PRESETS.items()} | ({f'best baseline: {best.name[at]}':(*at,best.name[at])}
+            if at in best.index else {}) | {'ceiling: '+ORACLE.partition(': ')[2]:(*at,ORACLE)}
+        out.append(s.reindex(pd.MultiIndex.from_tuples(rows.values(), names=s.index.names)).set_axis(
+            pd.MultiIndex.from_tuples([(*at,k) for k in rows], names=s.index.names)))
     return pd.concat(out) if out else s
 
 @patch
@@ -280,7 +310,9 @@ def wins(self:Benchmark)->list: # Sentences
         for at,r in self._best(m).iterrows():
             for preset,row in PRESETS.items():
                 own = s[m,'mean'].get((*at,row), np.nan)
-                if r[m]>own: out.setdefault((preset,m), []).append(f'{at[0]}, {at[1]:,} mice ({r["name"]} {r[m]:.2f} against {own:.2f})')
+                if r[m]>own:
+                    out.setdefault((preset,m),
+                        []).append(f'{at[0]}, {at[1]:,} mice ({r["name"]} {r[m]:.2f} against {own:.2f})')
     for at in s.index.droplevel('method').unique():
         lack = '; '.join(p for p,row in PRESETS.items() if (*at,row) not in s.index)
         if lack: missing.setdefault(lack, []).append(f'{at[0]} ({at[1]:,} mice)')
@@ -295,8 +327,10 @@ ENOUGH_COHORTS = 10 # to pool for a calibration error
 def calibration(self:Benchmark,
     phenotypes:bool=False, # P(phenotype) against having it: each planted phenotype apart, and all of them in one heap
     kind:str='method', # `method` or `ablation`
-)->pd.DataFrame: # Index cohort, n, method (and phenotype); `cohorts`, `mice_in_doubt`, `error`, `floor`, `floor_95`, `excess`
-    "Calibration error with the mice of all seeds in one heap, beside what a perfect forecaster would show who said the same."
+# Index cohort, n, method (and phenotype); `cohorts`, `mice_in_doubt`, `error`, `floor`, `floor_95`, `excess`
+)->pd.DataFrame:
+    """Calibration error with the mice of all seeds in one heap, beside what a perfect forecaster would show who said
+    the same."""
     b,t = self.bins,_ran(self.table)
     columns = ['cohort','n','method'] + ['phenotype']*phenotypes
     if not len(b): return pd.DataFrame(columns=columns).set_index(columns)
@@ -308,8 +342,10 @@ def calibration(self:Benchmark,
     for at,g in b.groupby(columns, sort=False):
         cells = pd.DataFrame(dict(n=g.n_mice, said=g.said, true=g.true))
         error,(floor,high) = pooled_error(cells),calibration_floor(cells.said, cells.n)
-        rows[at] = dict(cohorts=cohorts[at[:3]], mice_in_doubt=int(cells.n.sum()), error=error, floor=floor, floor_95=high, excess=error-floor)
-    return pd.DataFrame.from_dict(rows, orient='index').rename_axis(columns) if rows else pd.DataFrame(columns=columns).set_index(columns)
+        rows[at] = dict(cohorts=cohorts[at[:3]], mice_in_doubt=int(cells.n.sum()), error=error, floor=floor,
+            floor_95=high, excess=error-floor)
+    return pd.DataFrame.from_dict(rows,
+        orient='index').rename_axis(columns) if rows else pd.DataFrame(columns=columns).set_index(columns)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #8a6cc2b8
 def _markdown(table):
@@ -333,23 +369,31 @@ def _calibrations(self:Benchmark):
         if phenotypes: c = c[c.index.get_level_values('method').isin([*PRESETS.values(), ORACLE])]
         if not len(c): continue
         few = '' if c.cohorts.min()>=ENOUGH_COHORTS else f'; {ENOUGH_COHORTS} cohorts or more are asked for'
-        out[f'Calibration of {what}, cohorts pooled{few}'] = c.assign(**{k:c[k].map(lambda v: '–' if np.isnan(v) else f'{v:.3f}') for k in ('error','floor','floor_95','excess')})
+        out[f'Calibration of {what}, cohorts pooled{few}'] = c.assign(
+            **{k:c[k].map(lambda v: '–' if np.isnan(v) else f'{v:.3f}')
+            for k in ('error','floor','floor_95','excess')})
     return out
 
+# %% ../../nbs/evaluation/20_benchmark.ipynb #32ff48a6
 @patch
 def _tables(self:Benchmark):
     "Heading → frame of text."
     if not len(self) or not len(_ran(self.table)): return {}
     kinds = set(_ran(self.table).kind)
-    out = {'Both presets beside the best baseline and the ceiling':written(self.presets()), 'Methods, mean ± SD over seeds':written(self.summarise(MAIN))} if 'method' in kinds else {}
-    if len(c := self.changed() if 'method' in kinds else []): out['What each change of the generator costs, balanced ARI']  = written(c)
+    out = {'Both presets beside the best baseline and the ceiling':written(self.presets()),
+        'Methods, mean ± SD over seeds':written(self.summarise(MAIN))} if 'method' in kinds else {}
+    if len(c := self.changed() if 'method' in kinds else []):
+        out['What each change of the generator costs, balanced ARI']  = written(c)
     out |= self._calibrations() if 'method' in kinds else {}
-    if 'ablation' in kinds: out |= {'Default and ablations':written(self.summarise(MAIN, 'ablation')), 'Ablations, difference to the default':written(self.costs())}
+    if 'ablation' in kinds:
+        out |= {'Default and ablations':written(self.summarise(MAIN, 'ablation')),
+            'Ablations, difference to the default':written(self.costs())}
     return out
 
 @patch
 def _repr_markdown_(self:Benchmark):
-    return '\n\n'.join([f'**{h}**\n\n{_markdown(t)}' for h,t in self._tables().items()] + [f'- {n}' for n in self.notes()]) or 'an empty benchmark'
+    return '\n\n'.join([f'**{h}**\n\n{_markdown(t)}' for h,t in self._tables().items()]
+        + [f'- {n}' for n in self.notes()]) or 'an empty benchmark'
 
 @patch
 def _repr_html_(self:Benchmark):
@@ -361,7 +405,8 @@ FILES = dict(table='benchmark.csv', bins='reliability.csv')
 
 def _merged(old, new, keys):
     "Rows of one run put in the place of those it had before."
-    return pd.concat([old, new.assign(**keys)[[*keys, *[c for c in new if c not in keys]]]], ignore_index=True) if len(new) else old
+    return pd.concat([old, new.assign(**keys)[[*keys, *[c for c in new if c not in keys]]]],
+        ignore_index=True) if len(new) else old
 
 def _without(t, keys): return t[~(t[list(keys)]==pd.Series(keys)).all(axis=1)] if len(t) else t
 
@@ -373,7 +418,8 @@ def add(self:Benchmark,
 )->Benchmark: # `self`
     "Put one run into the tables."
     self.table = _merged(_without(self.table, keys), pd.DataFrame(rows), keys)
-    if bins and sum(map(len, bins)): self.bins = _merged(_without(self.bins, keys), pd.concat(bins).rename(columns=dict(n='n_mice')), keys)
+    if bins and sum(map(len, bins)):
+        self.bins = _merged(_without(self.bins, keys), pd.concat(bins).rename(columns=dict(n='n_mice')), keys)
     return self
 
 @patch
@@ -397,8 +443,10 @@ def load(cls:Benchmark,
 )->Benchmark:
     "Read a benchmark."
     folder = Path(folder)
-    if not (folder/'benchmark.json').is_file(): raise InputError(f"{folder}: no benchmark here (there is no benchmark.json)")
-    read = lambda file: pd.read_csv(folder/file, keep_default_na=True, dtype=dict(note=str, part=str, phenotype=str)) if (folder/file).is_file() else pd.DataFrame()
+    if not (folder/'benchmark.json').is_file():
+        raise InputError(f"{folder}: no benchmark here (there is no benchmark.json)")
+    read = lambda file: pd.read_csv(folder/file, keep_default_na=True,
+        dtype=dict(note=str, part=str, phenotype=str)) if (folder/file).is_file() else pd.DataFrame()
     table,bins = read(FILES['table']),read(FILES['bins'])
     if len(table): table[['note','part']] = table[['note','part']].fillna('')
     return cls(table, bins, json.loads((folder/'benchmark.json').read_text()))
@@ -408,7 +456,9 @@ def _resumed(folder, info):
     if folder is None or not (Path(folder)/'benchmark.json').is_file(): return Benchmark(info=info)
     old = Benchmark.load(folder)
     differ = [k for k in info if k!='version' and old.info.get(k)!=info[k]]
-    if differ: raise InputError(f"{folder} holds a benchmark with other settings: {', '.join(f'{k} was {old.info.get(k)!r}, now {info[k]!r}' for k in differ)}; take another folder")
+    if differ:
+        raise InputError(f"{folder} holds a benchmark with other settings: "
+            f"{', '.join(f'{k} was {old.info.get(k)!r}, now {info[k]!r}' for k in differ)}; take another folder")
     return old
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #0976294f
@@ -427,7 +477,8 @@ def _asked(methods, known, what):
 def _under(kinds, generator, factors):
     "Kinds of cohorts that a generator asks for, the unchanged ones first."
     for k in kinds: cohort_kind(k)
-    if generator not in GENERATORS: raise InputError(f"unknown generator '{generator}'; {meant(generator, GENERATORS)}")
+    if generator not in GENERATORS:
+        raise InputError(f"unknown generator '{generator}'; {meant(generator, GENERATORS)}")
     if generator=='default':
         if factors is not None: raise InputError("`factors` are of the changed generator; say generator='changed'")
         return kinds
@@ -437,7 +488,9 @@ def _todo(methods, ablations, generator):
     "What to run on each cohort: kind and name."
     if generator=='changed': methods = UNDER_CHANGE if methods is None else dict.fromkeys([*methods, ORACLE])
     todo = [('method', m) for m in _asked(methods, METHODS, 'method')]
-    if ablations: todo += [('ablation', a) for a in dict.fromkeys(['default', *_asked(None if ablations is True else ablations, ABLATIONS, 'ablation')])]
+    if ablations:
+        todo += [('ablation', a) for a in dict.fromkeys(
+            ['default', *_asked(None if ablations is True else ablations, ABLATIONS, 'ablation')])]
     if not todo: raise InputError("nothing to run: name methods, or ask for ablations")
     return todo
 
@@ -445,7 +498,8 @@ def _planted(kind): # phenotypes, normal included
     return 1+len(cohort_kind(kind)[1].get('shapes', PLANTED_SHAPES if kind.startswith('planted') else SHAPES))
 
 def _save_calibration(b, out):
-    t = pd.concat([b.calibration().reset_index().assign(phenotype='affected'), b.calibration(phenotypes=True).reset_index()])
+    t = pd.concat([b.calibration().reset_index().assign(phenotype='affected'),
+        b.calibration(phenotypes=True).reset_index()])
     with atomic_path(Path(out)/'calibration.csv') as p: t.round(4).to_csv(p, index=False)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #e3ad22f3
@@ -455,7 +509,8 @@ def run_benchmark(
     seeds:tuple=(1,2,3), # Seeds of cohort and methods
     *,
     methods:tuple=None, # Names of `METHODS`; None = all, or `UNDER_CHANGE` when the generator is changed; () = none
-    generator:str='default', # `changed` runs each cohort unchanged and under each of `factors`, with the ceiling beside every method
+    # `changed` runs each cohort unchanged and under each of `factors`, with the ceiling beside every method
+    generator:str='default',
     factors:tuple=None, # Names of `CHANGES`; None = all
     data=None, # Table with controls, path or `Cohort`, for the planted kinds
     columns=None, # Column map of `data`, as `read_records` takes it
@@ -470,12 +525,14 @@ def run_benchmark(
     kinds,sizes = ([o] if isinstance(o, (str,int)) else list(o) for o in (kind, n))
     kinds,todo = _under(kinds, generator, factors),_todo(methods, ablations, generator)
     copula,mark = _controls(data, columns)
-    b = _resumed(out, dict(version=__version__, controls=mark, epochs=list(epochs) if epochs else None, n_phenotypes=n_phenotypes, device=device))
+    b = _resumed(out, dict(version=__version__, controls=mark, epochs=list(epochs) if epochs else None,
+        n_phenotypes=n_phenotypes, device=device))
     for k,size,seed in product(kinds, sizes, seeds):
         left = [(dict(zip(KEYS, (k,size,seed,*o))),*o) for o in todo]
         left = [o for o in left if not b.has(o[0])]
         if not left: continue
-        job = Job(match_controls(benchmark_cohort(k, size, seed, copula)), n_phenotypes or _planted(k), seed, epochs, device)
+        job = Job(match_controls(benchmark_cohort(k, size, seed, copula)), n_phenotypes or _planted(k), seed, epochs,
+            device)
         for keys,what,name in left:
             b.add(keys, *measure(job, what, name))
             if progress: _tell(b, keys)
@@ -483,11 +540,14 @@ def run_benchmark(
     if out is not None: _save_calibration(b, out)
     return b
 
+# %% ../../nbs/evaluation/20_benchmark.ipynb #a8341de2
 def _tell(b, keys):
     "One line about the last run."
     t = b.table[(b.table[list(keys)]==pd.Series(keys)).all(axis=1)]
     for r in t.assign(name=row_name(t)).itertuples():
-        print(f"{keys['cohort']} {keys['n']:,} seed {keys['seed']} · {r.name}: " + (r.note or f'ARI {r.ari:.2f}, balanced {r.balanced_ari:.2f}, macro recall {r.macro_recall:.2f}, found {r.found:.0f}, {r.seconds:.0f} s'), flush=True)
+        print(f"{keys['cohort']} {keys['n']:,} seed {keys['seed']} · {r.name}: " + (r.note or f'ARI {r.ari:.2f}, '
+            f'balanced {r.balanced_ari:.2f}, macro recall {r.macro_recall:.2f}, found {r.found:.0f}, '
+            f'{r.seconds:.0f} s'), flush=True)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #88c96d93
 _COLOURS = PALETTE[:6]
@@ -497,11 +557,14 @@ def _traces(s, metric, kinds, order):
     "A dot a method and a whisker of one SD to either side, for each cohort."
     for i,(cohort,n) in enumerate(kinds):
         r = s.xs((cohort,n), level=('cohort','n'))[metric]
-        y,m,sd = order.get_indexer(r.index)+min(.16, .8/len(kinds))*(i-(len(kinds)-1)/2),r['mean'].to_numpy(),r.sd.fillna(0).to_numpy()
+        y,m,sd = order.get_indexer(r.index)+min(.16,
+            .8/len(kinds))*(i-(len(kinds)-1)/2),r['mean'].to_numpy(),r.sd.fillna(0).to_numpy()
         name,style = f'{cohort}, {n:,} mice',dict(color=_COLOURS[i%6], width=1.5)
         gap = np.full(len(m), np.nan)
-        yield go.Scatter(x=np.c_[m-sd,m+sd,gap].ravel(), y=np.c_[y,y,gap].ravel(), mode='lines', line=style, legendgroup=name, showlegend=False, hoverinfo='skip')
-        yield go.Scatter(x=m, y=y, mode='markers', name=name, legendgroup=name, text=r.index, marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[i%6], size=9),
+        yield go.Scatter(x=np.c_[m-sd,m+sd,gap].ravel(), y=np.c_[y,y,gap].ravel(), mode='lines', line=style,
+            legendgroup=name, showlegend=False, hoverinfo='skip')
+        yield go.Scatter(x=m, y=y, mode='markers', name=name, legendgroup=name, text=r.index,
+            marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[i%6], size=9),
             hovertemplate='%{text}<br>%{x:.3f}<extra>'+name+'</extra>')
 
 def plot_benchmark(
@@ -517,11 +580,14 @@ def plot_benchmark(
     kinds = list(dict.fromkeys(zip(s.index.get_level_values('cohort'), s.index.get_level_values('n'))))
     order = s[metric,'mean'].groupby(level='method').mean().sort_values().index
     fig = go.Figure(list(_traces(s, metric, kinds, order)))
-    fig.update_yaxes(tickvals=list(range(len(order))), ticktext=list(order), range=[-.6,len(order)-.4]).update_xaxes(title=_NAMES[metric])
+    fig.update_yaxes(tickvals=list(range(len(order))), ticktext=list(order),
+        range=[-.6,len(order)-.4]).update_xaxes(title=_NAMES[metric])
     n = int(s['seeds','n'].max())
-    title = f'{_NAMES[metric][0].upper()+_NAMES[metric][1:]} of {len(order)} '+('methods' if kind=='method' else 'ablations')
+    title = f'{_NAMES[metric][0].upper()+_NAMES[metric][1:]} of {len(order)} '+('methods' if kind=='method'
+        else 'ablations')
     note = f'dot and whisker: mean and SD over {n} seeds' if n>1 else 'one seed: nothing says how far another would be'
-    return finish(fig.update_layout(showlegend=len(kinds)>1), title, note, 760+120*(len(kinds)>1), 150+26*len(order), l=30+7*max(map(len, order)), r=280 if len(kinds)>1 else 20, b=56)
+    return finish(fig.update_layout(showlegend=len(kinds)>1), title, note, 760+120*(len(kinds)>1), 150+26*len(order),
+        l=30+7*max(map(len, order)), r=280 if len(kinds)>1 else 20, b=56)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #58568501
 def pooled(
@@ -529,7 +595,8 @@ def pooled(
 )->pd.DataFrame: # One row a bin: `n_mice`, `said`, `true`
     "P(affected) of all seeds in one heap, cut into ten bins of about equal numbers."
     b = bins[bins.phenotype=='affected']
-    return pooled_reliability(pd.DataFrame(dict(n=b.n_mice, said=b.said, true=b.true))).rename(columns=dict(n='n_mice'))
+    return pooled_reliability(pd.DataFrame(dict(n=b.n_mice, said=b.said, true=b.true))).rename(
+        columns=dict(n='n_mice'))
 
 def plot_reliability(
     b:Benchmark, # With reliability tables
@@ -538,15 +605,20 @@ def plot_reliability(
     cohort:str=None, # Kind of cohort; None = the first that ran
 )->go.Figure: # Said against true share
     "What was said beside what was true."
-    t = b.bins[b.bins.phenotype=='affected'].assign(name=lambda o: row_name(o)) if len(b.bins) else pd.DataFrame(columns=['name','cohort'])
+    t = (b.bins[b.bins.phenotype=='affected'].assign(name=lambda o: row_name(o)) if len(b.bins)
+        else pd.DataFrame(columns=['name','cohort']))
     t = t[t.cohort==(cohort or (t.cohort.iloc[0] if len(t) else ''))]
     names = list(dict.fromkeys(t.name)) if methods is None else list(methods)
     bad = [m for m in names if m not in set(t.name)]
-    if bad or not names: raise ValueError(f"no mouse in doubt by '{bad[0]}'" if bad else "no method left a mouse in doubt")
-    fig = go.Figure([go.Scatter(x=[0,1], y=[0,1], mode='lines', line=dict(color=GREY, dash='dash'), name='said = true')])
+    if bad or not names:
+        raise ValueError(f"no mouse in doubt by '{bad[0]}'" if bad else "no method left a mouse in doubt")
+    fig = go.Figure([go.Scatter(x=[0,1], y=[0,1], mode='lines', line=dict(color=GREY, dash='dash'),
+        name='said = true')])
     for i,m in enumerate(names):
         r = pooled(t[t.name==m])
-        fig.add_scatter(x=r.said, y=r.true, mode='lines+markers', name=m, line=dict(color=_COLOURS[i%6], width=1), marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[(i//6)%6], size=6+6*np.sqrt(r.n_mice/r.n_mice.max())))
+        fig.add_scatter(x=r.said, y=r.true, mode='lines+markers', name=m, line=dict(color=_COLOURS[i%6], width=1),
+            marker=dict(color=_COLOURS[i%6], symbol=_SYMBOLS[(i//6)%6], size=6+6*np.sqrt(r.n_mice/r.n_mice.max())))
     fig.update_xaxes(title='said P(affected)', range=[0,1]).update_yaxes(title='share truly affected', range=[-.01,1])
     n = int(t[t.name.isin(names)].groupby('name').n_mice.sum().max())
-    return finish(fig, f'Reliability of {len(names)} methods, up to {n:,} mice in doubt', 'on the dashed line what was said is what was true · larger: more mice', 720, 440, r=280)
+    return finish(fig, f'Reliability of {len(names)} methods, up to {n:,} mice in doubt',
+        'on the dashed line what was said is what was true · larger: more mice', 720, 440, r=280)

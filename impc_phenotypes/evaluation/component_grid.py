@@ -16,14 +16,17 @@ from plotly.subplots import make_subplots
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import has_fit_parameter
 from ..core.look import INK, PALETTE, below, finish
-from .stability import UNSTABLE_BELOW, Stability, draw_units, group_units, repeat_fits, stability
+from .stability import (
+    UNSTABLE_BELOW, Stability, draw_units, group_units, repeat_fits, stability)
 
 # %% ../../nbs/evaluation/36_component_grid.ipynb #8106bc84
 def _folds(n, groups, folds, seed):
     "Rows to fit on and rows to judge, whole groups at a time."
-    if groups is not None and len(groups)!=n: raise ValueError(f"`groups` has {len(groups)} entries for {n} rows; pass one per row")
+    if groups is not None and len(groups)!=n:
+        raise ValueError(f"`groups` has {len(groups)} entries for {n} rows; pass one per row")
     unit = np.arange(n) if groups is None else group_units(groups)
-    if not 2<=folds<=unit.max()+1: raise ValueError(f"`folds` is {folds}; it must lie between 2 and the number of groups, {unit.max()+1}")
+    if not 2<=folds<=unit.max()+1:
+        raise ValueError(f"`folds` is {folds}; it must lie between 2 and the number of groups, {unit.max()+1}")
     return list(GroupKFold(folds, shuffle=True, random_state=seed).split(unit, groups=unit))
 
 def _fitted(make, k, q, seed, X, groups, censored):
@@ -47,19 +50,23 @@ def _row(make, k, q, seed, X, groups, censored, split):
     for fit,judge in split:
         model = _fitted(make, k, q, seed, *_part(fit, X, groups, censored))
         held.append(score(model, *_part(judge, X, censored)))
-    return dict(n_components=k, n_factors=q, n_parameters=_known(full, 'n_parameters'), log_likelihood=score(full, X, censored),
+    return dict(n_components=k, n_factors=q, n_parameters=_known(full, 'n_parameters'),
+        log_likelihood=score(full, X, censored),
         bic=_known(full, 'bic', *seen(X, censored)), icl=_known(full, 'icl', *seen(X, censored))),held
 
 # %% ../../nbs/evaluation/36_component_grid.ipynb #e37738b9
 def _chosen(t, gaps):
     "Names of the criteria that choose each row."
-    named = {'BIC':t.bic.idxmin() if t.bic.notna().any() else None, 'ICL':t.icl.idxmin() if t.icl.notna().any() else None, 'held-out':t.held_out.idxmax()}
+    named = {'BIC':t.bic.idxmin() if t.bic.notna().any() else None,
+        'ICL':t.icl.idxmin() if t.icl.notna().any() else None, 'held-out':t.held_out.idxmax()}
     size = t.n_parameters if t.n_parameters.notna().all() else t.n_components*1000+t.n_factors
     named['one SE'] = size[t.gap>=-t.gap_se].idxmin()
     return [', '.join(n for n,j in named.items() if j==i) for i in t.index]
 
 def component_grid(
-    make:Callable, # (number of components, number of factors, seed) → estimator with `fit` and `score`; `bic`, `icl`, `n_parameters` where it has them
+    # (number of components, number of factors, seed) → estimator with `fit` and `score`; `bic`, `icl`,
+    # `n_parameters` where it has them
+    make:Callable,
     X:np.ndarray, # Rows, shape (n, d), NaN where missing if the estimator takes it
     ks:Iterable, # Numbers of components to try
     factors:Iterable=(1,), # Numbers of factors to try
@@ -69,15 +76,19 @@ def component_grid(
     folds:int=5, # Parts the lines are split into, at least 2
     seed:int=0, # Of the split and of every fit
     n_jobs:int=1, # Processes; −1 takes every core
-)->pd.DataFrame: # One row a pair: `n_components`, `n_factors`, `n_parameters`, `log_likelihood`, `bic`, `icl`, `held_out` and its `held_out_sd` over folds, `gap`, `gap_se` (nats a row), `chosen_by`
+# One row a pair: `n_components`, `n_factors`, `n_parameters`, `log_likelihood`, `bic`, `icl`, `held_out` and its
+# `held_out_sd` over folds, `gap`, `gap_se` (nats a row), `chosen_by`
+)->pd.DataFrame:
     "Criteria over numbers of components and factors."
     X,cells = np.asarray(X),[(int(k),int(q)) for q in factors for k in ks]
     if not cells: raise ValueError("nothing to try: `ks` or `factors` is empty")
     split = _folds(len(X), groups, folds, seed)
-    rows = Parallel(n_jobs, idle_worker_timeout=5)(delayed(_row)(make, k, q, seed, X, groups, censored, split) for k,q in cells)
+    rows = Parallel(n_jobs, idle_worker_timeout=5)(delayed(_row)(make, k, q, seed, X, groups, censored, split)
+        for k,q in cells)
     t,held = pd.DataFrame([r for r,_ in rows]),np.array([h for _,h in rows])
     gaps = held-held[held.mean(1).argmax()]
-    t = t.assign(held_out=held.mean(1), held_out_sd=held.std(1, ddof=1), gap=gaps.mean(1), gap_se=gaps.std(1, ddof=1)/np.sqrt(folds))
+    t = t.assign(held_out=held.mean(1), held_out_sd=held.std(1, ddof=1), gap=gaps.mean(1),
+        gap_se=gaps.std(1, ddof=1)/np.sqrt(folds))
     t = t.assign(chosen_by=_chosen(t, gaps))
     t.attrs = dict(folds=folds, by_line=groups is not None)
     return t
@@ -86,16 +97,24 @@ def component_grid(
 def _curves(t, q, colour):
     "BIC and ICL above the best, and the held-out gap, of one number of factors."
     for k,name,dash,symbol in (('bic','BIC','solid','circle'),('icl','ICL','dot','square-open')):
-        yield go.Scatter(x=t.n_components, y=t[k], name=name+(f', {q} factors' if q!=1 else ', 1 factor'), mode='lines+markers', line=dict(color=colour, dash=dash), marker=dict(symbol=symbol, size=8), hovertemplate='%{x} components: %{y:,.0f}<extra>'+name+'</extra>'),1
+        yield go.Scatter(x=t.n_components, y=t[k], name=name+(f', {q} factors' if q!=1 else ', 1 factor'),
+            mode='lines+markers', line=dict(color=colour, dash=dash), marker=dict(symbol=symbol, size=8),
+            hovertemplate='%{x} components: %{y:,.0f}<extra>'+name+'</extra>'),1
     x,gap = t.n_components.to_numpy(),np.full(len(t), np.nan)
-    yield go.Scatter(x=np.c_[x,x,gap].ravel(), y=np.c_[t.gap-t.gap_se,t.gap+t.gap_se,gap].ravel(), mode='lines', line=dict(color=colour, width=1.5), showlegend=False, hoverinfo='skip'),2
-    yield go.Scatter(x=x, y=t.gap, mode='lines+markers', line=dict(color=colour), marker=dict(size=8), showlegend=False, hovertemplate='%{x} components: %{y:.3f} nats<extra>held-out</extra>'),2
+    yield go.Scatter(x=np.c_[x,x,gap].ravel(), y=np.c_[t.gap-t.gap_se,t.gap+t.gap_se,gap].ravel(), mode='lines',
+        line=dict(color=colour, width=1.5), showlegend=False, hoverinfo='skip'),2
+    yield go.Scatter(x=x, y=t.gap, mode='lines+markers', line=dict(color=colour), marker=dict(size=8),
+        showlegend=False, hovertemplate='%{x} components: %{y:.3f} nats<extra>held-out</extra>'),2
 
 def _marks(t):
     "Rings around the choices."
     for name,y,col in (('BIC','bic',1),('ICL','icl',1),('held-out','gap',2),('one SE','gap',2)):
         r = t[t.chosen_by.str.contains(name)]
-        yield go.Scatter(x=r.n_components, y=r[y], mode='markers', marker=dict(color=INK, size=16 if name!='one SE' else 22, symbol='circle-open' if name!='one SE' else 'square-open'), name='chosen' if name!='one SE' else 'one standard error', legendgroup=name=='one SE', showlegend=name in ('BIC','one SE'), hoverinfo='skip'),col
+        yield go.Scatter(x=r.n_components, y=r[y], mode='markers',
+            marker=dict(color=INK, size=16 if name!='one SE' else 22,
+            symbol='circle-open' if name!='one SE' else 'square-open'),
+            name='chosen' if name!='one SE' else 'one standard error', legendgroup=name=='one SE',
+            showlegend=name in ('BIC','one SE'), hoverinfo='skip'),col
 
 def plot_grid(
     grid:pd.DataFrame, # From `component_grid`
@@ -103,47 +122,60 @@ def plot_grid(
 )->go.Figure: # Criteria left, held-out likelihood right
     "BIC, ICL and held-out likelihood over the grid."
     t = grid.assign(bic=np.maximum(grid.bic-grid.bic.min(), 1), icl=np.maximum(grid.icl-grid.icl.min(), 1))
-    fig = make_subplots(1, 2, subplot_titles=['criterion above its best (1: best)', 'held-out, nats a row below the best'], horizontal_spacing=.1)
+    fig = make_subplots(1, 2, subplot_titles=['criterion above its best (1: best)',
+        'held-out, nats a row below the best'], horizontal_spacing=.1)
     for i,q in enumerate(t.n_factors.unique()):
         for trace,col in _curves(t[t.n_factors==q], q, PALETTE[i%len(PALETTE)]): fig.add_trace(trace, row=1, col=col)
     for trace,col in _marks(t): fig.add_trace(trace, row=1, col=col)
     ks = sorted(t.n_components.unique())
-    fig.update_xaxes(title_text='components', tickvals=ks, ticktext=[str(k) for k in ks]).update_yaxes(type='log', row=1, col=1)
+    fig.update_xaxes(title_text='components', tickvals=ks, ticktext=[str(k) for k in ks]).update_yaxes(type='log',
+        row=1, col=1)
     low = (t.gap-t.gap_se).quantile(.3)
     fig.update_yaxes(range=[1.15*low-1e-6,max(.08*abs(low), 1.1*(t.gap+t.gap_se).max())+1e-6], row=1, col=2)
     by = 'lines' if grid.attrs.get('by_line') else 'rows'
-    return below(finish(fig, escape(title), f"whiskers: one standard error over {grid.attrs.get('folds', '?')} folds of {by}, paired with the best · right: the lowest lie below the frame", 820, 430, t=100, b=110), 58)
+    return below(finish(fig, escape(title), f"whiskers: one standard error over {grid.attrs.get('folds', '?')} folds "
+        f"of {by}, paired with the best · right: the lowest lie below the frame", 820, 430, t=100, b=110), 58)
 
 # %% ../../nbs/evaluation/36_component_grid.ipynb #63f81227
 @dataclass(frozen=True, repr=False)
 class Consensus(Stability):
     "How well the components of a mixture survive other seeds and other lines; tables as in `Stability`."
-    def __repr__(self): return f"Consensus({len(self.summary)} components, {len(self.unstable)} unstable, {len(self.jaccard)} refits)"
+    def __repr__(self):
+        return f"Consensus({len(self.summary)} components, {len(self.unstable)} unstable, {len(self.jaccard)} refits)"
     def _repr_html_(self):
-        bad,ari = ', '.join(map(str, self.unstable.component)) or 'none',self.ari.groupby('kind', sort=False).ari.mean()
+        bad,ari = ', '.join(map(str, self.unstable.component)) or 'none',self.ari.groupby('kind',
+            sort=False).ari.mean()
         said = '; '.join(f'{k}s {v:.2f}' for k,v in ari.items())
-        return f'<p><b>Unstable (mean Jaccard index below {UNSTABLE_BELOW:g}):</b> {bad}. Mean ARI over {said}</p>' + self.summary.to_html(index=False, na_rep='–', float_format='{:.2f}'.format)
+        return (f'<p><b>Unstable (mean Jaccard index below {UNSTABLE_BELOW:g}):</b> {bad}. Mean ARI over {said}</p>'
+            + self.summary.to_html(index=False, na_rep='–', float_format='{:.2f}'.format))
     def plot_stability(self)->go.Figure: return _renamed(_as_phenotypes(self).plot_stability()) # One row a component
-    def plot_coassignment(self)->go.Figure: return _renamed(_as_phenotypes(self).plot_coassignment()) # Heat map, components × components
+    # Heat map, components × components
+    def plot_coassignment(self)->go.Figure: return _renamed(_as_phenotypes(self).plot_coassignment())
 
-def _as_phenotypes(c): return Stability(c.summary.rename(columns=dict(component='phenotype', n_rows='n_mice')), c.ari, c.coassignment, c.jaccard)
+def _as_phenotypes(c):
+    return Stability(c.summary.rename(columns=dict(component='phenotype', n_rows='n_mice')), c.ari, c.coassignment,
+        c.jaccard)
 def _renamed(fig):
-    for old,new in (('phenotypes','components'),('mice','rows')): fig.layout.title.text = fig.layout.title.text.replace(old, new)
+    for old,new in (('phenotypes','components'),('mice','rows')):
+        fig.layout.title.text = fig.layout.title.text.replace(old, new)
     return fig
 
 # %% ../../nbs/evaluation/36_component_grid.ipynb #eb684d83
 def _labels(make, k, q, X, groups, censored, unit, kind, seed):
     "Component of every row by one refit, counted from 1."
-    rows,draw,_ = draw_units(unit, np.zeros(unit.max()+1, int), seed) if kind=='bootstrap' else (slice(None),groups,None)
+    rows,draw,_ = draw_units(unit, np.zeros(unit.max()+1, int), seed) if kind=='bootstrap' else (slice(None),groups,
+        None)
     model = _fitted(make, k, q, seed, X[rows], draw, None if censored is None else censored[rows])
     return (model.predict(X) if censored is None else model.predict(X, censored=censored))+1
 
 def _components(st, names):
     "Tables without the empty phenotype 0."
-    summary = st.summary.iloc[1:].assign(phenotype=range(len(names)), name=names).rename(columns=dict(phenotype='component', n_mice='n_rows')).reset_index(drop=True)
+    summary = st.summary.iloc[1:].assign(phenotype=range(len(names)),
+        name=names).rename(columns=dict(phenotype='component', n_mice='n_rows')).reset_index(drop=True)
     label = [f'{i} · {n}' for i,n in enumerate(names)]
     jaccard = st.jaccard.drop(columns=0).rename(columns={i+1:i for i in range(len(names))})
-    return Consensus(summary, st.ari[['kind','a','b','ari']], st.coassignment.iloc[1:,1:].set_axis(label).set_axis(label, axis=1), jaccard)
+    return Consensus(summary, st.ari[['kind','a','b','ari']],
+        st.coassignment.iloc[1:,1:].set_axis(label).set_axis(label, axis=1), jaccard)
 
 def consensus(
     make:Callable, # (number of components, number of factors, seed) → estimator with `fit` and `predict`
@@ -165,4 +197,5 @@ def consensus(
     if len(unit)!=len(X): raise ValueError(f"`groups` has {len(unit)} entries for {len(X)} rows; pass one per row")
     one = partial(_labels, make, k, factors, X, groups, censored, unit)
     names = ['component']*k if names is None else list(names)
-    return _components(stability(one('seed', seed), repeat_fits(one, seeds=seeds, bootstraps=bootstraps, seed=seed+1, n_jobs=n_jobs), ['', *names]), names)
+    return _components(stability(one('seed', seed),
+        repeat_fits(one, seeds=seeds, bootstraps=bootstraps, seed=seed+1, n_jobs=n_jobs), ['', *names]), names)

@@ -20,17 +20,21 @@ from ..core.contracts import lacking, taken
 def _columns(columns, d):
     "Names of the columns; numbers when None."
     names = [str(o) for o in (range(d) if columns is None else columns)]
-    if len(names)!=d: raise ValueError(f"`columns` has {len(names)} names and the table {d} columns; pass one name a column")
+    if len(names)!=d:
+        raise ValueError(f"`columns` has {len(names)} names and the table {d} columns; pass one name a column")
     return names
 
 def _raised(load): return load*np.where(load.sum(1, keepdims=True)<0, -1., 1.) # more of a factor raises the columns
 
 def _loadings(model):
     "Loadings (k, d, q), 'all' or the numbers of the components, variances of the rows (k, d)."
-    if lost := lacking(model, ['loadings','hierarchy']): raise ValueError(f"{type(model).__name__} lacks {' and '.join(lost)}; this table needs a fitted model with factors, such as `FactorMixture(n_factors=1)`")
+    if lost := lacking(model, ['loadings','hierarchy']):
+        raise ValueError(f"{type(model).__name__} lacks {' and '.join(lost)}; this table needs a fitted model with "
+            f"factors, such as `FactorMixture(n_factors=1)`")
     load,(w,means,cov) = np.asarray(model.factor_loadings(), float),model.gaussians()
     w,variance = np.asarray(w)/np.sum(w),np.diagonal(cov, axis1=1, axis2=2)
-    if not load.shape[2]: raise ValueError("the model has 0 factors; fit one with `n_factors` of at least 1 to see loadings")
+    if not load.shape[2]:
+        raise ValueError("the model has 0 factors; fit one with `n_factors` of at least 1 to see loadings")
     if getattr(model, 'loadings', None)=='shared': # one set for the whole cohort, so the variance is the cohort's
         return _raised(model.axes_[None]),['all'],(w@(variance+(means-w@means)**2))[None]
     shared = len(load)>1 and np.allclose(load, load[:1])
@@ -39,11 +43,13 @@ def _loadings(model):
 def loadings_table(
     model, # Fitted, has `factor_loadings` and `gaussians`
     columns:Sequence=None, # Names of the d columns; None = their numbers
-)->pd.DataFrame: # One row a component and factor: `component`, `factor`, `explained` (0–1), then one column a column, in its unit
+# One row a component and factor: `component`, `factor`, `explained` (0–1), then one column a column, in its unit
+)->pd.DataFrame:
     "Change of every column per SD of a factor."
     load,names,variance = _loadings(model)
     columns = _columns(columns, load.shape[1])
-    rows = [dict(component=n, factor=f, explained=float((l[:,f]**2).sum()/v.sum()))|dict(zip(columns, l[:,f])) for n,l,v in zip(names, load, variance) for f in range(l.shape[1])]
+    rows = [dict(component=n, factor=f, explained=float((l[:,f]**2).sum()/v.sum()))|dict(zip(columns, l[:,f]))
+        for n,l,v in zip(names, load, variance) for f in range(l.shape[1])]
     return pd.DataFrame(rows)
 
 # %% ../../nbs/evaluation/34_components.ipynb #25d05037
@@ -59,7 +65,8 @@ def _profile(v, columns, style, **kw):
     if is_audiogram(columns): return audiogram(np.r_[v, np.nan][:6] if len(v)==5 else v, style, **kw)
     size,width,legend = kw.pop('size', 0),kw.pop('width', 2.5),kw.pop('legend', False)
     line = dict(color=style['color'], dash=style['dash'], width=width)
-    return [go.Scatter(x=np.arange(len(v)), y=v, mode='lines+markers' if size else 'lines', line=line, marker=dict(symbol=style['symbol'], color=style['color'], size=size or 1), showlegend=legend, **kw)]
+    return [go.Scatter(x=np.arange(len(v)), y=v, mode='lines+markers' if size else 'lines', line=line,
+        marker=dict(symbol=style['symbol'], color=style['color'], size=size or 1), showlegend=legend, **kw)]
 
 def _axes(fig, columns):
     "Axes of profiles, one range for all panels."
@@ -68,7 +75,8 @@ def _axes(fig, columns):
     fig.update_yaxes(range=[low-.06*(high-low)-1e-9,high+.06*(high-low)+1e-9])
     if is_audiogram(columns): return audiogram_axes(fig)
     few = len(columns)<=12
-    return fig.update_xaxes(range=[-.3,len(columns)-.7], tickvals=list(range(len(columns))) if few else None, ticktext=[escaped(c) for c in columns] if few else None)
+    return fig.update_xaxes(range=[-.3,len(columns)-.7], tickvals=list(range(len(columns))) if few else None,
+        ticktext=[escaped(c) for c in columns] if few else None)
 
 # %% ../../nbs/evaluation/34_components.ipynb #c68b4efc
 def plot_loadings(
@@ -82,23 +90,30 @@ def plot_loadings(
     "Change of every column per SD of a factor."
     load,which,_ = _loadings(model)
     columns = _columns(columns, load.shape[1])
-    named = lambda k: escaped(names[k]) if names is not None and k!='all' else 'all components' if k=='all' else f'component {k}'
+    named = (lambda k: escaped(names[k]) if names is not None and k!='all' else 'all components' if k=='all'
+        else f'component {k}')
     fig,rows,cols,cell = panels(len(load), 4, [named(k) for k in which])
     strong,told = np.sort(np.argsort(-(load**2).sum(1), axis=1, kind='stable')[:,:most], axis=1),set()
     for i,l in enumerate(load):
-        fig.add_traces([t for f in strong[i] for t in _profile(l[:,f], columns, phenotype_style(int(f)+1), name=f'factor {f}', size=6, legend=f not in told, legendgroup=f'f{f}')], **{k+'s':v for k,v in cell(i).items()})
+        fig.add_traces([t for f in strong[i]
+            for t in _profile(l[:,f], columns, phenotype_style(int(f)+1), name=f'factor {f}', size=6,
+            legend=f not in told, legendgroup=f'f{f}')], **{k+'s':v for k,v in cell(i).items()})
         told |= set(strong[i])
-        fig.add_traces(_profile(0*l[:,0], columns, dict(color=INK, dash='solid', symbol='circle'), width=1, size=0), **{k+'s':v for k,v in cell(i).items()})
+        fig.add_traces(_profile(0*l[:,0], columns, dict(color=INK, dash='solid', symbol='circle'), width=1, size=0),
+            **{k+'s':v for k,v in cell(i).items()})
     _axes(fig, columns).update_yaxes(title_text=f'change per SD, {unit}', col=1)
     shown = f'; the {most} strongest of each component' if load.shape[2]>most else ''
-    finish(fig, f'Loadings of {load.shape[2]} factor{"s"*(load.shape[2]>1)}', f'one SD more of a factor moves each column by this much{shown}', max(400, 90+220*cols), 130+220*rows)
+    finish(fig, f'Loadings of {load.shape[2]} factor{"s"*(load.shape[2]>1)}',
+        f'one SD more of a factor moves each column by this much{shown}', max(400, 90+220*cols), 130+220*rows)
     return below(fig, 40) if len(told)>1 else fig.update_layout(showlegend=False)
 
 # %% ../../nbs/evaluation/34_components.ipynb #c0ee1371
 def _moments(X, q):
     "Mean, SD and measured weight of each component and column, each (k, d)."
     X,q = np.asarray(X, float),np.asarray(q, float)
-    if q.ndim!=2 or len(q)!=len(X): raise ValueError(f"`q` has shape {q.shape} for {len(X)} rows; pass memberships of shape ({len(X)}, k), as `predict_proba` gives them")
+    if q.ndim!=2 or len(q)!=len(X):
+        raise ValueError(f"`q` has shape {q.shape} for {len(X)} rows; pass memberships of shape ({len(X)}, k), as "
+            f"`predict_proba` gives them")
     seen = ~np.isnan(X)
     x,w = np.where(seen, X, 0.),q.T@seen
     safe = np.where(w>0, w, np.nan)
@@ -129,7 +144,8 @@ def prototypes(
     X,columns = np.asarray(X, float),_columns(columns, np.shape(X)[1])
     mean,at = _moments(X, q)[0],typical_rows(X, q)
     name = lambda i: '' if i<0 else str(i if ids is None else ids[i])
-    pairs = [(dict(component=k, kind='mean', row=''),m, dict(component=k, kind='typical', row=name(i)),X[i] if i>=0 else m*np.nan) for k,(m,i) in enumerate(zip(mean, at))]
+    pairs = [(dict(component=k, kind='mean', row=''),m, dict(component=k, kind='typical', row=name(i)),
+        X[i] if i>=0 else m*np.nan) for k,(m,i) in enumerate(zip(mean, at))]
     return pd.DataFrame([head|dict(zip(columns, v)) for a,m,b,t in pairs for head,v in ((a,m),(b,t))])
 
 # %% ../../nbs/evaluation/34_components.ipynb #d70ccad1
@@ -137,7 +153,9 @@ def cluster_statistics(
     X:np.ndarray, # Rows, shape (n, d), NaN where missing
     q:np.ndarray, # Memberships, shape (n, k), rows sum to 1
     columns:Sequence=None, # Names of the d columns
-)->pd.DataFrame: # One row a component: `component`, `rows`, `share`, `effective`, `certainty`, `spread`, and `mean_`, `sd_`, `missing_` of each column
+# One row a component: `component`, `rows`, `share`, `effective`, `certainty`, `spread`, and `mean_`, `sd_`, `missing_`
+# of each column
+)->pd.DataFrame:
     "Size, certainty, spread and profile of each component."
     columns,q = _columns(columns, np.shape(X)[1]),np.asarray(q, float)
     mean,sd,w = _moments(X, q)
@@ -145,8 +163,10 @@ def cluster_statistics(
     safe = np.where(n>0, n, np.nan)
     sure = np.bincount(q.argmax(1), q.max(1), q.shape[1])/np.where(rows>0, rows, np.nan)
     spread = np.sqrt(np.nansum(sd**2, 1)/np.maximum((~np.isnan(sd)).sum(1), 1))
-    out = pd.DataFrame(dict(component=range(len(n)), rows=rows, share=n/len(q), effective=n**2/np.where(n>0, (q**2).sum(0), np.nan), certainty=sure, spread=spread))
-    return pd.concat([out]+[pd.DataFrame(v, columns=[f'{p}_{c}' for c in columns]) for p,v in (('mean',mean),('sd',sd),('missing',np.maximum(1-w/safe[:,None], 0)))], axis=1)
+    out = pd.DataFrame(dict(component=range(len(n)), rows=rows, share=n/len(q),
+        effective=n**2/np.where(n>0, (q**2).sum(0), np.nan), certainty=sure, spread=spread))
+    return pd.concat([out]+[pd.DataFrame(v, columns=[f'{p}_{c}' for c in columns])
+        for p,v in (('mean',mean),('sd',sd),('missing',np.maximum(1-w/safe[:,None], 0)))], axis=1)
 
 # %% ../../nbs/evaluation/34_components.ipynb #6a020323
 def measured(
@@ -154,7 +174,8 @@ def measured(
     like:np.ndarray, # Rows whose missing values are copied, shape (n, d)
     *,
     ceiling:np.ndarray=None, # Highest value that can be recorded, shape (n, d) or (d,); None = no ceiling
-    origin:np.ndarray=0., # What to add to get to the scale of the grid: 0 for thresholds, the centre of matched controls for offsets
+    # What to add to get to the scale of the grid: 0 for thresholds, the centre of matched controls for offsets
+    origin:np.ndarray=0.,
     step:float=STEP, # Step of the grid, unit of the data; 0 = none
 )->np.ndarray: # Shape (n, d)
     "Generated rows as the cohort's instruments would have recorded them."
@@ -175,7 +196,9 @@ def _lengths(X):
     return np.maximum((np.nansum(X, 1)/np.maximum(share, 1e-12)).round(), 1).astype(int)
 
 def drawn_like(
-    model, # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where a model of counts takes a `length`
+    # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where a model of counts takes a
+    # `length`
+    model,
     X:np.ndarray, # The cohort, shape (n, d), NaN where missing
     *,
     draws:int=100, # Cohorts to draw, at least 1
@@ -213,12 +236,17 @@ def plot_samples(
     there = int(max(np.max(labels), np.max(drawn_labels)))+1
     ks = list(range(min(8, there))) if components is None else list(components)
     called = lambda k: str(k) if names is None else escaped(names[k])
-    fig,_,_,cell = panels(2*len(ks), len(ks), [('real '*(names is None))+called(k) for k in ks] + [f'generated {k}' for k in ks])
+    fig,_,_,cell = panels(2*len(ks), len(ks),
+        [('real '*(names is None))+called(k) for k in ks] + [f'generated {k}' for k in ks])
     for i,(V,l) in enumerate(((X,labels),(drawn,drawn_labels))):
         for j,k in enumerate(ks):
-            for v in _some(V, np.asarray(l), k, n, rng): fig.add_traces(_profile(v, columns, phenotype_style(k)|dict(dash='solid'), width=1.2, size=0, opacity=.7), **{o+'s':p for o,p in cell(i*len(ks)+j).items()})
+            for v in _some(V, np.asarray(l), k, n, rng):
+                fig.add_traces(_profile(v, columns, phenotype_style(k)|dict(dash='solid'), width=1.2, size=0,
+                    opacity=.7), **{o+'s':p for o,p in cell(i*len(ks)+j).items()})
     _axes(fig, columns).update_yaxes(title_text=unit, col=1)
-    return finish(fig, f'Rows of {len(ks)} components' + f' of {there}'*(len(ks)<there), f'{n} of each at random; above measured, below generated', max(460, 90+170*len(ks)), 520, t=100).update_layout(showlegend=False)
+    return finish(fig, f'Rows of {len(ks)} components' + f' of {there}'*(len(ks)<there),
+        f'{n} of each at random; above measured, below generated', max(460, 90+170*len(ks)), 520,
+        t=100).update_layout(showlegend=False)
 
 # %% ../../nbs/evaluation/34_components.ipynb #74b003b5
 def _shape_rates(X, steep, notch):
@@ -229,7 +257,8 @@ def _shape_rates(X, steep, notch):
     p = p[~np.isnan(p).any(1)]
     rise = np.minimum(p[:,1:4]-p[:,:3], p[:,1:4]-p[:,2:]).max(1) if len(p) else np.full(0, np.nan)
     share = lambda v: float(np.mean(v)) if len(v) else np.nan
-    return {('shape','sloping'):share(tilt>=steep), ('shape','rising'):share(tilt<=-steep), ('shape','notch'):share(rise>=notch)}
+    return {('shape','sloping'):share(tilt>=steep), ('shape','rising'):share(tilt<=-steep),
+        ('shape','notch'):share(rise>=notch)}
 
 def _missing_effect(X, columns):
     "Mean of the other columns where one is missing, less the same where it is there."
@@ -240,9 +269,11 @@ def _missing_effect(X, columns):
         rest = np.delete(dev, j, 1)
         n = np.maximum((~np.isnan(rest)).sum(1), 1)
         other = np.where(np.isnan(rest).all(1), np.nan, np.nansum(rest, 1)/n)
-        if not np.isnan(other[hole[:,j]]).all(): out['missing',columns[j]] = float(np.nanmean(other[hole[:,j]])-np.nanmean(other[~hole[:,j]]))
+        if not np.isnan(other[hole[:,j]]).all():
+            out['missing',columns[j]] = float(np.nanmean(other[hole[:,j]])-np.nanmean(other[~hole[:,j]]))
     return out
 
+# %% ../../nbs/evaluation/34_components.ipynb #f4996975
 def table_statistics(
     X:np.ndarray, # Rows, shape (n, d), NaN where missing; every column has a value
     columns:Sequence=None, # Names; the tones of an ABR get the shapes too
@@ -256,12 +287,15 @@ def table_statistics(
     empty = [c for c,v in zip(columns, np.isnan(X).all(0)) if v]
     if empty: raise ValueError(f"no row has a value for {', '.join(empty)}; leave out the column")
     out = {}
-    if ceiling is not None: out |= {('ceiling',c):float(v) for c,v in zip(columns, (X>=ceiling).sum(0)/(~np.isnan(X)).sum(0))}
+    if ceiling is not None:
+        out |= {('ceiling',c):float(v) for c,v in zip(columns, (X>=ceiling).sum(0)/(~np.isnan(X)).sum(0))}
     if is_audiogram(columns): out |= _shape_rates(X, steep, notch)
     out |= _missing_effect(X, columns)
     r = pd.DataFrame(X).corr().to_numpy()
-    out |= {('correlation',f'{columns[i]} – {columns[j]}'):float(r[i,j]) for i,j in zip(*np.triu_indices(len(columns), 1))}
-    return pd.Series(out.values(), index=pd.MultiIndex.from_arrays([[k for k,_ in out],[w for _,w in out]]), dtype=float)
+    out |= {('correlation',f'{columns[i]} – {columns[j]}'):float(r[i,j])
+        for i,j in zip(*np.triu_indices(len(columns), 1))}
+    return pd.Series(out.values(), index=pd.MultiIndex.from_arrays([[k for k,_ in out],[w for _,w in out]]),
+        dtype=float)
 
 # %% ../../nbs/evaluation/34_components.ipynb #16db3655
 def predictive_check(
@@ -271,7 +305,9 @@ def predictive_check(
     *,
     statistics:Callable=table_statistics, # (table, columns, **kw) → Series
     **kw, # Of `statistics`, such as `ceiling`
-)->pd.DataFrame: # One row a statistic: `kind`, `what`, `observed`, `drawn`, `low`, `high` (2.5 and 97.5 %), `difference` (observed − drawn), `p` (0–1)
+# One row a statistic: `kind`, `what`, `observed`, `drawn`, `low`, `high` (2.5 and 97.5 %), `difference` (observed −
+# drawn), `p` (0–1)
+)->pd.DataFrame:
     "Where the cohort's statistics fall among those of drawn cohorts."
     observed = statistics(np.asarray(X, float), columns, **kw)
     sims = [statistics(v, columns, **kw).reindex(observed.index) for v in drawn]
@@ -279,26 +315,34 @@ def predictive_check(
     v,o,n = np.array(sims, float),observed.to_numpy(float),len(sims)
     p = np.minimum(1, 2*(1+np.minimum((v>=o-1e-12).sum(0), (v<=o+1e-12).sum(0)))/(n+1))
     low,high = np.quantile(v, [.025,.975], axis=0)
-    table = pd.DataFrame(dict(observed=o, drawn=v.mean(0), low=low, high=high, difference=o-v.mean(0), p=np.where(np.isnan(o), np.nan, p)))
-    table.insert(0, 'kind', observed.index.get_level_values(0)); table.insert(1, 'what', observed.index.get_level_values(1))
+    table = pd.DataFrame(dict(observed=o, drawn=v.mean(0), low=low, high=high, difference=o-v.mean(0),
+        p=np.where(np.isnan(o), np.nan, p)))
+    table.insert(0, 'kind', observed.index.get_level_values(0))
+    table.insert(1, 'what', observed.index.get_level_values(1))
     table.attrs = dict(draws=n, rows=len(X))
     return table
 
 # %% ../../nbs/evaluation/34_components.ipynb #9ec7a987
-_PANELS = dict(correlation='correlation between columns', ceiling='share at the ceiling', shape='share of rows with this shape', missing='worse where it is missing, {unit}')
+_PANELS = dict(correlation='correlation between columns', ceiling='share at the ceiling',
+    shape='share of rows with this shape', missing='worse where it is missing, {unit}')
 
 def _intervals(t):
     "Interval and observed number of each statistic."
     y,bad = np.arange(len(t)),(t.p<.05).to_numpy()
-    yield go.Bar(x=t.high-t.low, base=t.low, y=y, orientation='h', width=.5, marker_color='#C8C8C8', name='95 % of drawn cohorts', hoverinfo='skip')
-    for rows,colour,symbol,name in ((~bad,PALETTE[0],'circle','observed'),(bad,PALETTE[1],'diamond','observed, p < .05')):
-        yield go.Scatter(x=t.observed[rows], y=y[rows], mode='markers', marker=dict(color=colour, symbol=symbol, size=8), name=name, text=t.what[rows], hovertemplate='%{text}: %{x:.3f}<extra></extra>')
+    yield go.Bar(x=t.high-t.low, base=t.low, y=y, orientation='h', width=.5, marker_color='#C8C8C8',
+        name='95 % of drawn cohorts', hoverinfo='skip')
+    for rows,colour,symbol,name in ((~bad,PALETTE[0],'circle','observed'),
+            (bad,PALETTE[1],'diamond','observed, p < .05')):
+        yield go.Scatter(x=t.observed[rows], y=y[rows], mode='markers',
+            marker=dict(color=colour, symbol=symbol, size=8), name=name, text=t.what[rows],
+            hovertemplate='%{text}: %{x:.3f}<extra></extra>')
 
 def _furthest(t, most):
     "The statistics that lie furthest outside, in the table's order."
     out = (t.difference.abs()/(t.high-t.low).clip(lower=1e-12)).fillna(-1)
     return t.iloc[np.sort(out.argsort().to_numpy()[::-1][:most])].reset_index(drop=True)
 
+# %% ../../nbs/evaluation/34_components.ipynb #f694d6cf
 def plot_predictive_check(
     check:pd.DataFrame, # From `predictive_check`
     title:str='Predictive check', # Subject
@@ -310,16 +354,20 @@ def plot_predictive_check(
     order = [k for k in _PANELS if k in set(check.kind)]+sorted(set(check.kind)-set(_PANELS))
     whole = [check[check.kind==k].reset_index(drop=True) for k in order]
     parts = [_furthest(t, most) for t in whole]
-    said = [_PANELS.get(k, escaped(k)).format(unit=unit) + (f', {len(p)} of {len(t)}: furthest off' if len(p)<len(t) else '') for k,p,t in zip(order, parts, whole)]
+    said = [_PANELS.get(k, escaped(k)).format(unit=unit)
+        + (f', {len(p)} of {len(t)}: furthest off' if len(p)<len(t) else '') for k,p,t in zip(order, parts, whole)]
     right = [max(2, len(p)) for p in parts[1:]]
     tall = max(sum(right), *map(len, parts[:1]), 2)
     specs = [[dict(rowspan=len(right)),{}]]+[[None,{}] for _ in right[1:]] if right else [[{}]]
-    fig = make_subplots(len(specs), len(specs[0]), specs=specs, row_heights=right or [1], horizontal_spacing=.16, vertical_spacing=.4/max(1, len(specs)), subplot_titles=said)
+    fig = make_subplots(len(specs), len(specs[0]), specs=specs, row_heights=right or [1], horizontal_spacing=.16,
+        vertical_spacing=.4/max(1, len(specs)), subplot_titles=said)
     for i,t in enumerate(parts):
         cell = dict(row=max(1, i), col=1+bool(i))
         for trace in _intervals(t): fig.add_trace(trace.update(showlegend=not i), **cell)
         low,high = t[['low','observed']].min(axis=None),t[['high','observed']].max(axis=None)
         room = .04*(high-low) or .01
-        fig.update_xaxes(range=[low-room,high+room], **cell).update_yaxes(tickvals=list(range(len(t))), ticktext=[escaped(o) for o in t.what], range=[len(t)-.4,-.6], showgrid=False, **cell)
+        fig.update_xaxes(range=[low-room,high+room], **cell).update_yaxes(tickvals=list(range(len(t))),
+            ticktext=[escaped(o) for o in t.what], range=[len(t)-.4,-.6], showgrid=False, **cell)
     note = f"{check.attrs.get('draws', '?')} cohorts of {check.attrs.get('rows', 0):,} rows drawn from the model"
-    return below(finish(fig, escaped(title), note, 820 if right else 520, max(440, 150+22*tall+56*len(right)), l=120, t=96), 36)
+    return below(finish(fig, escaped(title), note, 820 if right else 520, max(440, 150+22*tall+56*len(right)), l=120,
+        t=96), 36)

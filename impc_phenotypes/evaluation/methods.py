@@ -74,7 +74,8 @@ def estimate(
     return e.fit(job.z[job.use], reference=job.matched.is_reference[job.use]).predict_proba(job.z)
 
 def lda_oracle(job:Job)->np.ndarray:
-    "What a linear rule could tell from one mouse if it knew the truth: discriminant analysis, judged on the mice it was fitted to."
+    """What a linear rule could tell from one mouse if it knew the truth: discriminant analysis, judged on the mice it
+    was fitted to."""
     true = job.true()
     if not true.any(): return np.ones((len(true),1))
     return LinearDiscriminantAnalysis().fit(job.z, true).predict_proba(job.z)
@@ -102,7 +103,8 @@ def line_oracle(job:Job)->Found:
     "The line mixture started from the true profiles."
     if not job.true().any(): raise NotRun("nobody is affected")
     start,config = time.perf_counter(),job.settings()[0]
-    model = LineMixture(config.line_model, n_phenotypes=job.n_phenotypes, seed=job.seed).fit(job.matched, truth=job.true())
+    model = LineMixture(config.line_model, n_phenotypes=job.n_phenotypes, seed=job.seed).fit(job.matched,
+        truth=job.true())
     return Found(*model.predict(job.matched), time.perf_counter()-start)
 
 def line_encoder(job:Job)->Found:
@@ -125,9 +127,12 @@ def curriculum(
     "Pretrain, place the centres, train together."
     torch.set_num_threads(training.threads)
     l,s = training.loader,training.stages
-    dls = audiogram_dls(matched or job.matched, preset_features=config.features.input, batch_size=l.batch_size, valid_pct=l.valid_pct, seed=job.seed, sampler=l.sampler)
-    learn = phenotype_learner(dls, config, training, seed=job.seed, device=job.device, progress=False).add_cb(StageTwo())
-    return learn.fit_curriculum(s.pretrain_epochs, s.joint_epochs, init=None if membership is None else lambda _: membership)
+    dls = audiogram_dls(matched or job.matched, preset_features=config.features.input, batch_size=l.batch_size,
+        valid_pct=l.valid_pct, seed=job.seed, sampler=l.sampler)
+    learn = phenotype_learner(dls, config, training, seed=job.seed, device=job.device,
+        progress=False).add_cb(StageTwo())
+    return learn.fit_curriculum(s.pretrain_epochs, s.joint_epochs,
+        init=None if membership is None else lambda _: membership)
 
 def latent_kmeans(
     job:Job, # A cohort
@@ -137,7 +142,8 @@ def latent_kmeans(
     "k-means in a latent space, the cluster of most reference mice first."
     m = matched or job.matched
     fit = m.drives_fit if m.drives_fit.any() else np.ones(len(m), bool)
-    return KMeansBaseline(job.n_phenotypes, random_state=job.seed).fit(mu[fit], reference=m.is_reference[fit]).predict_proba(mu)
+    return KMeansBaseline(job.n_phenotypes, random_state=job.seed).fit(mu[fit],
+        reference=m.is_reference[fit]).predict_proba(mu)
 
 # %% ../../nbs/evaluation/18_methods.ipynb #affed600
 def _look(job, learn, matched, anchored, weights):
@@ -153,7 +159,8 @@ def stages(
     "A preset after each of its stages."
     config,training = job.settings(preset)
     line = line_fit(job, config)[1] if config.clustering.init=='line_mixture' else None
-    if line is not None and line.membership.shape[1]==1: raise NotRun("the line model found one phenotype, so there is no network to train")
+    if line is not None and line.membership.shape[1]==1:
+        raise NotRun("the line model found one phenotype, so there is no network to train")
     learn = curriculum(job, config, training, membership=line and line.membership)
     joint,seconds = copy_weights(learn.model),learn.history.groupby('stage').seconds.sum()
     one = seconds.pretrain
@@ -190,9 +197,11 @@ def _lent(*names):
 
 def clustpy_deep(): # The module `clustpy.deep`
     "clustpy, or the reason why not."
-    if importlib.util.find_spec('clustpy') is None: raise NotRun("clustpy is not installed: pip install --no-deps clustpy")
+    if importlib.util.find_spec('clustpy') is None:
+        raise NotRun("clustpy is not installed: pip install --no-deps clustpy")
     try:
-        with _lent('torchvision', 'torchvision.models', 'torchvision.models._api'): return importlib.import_module('clustpy.deep')
+        with _lent('torchvision', 'torchvision.models', 'torchvision.models._api'):
+            return importlib.import_module('clustpy.deep')
     except Exception as e: raise NotRun(f"clustpy cannot be imported ({type(e).__name__}: {e})") from e
 
 # %% ../../nbs/evaluation/18_methods.ipynb #f06e6daf
@@ -209,12 +218,14 @@ def clustpy_method(
 )->np.ndarray: # Memberships, shape (n, k)
     "Deep clustering as clustpy has it."
     deep = clustpy_deep()
-    net,extra = (deep.neural_networks.VariationalAutoencoder,dict(decoder_output_fn=None)) if name=='VaDE' else (deep.neural_networks.FeedforwardAutoencoder,{})
+    net,extra = (deep.neural_networks.VariationalAutoencoder,
+        dict(decoder_output_fn=None)) if name=='VaDE' else (deep.neural_networks.FeedforwardAutoencoder,{})
     pretrain,joint = job.epochs or (50,150)
     loss = dict(ssl_loss_fn=_gaussian_loss) if name=='VaDE' else {}
     x = job.z.astype(np.float32)
     with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
-        model = getattr(deep, name)(job.n_phenotypes, batch_size=512, pretrain_epochs=pretrain, clustering_epochs=joint, embedding_size=4, random_state=job.seed,
+        model = getattr(deep, name)(job.n_phenotypes, batch_size=512, pretrain_epochs=pretrain,
+            clustering_epochs=joint, embedding_size=4, random_state=job.seed,
             device=torch.device('cpu'), neural_network=(net, dict(layers=[x.shape[1],64,64,4]) | extra), **loss).fit(x)
     if name=='VaDE': return _normal_first(job, np.eye(job.n_phenotypes)[model.vade_labels_])
     with torch.no_grad(): latent = model.neural_network_trained_.encode(torch.from_numpy(x)).double()
@@ -240,9 +251,12 @@ METHODS = {n:partial(estimate, estimator=e) for n,e in BASELINES.items()} | { # 
     ORACLE: line_oracle,
 }
 PRESETS = { # what each preset answers → name of its row
-    'anchored, as reported':'line mixture', 'anchored, network':'anchored, stage 3, network', 'classic, network':'classic, stage 3, network'}
-UNDER_CHANGE = ('tied mixture','line mixture','anchored','classic',ORACLE) # beside each other when the generator is changed
-FAST = ('k-means','tied mixture','full mixture','gate + mixture','over-split, merged','PCA + HDBSCAN','oracle: LDA') # seconds at 20,000 mice
+    'anchored, as reported':'line mixture', 'anchored, network':'anchored, stage 3, network',
+    'classic, network':'classic, stage 3, network'}
+# beside each other when the generator is changed
+UNDER_CHANGE = ('tied mixture','line mixture','anchored','classic',ORACLE)
+# seconds at 20,000 mice
+FAST = ('k-means','tied mixture','full mixture','gate + mixture','over-split, merged','PCA + HDBSCAN','oracle: LDA')
 
 # %% ../../nbs/evaluation/18_methods.ipynb #e4cf76e6
 def run_method(
@@ -267,13 +281,16 @@ def unlabelled(
     cohort:Cohort, # Any cohort
 )->Cohort: # The same mice
     "Controls relabelled `unknown`: the bulk of each technical group has to stand for normal."
-    return Cohort(cohort.frame.assign(biological_sample_group=cohort.frame.biological_sample_group.replace('control', 'unknown')), cohort.excluded, cohort.notes, cohort.source)
+    return Cohort(cohort.frame.assign(
+        biological_sample_group=cohort.frame.biological_sample_group.replace('control', 'unknown')), cohort.excluded,
+        cohort.notes, cohort.source)
 
 def without_lines(
     cohort:Cohort, # Any cohort
 )->Cohort: # The same mice
     "Gene and allele removed, so that no mouse has a line."
-    return Cohort(cohort.frame.assign(gene_symbol=None, allele_symbol=None), cohort.excluded, cohort.notes, cohort.source)
+    return Cohort(cohort.frame.assign(gene_symbol=None, allele_symbol=None), cohort.excluded, cohort.notes,
+        cohort.source)
 
 # %% ../../nbs/evaluation/18_methods.ipynb #af030357
 def _cluster(**kw): return dict(clustering=kw)

@@ -24,35 +24,48 @@ _COLOURS = dict(bic=PALETTE[0], icl=PALETTE[1], support=PALETTE[2], gain=PALETTE
 def _criteria(t):
     "BIC and ICL above their best."
     for k,name in (('bic','BIC'), ('icl','ICL')):
-        yield go.Scatter(x=t.n_phenotypes, y=np.maximum(t[k]-t[k].min(), 1), name=name, mode='lines+markers', line=dict(color=_COLOURS[k], dash='solid' if k=='bic' else 'dot'), marker=dict(symbol='circle' if k=='bic' else 'square-open', size=8 if k=='bic' else 12), hovertemplate='%{x} phenotypes: %{y:,.0f}<extra>'+name+'</extra>')
+        yield go.Scatter(x=t.n_phenotypes, y=np.maximum(t[k]-t[k].min(), 1), name=name, mode='lines+markers',
+            line=dict(color=_COLOURS[k], dash='solid' if k=='bic' else 'dot'),
+            marker=dict(symbol='circle' if k=='bic' else 'square-open', size=8 if k=='bic' else 12),
+            hovertemplate='%{x} phenotypes: %{y:,.0f}<extra>'+name+'</extra>')
 
 def _gains(t):
     "Gain on held-out lines, with a whisker of one standard error."
     x,gap = t.n_phenotypes.to_numpy(),np.full(len(t), np.nan)
-    yield go.Scatter(x=np.c_[x,x,gap].ravel(), y=np.c_[t.gain-t.se,t.gain+t.se,gap].ravel(), mode='lines', line=dict(color=_COLOURS['gain'], width=1.5), showlegend=False, hoverinfo='skip')
-    yield go.Scatter(x=x, y=t.gain, name='held-out lines', mode='lines+markers', line=dict(color=_COLOURS['gain']), marker=dict(size=8), hovertemplate='%{x} phenotypes: %{y:.2f}<extra>held-out lines</extra>')
+    yield go.Scatter(x=np.c_[x,x,gap].ravel(), y=np.c_[t.gain-t.se,t.gain+t.se,gap].ravel(), mode='lines',
+        line=dict(color=_COLOURS['gain'], width=1.5), showlegend=False, hoverinfo='skip')
+    yield go.Scatter(x=x, y=t.gain, name='held-out lines', mode='lines+markers', line=dict(color=_COLOURS['gain']),
+        marker=dict(size=8), hovertemplate='%{x} phenotypes: %{y:.2f}<extra>held-out lines</extra>')
 
+# %% ../../nbs/evaluation/40_selection.ipynb #3e81ae1c
 def plot_selection(
-    selection, # DataFrame or records: `n_phenotypes`, `bic`, `icl`, `support`; `gain` and `se` where lines were held out
+    # DataFrame or records: `n_phenotypes`, `bic`, `icl`, `support`; `gain` and `se` where lines were held out
+    selection,
     null_support=None, # Largest support in each cohort of pseudo-lines, nats
     chosen:int=None, # Number that was taken, normal included
 )->go.Figure: # Panels over the number of phenotypes
     "The evidence for a number of phenotypes."
     t = pd.DataFrame(selection).drop(columns='why', errors='ignore').astype(float)
-    if not len(t): raise ValueError("nothing was tried: `selection` is empty, as it is for a fit that found no unusual lines")
+    if not len(t):
+        raise ValueError("nothing was tried: `selection` is empty, as it is for a fit that found no unusual lines")
     held = bool('gain' in t and t.gain.notna().any())
     titles = ['above the best (1: best)', 'support of the weakest, nats'] + ['held-out gain a line, nats']*held
     fig = make_subplots(1, 2+held, subplot_titles=titles, horizontal_spacing=.09)
     fig.update_annotations(font_size=13)
     fig.add_traces(list(_criteria(t.dropna(subset='bic'))), rows=1, cols=1)
     s = t.dropna(subset='support')
-    fig.add_scatter(x=s.n_phenotypes, y=np.maximum(s.support, 1), name='weakest phenotype', mode='lines+markers', line=dict(color=_COLOURS['support']), marker=dict(symbol='square', size=8), row=1, col=2)
+    fig.add_scatter(x=s.n_phenotypes, y=np.maximum(s.support, 1), name='weakest phenotype', mode='lines+markers',
+        line=dict(color=_COLOURS['support']), marker=dict(symbol='square', size=8), row=1, col=2)
     need = float(np.quantile(null_support, .95)) if null_support is not None and len(null_support) else 0
-    if need>1 and len(s): fig.add_scatter(x=[s.n_phenotypes.min(),s.n_phenotypes.max()], y=[need]*2, name='95 % of pseudo-cohorts', mode='lines', line=dict(color=INK, dash='dash', width=1.5), row=1, col=2)
+    if need>1 and len(s):
+        fig.add_scatter(x=[s.n_phenotypes.min(),s.n_phenotypes.max()], y=[need]*2, name='95 % of pseudo-cohorts',
+            mode='lines', line=dict(color=INK, dash='dash', width=1.5), row=1, col=2)
     if held: fig.add_traces(list(_gains(t.dropna(subset='gain'))), rows=1, cols=3)
     for i in range(2+held):
         if chosen: fig.add_vline(x=chosen, line=dict(color=GREY, dash='dot', width=1.5), row=1, col=i+1)
-        fig.update_xaxes(title_text='phenotypes, normal included', range=[.6,t.n_phenotypes.max()+.4], tickvals=t.n_phenotypes.astype(int).tolist(), ticktext=t.n_phenotypes.astype(int).astype(str).tolist(), row=1, col=i+1)
+        fig.update_xaxes(title_text='phenotypes, normal included', range=[.6,t.n_phenotypes.max()+.4],
+            tickvals=t.n_phenotypes.astype(int).tolist(), ticktext=t.n_phenotypes.astype(int).astype(str).tolist(),
+            row=1, col=i+1)
         fig.update_yaxes(type='log' if i<2 else None, row=1, col=i+1)
     note = f'dotted: {int(chosen)}, what the lines support after all checks' if chosen else ''
     return below(finish(fig, f'How many phenotypes? {len(t)} numbers tried', note, 760+270*held, 400, t=100, b=96))
@@ -60,19 +73,24 @@ def plot_selection(
 # %% ../../nbs/evaluation/40_selection.ipynb #75c047d5
 def some_mice(matched, rows):
     "Some of the mice, beside the controls they had."
-    return replace(matched, cohort=matched.cohort.subset(rows), excluded=matched.excluded.iloc[:0], seen=None, **{k: getattr(matched, k)[rows] for k in ('center','scale','n_reference','step','is_reference')})
+    return replace(matched, cohort=matched.cohort.subset(rows), excluded=matched.excluded.iloc[:0], seen=None,
+        **{k: getattr(matched, k)[rows] for k in ('center','scale','n_reference','step','is_reference')})
 
 def line_folds(matched, folds, seed):
     "Positions to fit on and lines to judge, for every fold."
     lines = np.unique(matched.line[matched.usable_line & matched.drives_fit])
-    if folds<2 or len(lines)<folds: raise ValueError(f"`folds` must lie between 2 and the number of lines that drive a fit ({len(lines)}), got {folds}")
+    if folds<2 or len(lines)<folds:
+        raise ValueError(
+            f"`folds` must lie between 2 and the number of lines that drive a fit ({len(lines)}), got {folds}")
     for _,test in KFold(folds, shuffle=True, random_state=seed).split(lines):
         out = np.isin(matched.line, lines[test])
         yield np.flatnonzero(~out),np.flatnonzero(out)
 
 def fold_fit(train, test, everyone, k, config, seed):
     "Log-likelihood of the lines left out, and labels of all."
-    if k==1: return LineMixture(replace(config, min_lines=10**9), seed=seed).fit(train).log_likelihood(test),np.zeros(len(everyone), int)
+    if k==1:
+        return LineMixture(replace(config, min_lines=10**9),
+            seed=seed).fit(train).log_likelihood(test),np.zeros(len(everyone), int)
     model = LineMixture(config, n_phenotypes=k, seed=seed).fit(train)
     return model.log_likelihood(test),model.predict(everyone)[0].argmax(1)
 
@@ -89,7 +107,8 @@ def held_out_lines(
     folds:int=5, # Parts the lines are split into, ≥ 2
     config:LineModelConfig=None, # Of the line mixture; None = the default
     seed:int=0, # Of split and starts
-)->pd.DataFrame: # One row a number: `gain`, `step` and their standard errors over folds, nats a line; `agreement` up to 1; `n_lines`
+# One row a number: `gain`, `step` and their standard errors over folds, nats a line; `agreement` up to 1; `n_lines`
+)->pd.DataFrame:
     "How well each number of phenotypes foresees lines left out."
     ks = sorted({1, *map(int, n_phenotypes)})
     if ks[0]<1: raise ValueError(f"`n_phenotypes` must be whole numbers of at least 1, got {ks[0]}")
@@ -101,7 +120,8 @@ def held_out_lines(
     gain = np.array(score)-np.array(score)[:,:1]
     step,se = np.diff(gain, axis=1, prepend=np.nan),lambda v: v.std(0, ddof=1)/np.sqrt(folds)
     agree = [np.nan if k==1 else _agreement([l[i] for l in labels]) for i,k in enumerate(ks)]
-    return pd.DataFrame(dict(n_phenotypes=ks, gain=gain.mean(0), se=se(gain), step=step.mean(0), step_se=se(step), agreement=agree, n_lines=n))
+    return pd.DataFrame(dict(n_phenotypes=ks, gain=gain.mean(0), se=se(gain), step=step.mean(0), step_se=se(step),
+        agreement=agree, n_lines=n))
 
 # %% ../../nbs/evaluation/40_selection.ipynb #069a99f9
 def number_evidence(
@@ -111,10 +131,12 @@ def number_evidence(
     folds:int=5, # Of `held_out_lines`
     config:LineModelConfig=None, # Of the line mixture
     seed:int=42, # Of fits and split
-)->pd.DataFrame: # One row a number; BIC, ICL and support NaN where the fit stopped before; `attrs` hold `chosen` and `null_support`
+# One row a number; BIC, ICL and support NaN where the fit stopped before; `attrs` hold `chosen` and `null_support`
+)->pd.DataFrame:
     "Criteria of the fit and of held-out lines."
     model = LineMixture(config, seed=seed).fit(matched)
-    table = held_out_lines(matched, ks, folds=folds, config=config, seed=seed).merge(model.selection_, on='n_phenotypes', how='outer').sort_values('n_phenotypes', ignore_index=True)
+    table = held_out_lines(matched, ks, folds=folds, config=config, seed=seed).merge(model.selection_,
+        on='n_phenotypes', how='outer').sort_values('n_phenotypes', ignore_index=True)
     table.attrs = dict(chosen=len(model.profiles_), null_support=model.null_support_.tolist())
     return table
 
@@ -127,4 +149,5 @@ def picks(
     best = held.gain.idxmax()
     at = lambda v, how: int(getattr(v.dropna(), how)()) if v.notna().any() else 1
     lasting = held.index[held.gain>=held.gain[best]-held.se[best]].min()
-    return pd.Series(dict(bic=at(t.bic, 'idxmin'), icl=at(t.icl, 'idxmin'), held_out=int(best), held_out_1se=int(lasting), agreement=at(t.agreement, 'idxmax'), chosen=evidence.attrs['chosen']))
+    return pd.Series(dict(bic=at(t.bic, 'idxmin'), icl=at(t.icl, 'idxmin'), held_out=int(best),
+        held_out_1se=int(lasting), agreement=at(t.agreement, 'idxmax'), chosen=evidence.attrs['chosen']))

@@ -44,7 +44,8 @@ def draw_units(
     pools = np.split(np.argsort(stratum, kind='stable'), np.cumsum(np.bincount(stratum))[:-1])
     drawn = np.concatenate([rng.choice(p, len(p)) for p in pools])
     size = [len(members[u]) for u in drawn]
-    return np.concatenate([members[u] for u in drawn]),np.repeat(np.arange(len(drawn)), size),np.repeat(pd.Series(drawn).groupby(drawn).cumcount().to_numpy(), size)
+    return np.concatenate([members[u] for u in drawn]),np.repeat(np.arange(len(drawn)),
+        size),np.repeat(pd.Series(drawn).groupby(drawn).cumcount().to_numpy(), size)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #89c55103
 def _units(cohort):
@@ -56,7 +57,8 @@ def _units(cohort):
 
 def _mark(text, copy, rows):
     "Append the number of the copy to the later copies."
-    return text.where(~(rows & (copy>0)), text.astype(object).fillna('').astype(str)+' #'+pd.Series(copy+1, text.index).astype(str))
+    return text.where(~(rows & (copy>0)),
+        text.astype(object).fillna('').astype(str)+' #'+pd.Series(copy+1, text.index).astype(str))
 
 def bootstrap_lines(
     cohort:Cohort, # n mice
@@ -67,7 +69,8 @@ def bootstrap_lines(
     f = cohort.frame.iloc[rows].reset_index(drop=True)
     has_line = np.array([o is not None for o in cohort.line[rows]])
     allele = f.allele_symbol.where(f.allele_symbol.notna() & (f.allele_symbol!=''), f.gene_symbol)
-    new = dict(specimen_id=_mark(f.specimen_id, copy, True), allele_symbol=_mark(allele, copy, has_line), litter_id=_mark(f.litter_id, copy, f.litter_id.notna().to_numpy()))
+    new = dict(specimen_id=_mark(f.specimen_id, copy, True), allele_symbol=_mark(allele, copy, has_line),
+        litter_id=_mark(f.litter_id, copy, f.litter_id.notna().to_numpy()))
     return Cohort(f.assign(**new), notes=cohort.notes, source=cohort.source | dict(bootstrap=seed))
 
 # %% ../../nbs/evaluation/10_stability.ipynb #52c55fae
@@ -78,10 +81,13 @@ class Refits:
     kind:tuple # `seed` or `bootstrap`, one a refit
     seeds:tuple # Seed of each refit
     def __len__(self): return len(self.labels)
-    def __repr__(self): return f"Refits({self.kind.count('seed')} seeds, {self.kind.count('bootstrap')} bootstraps, {self.labels.shape[1]:,} mice)"
+    def __repr__(self):
+        return (f"Refits({self.kind.count('seed')} seeds, {self.kind.count('bootstrap')} bootstraps, "
+            f"{self.labels.shape[1]:,} mice)")
     def of(self, kind:str)->np.ndarray: return self.labels[np.array(self.kind)==kind] # (refits of that kind, n)
 
-def _fit_lines(matched, seed, config, n_phenotypes): return LineMixture(config, n_phenotypes=n_phenotypes, seed=seed).fit(matched)
+def _fit_lines(matched, seed, config, n_phenotypes):
+    return LineMixture(config, n_phenotypes=n_phenotypes, seed=seed).fit(matched)
 
 def line_refit(
     config:ModelConfig=None, # The run's; `line_model` is read
@@ -94,7 +100,8 @@ def line_refit(
 def _rematched(matched, seed):
     "A draw of the lines, matched to its own controls as the run was."
     r = matched.reference
-    return match_controls(bootstrap_lines(matched.cohort, seed), ladder=r.ladder, min_controls=r.min_controls, weak_controls=r.weak_controls, bulk_mice=r.bulk_mice, drift=r.drift)
+    return match_controls(bootstrap_lines(matched.cohort, seed), ladder=r.ladder, min_controls=r.min_controls,
+        weak_controls=r.weak_controls, bulk_mice=r.bulk_mice, drift=r.drift)
 
 def _refit(matched, fit, kind, seed):
     model = fit(_rematched(matched, seed) if kind=='bootstrap' else matched, seed)
@@ -109,7 +116,9 @@ def repeat_fits(
     n_jobs:int=1, # Processes; −1 takes every core
 )->Refits: # Labels of the original rows
     "Call `refit` for every seed and every bootstrap."
-    if seeds<0 or bootstraps<0 or seeds+bootstraps<1: raise ValueError(f"`seeds` and `bootstraps` must not be negative, and one of them above 0, got {seeds} and {bootstraps}")
+    if seeds<0 or bootstraps<0 or seeds+bootstraps<1:
+        raise ValueError(f"`seeds` and `bootstraps` must not be negative, and one of them above 0, got {seeds} and "
+            f"{bootstraps}")
     plan = [(k, seed+i) for i,k in enumerate(['seed']*seeds + ['bootstrap']*bootstraps)]
     labels = Parallel(n_jobs, idle_worker_timeout=5)(delayed(refit)(k, s) for k,s in plan)
     return Refits(np.array(labels), *map(tuple, zip(*plan)))
@@ -168,7 +177,8 @@ def coassignment(
         count = np.zeros((k, l.max(initial=0)+1))
         np.add.at(count, (reference,l), 1)
         pairs = count@count.T - np.diag(size)
-        out.append(np.divide(pairs, np.outer(size,size)-np.diag(size), out=np.full((k,k), np.nan), where=np.outer(size,size)-np.diag(size)>0))
+        out.append(np.divide(pairs, np.outer(size,size)-np.diag(size), out=np.full((k,k), np.nan),
+            where=np.outer(size,size)-np.diag(size)>0))
     return np.mean(out, 0)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #270a0228
@@ -176,16 +186,20 @@ UNSTABLE_BELOW = .6 # mean Jaccard index over bootstraps (Hennig 2007)
 
 def _pair(kind, a, b, x, y):
     odd = (x>0)|(y>0)
-    return dict(kind=kind, a=a, b=b, ari=float(adjusted_rand_score(x, y)), ari_not_normal=float(adjusted_rand_score(x[odd], y[odd])) if odd.any() else np.nan, n_not_normal=int(odd.sum()))
+    return dict(kind=kind, a=a, b=b, ari=float(adjusted_rand_score(x, y)),
+        ari_not_normal=float(adjusted_rand_score(x[odd], y[odd])) if odd.any() else np.nan,
+        n_not_normal=int(odd.sum()))
 
 def ari_table(
     reference:np.ndarray, # Phenotype of each mouse by the run, shape (n,)
     refits:Refits, # Of the same mice
 )->pd.DataFrame: # One row a comparison: kind, a, b, ari, ari_not_normal, n_not_normal
     "Adjusted Rand index of every two seeds, and of the run with every bootstrap."
-    same = [('run', reference)] + [(f'seed {s}', l) for s,l,k in zip(refits.seeds, refits.labels, refits.kind) if k=='seed']
+    same = [('run', reference)] + [(f'seed {s}', l) for s,l,k in zip(refits.seeds, refits.labels, refits.kind)
+        if k=='seed']
     rows = [_pair('seed', a, b, x, y) for i,(a,x) in enumerate(same) for b,y in same[i+1:]]
-    rows += [_pair('bootstrap', 'run', f'bootstrap {s}', reference, l) for s,l,k in zip(refits.seeds, refits.labels, refits.kind) if k=='bootstrap']
+    rows += [_pair('bootstrap', 'run', f'bootstrap {s}', reference, l)
+        for s,l,k in zip(refits.seeds, refits.labels, refits.kind) if k=='bootstrap']
     return pd.DataFrame(rows, columns=['kind','a','b','ari','ari_not_normal','n_not_normal'])
 
 # %% ../../nbs/evaluation/10_stability.ipynb #d9e827e5
@@ -199,7 +213,8 @@ class Stability:
 
     @property
     def unstable(self)->pd.DataFrame: return self.summary[~self.summary.stable] # The rows that are not stable
-    def __repr__(self): return f"Stability({len(self.summary)} phenotypes, {len(self.unstable)} unstable, {len(self.jaccard)} refits)"
+    def __repr__(self):
+        return f"Stability({len(self.summary)} phenotypes, {len(self.unstable)} unstable, {len(self.jaccard)} refits)"
 
 def _columns(jaccard, null):
     "Summary columns from Jaccard indices (refits, k) of seeds and bootstraps, and of shuffled labels (draws, k)."
@@ -208,7 +223,8 @@ def _columns(jaccard, null):
     seeds,boots = of('seed'),of('bootstrap')
     stat = lambda f, v: f(v, axis=0) if len(v) else np.full(k, np.nan)
     main = boots if len(boots) else seeds
-    return dict(jaccard_seeds=stat(np.mean, seeds), jaccard_seeds_min=stat(np.min, seeds), jaccard=stat(np.mean, boots), jaccard_sd=stat(np.std, boots),
+    return dict(jaccard_seeds=stat(np.mean, seeds), jaccard_seeds_min=stat(np.min, seeds),
+        jaccard=stat(np.mean, boots), jaccard_sd=stat(np.std, boots),
         null=null.mean(0), null_95=np.quantile(null, .95, axis=0), stable=main.mean(0)>=UNSTABLE_BELOW)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #373dfae2
@@ -222,7 +238,9 @@ def stability(
 )->Stability: # Tables and verdict
     "Compare a run with its refits, phenotype by phenotype."
     reference = np.asarray(reference).astype(int)
-    if reference.shape!=refits.labels.shape[1:]: raise ValueError(f"`reference` must hold one phenotype for each of the {refits.labels.shape[1]} mice of the refits, got shape {reference.shape}")
+    if reference.shape!=refits.labels.shape[1:]:
+        raise ValueError(f"`reference` must hold one phenotype for each of the {refits.labels.shape[1]} mice of the "
+            f"refits, got shape {reference.shape}")
     k = int(reference.max(initial=0))+1 if names is None else len(names)
     names = [str(i) for i in range(k)] if names is None else [str(o) for o in names]
     kind = 'bootstrap' if 'bootstrap' in refits.kind else 'seed'
@@ -231,9 +249,11 @@ def stability(
     rng = np.random.default_rng(seed)
     null = np.concatenate([_shuffled(reference, l, k, rng, draws) for l in refits.of(kind)])
     null[:,0] = np.nan
-    table = pd.DataFrame(dict(phenotype=range(k), name=names, n_mice=np.bincount(reference, minlength=k)) | _columns(jaccard, null))
+    table = pd.DataFrame(dict(phenotype=range(k), name=names, n_mice=np.bincount(reference, minlength=k))
+        | _columns(jaccard, null))
     label = [f'{i} · {n}' for i,n in enumerate(names)]
-    return Stability(table, ari_table(reference, refits), pd.DataFrame(coassignment(reference, refits.of(kind), k), label, label), jaccard)
+    return Stability(table, ari_table(reference, refits),
+        pd.DataFrame(coassignment(reference, refits.of(kind), k), label, label), jaccard)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #5eb54343
 @patch
@@ -241,10 +261,13 @@ def _repr_html_(self:Stability):
     bad = ', '.join(escape(f'{r.phenotype} {r.name}') for r in self.unstable.itertuples()) or 'none'
     mean = self.ari.groupby('kind', sort=False)[['ari','ari_not_normal','n_not_normal']].mean()
     say = lambda v: '–' if v!=v else f'{v:.2f}'
-    said = '; '.join(f'{k}s {say(r.ari)} of all mice, {say(r.ari_not_normal)} of the {r.n_not_normal:,.0f} that either fit calls not normal' for k,r in mean.iterrows())
+    said = '; '.join(f'{k}s {say(r.ari)} of all mice, {say(r.ari_not_normal)} of the {r.n_not_normal:,.0f} that '
+        f'either fit calls not normal' for k,r in mean.iterrows())
     verdict = np.where(self.summary.stable, 'yes', '<b style="color:#b2400c">unstable</b>')
-    table = self.summary.assign(name=self.summary['name'].map(escape), stable=verdict).to_html(index=False, escape=False, na_rep='–', float_format='{:.2f}'.format)
-    return f'<p><b>Unstable (mean Jaccard index below {UNSTABLE_BELOW:g}):</b> {bad}</p><p>Mean ARI over {said}</p>' + table
+    table = self.summary.assign(name=self.summary['name'].map(escape), stable=verdict).to_html(index=False,
+        escape=False, na_rep='–', float_format='{:.2f}'.format)
+    return (f'<p><b>Unstable (mean Jaccard index below {UNSTABLE_BELOW:g}):</b> {bad}</p><p>Mean ARI over {said}</p>'
+        + table)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #d7013d5e
 @patch
@@ -252,19 +275,25 @@ def plot_stability(self:Stability)->go.Figure: # One row a phenotype
     "Jaccard index of each phenotype in every refit, beside chance."
     s,fig = self.summary,go.Figure()
     y = np.arange(len(s))
-    fig.add_bar(x=s.null_95.fillna(0), y=y, orientation='h', width=.7, marker_color='#DDDDDD', name='95 % of random sets', hoverinfo='skip')
+    fig.add_bar(x=s.null_95.fillna(0), y=y, orientation='h', width=.7, marker_color='#DDDDDD',
+        name='95 % of random sets', hoverinfo='skip')
     shake = np.linspace(-.22, .22, len(self.jaccard))
     for kind,colour,symbol in (('bootstrap',PALETTE[0],'circle-open'),('seed',PALETTE[1],'diamond')):
         rows = np.flatnonzero(self.jaccard.kind==kind)
         if not len(rows): continue
         v = self.jaccard.iloc[rows][list(range(len(s)))].to_numpy()
-        fig.add_scatter(x=v.ravel(), y=(y+shake[rows][:,None]).ravel(), mode='markers', marker=dict(color=colour, symbol=symbol, size=7), name='lines drawn anew' if kind=='bootstrap' else 'other seeds',
+        fig.add_scatter(x=v.ravel(), y=(y+shake[rows][:,None]).ravel(), mode='markers',
+            marker=dict(color=colour, symbol=symbol, size=7),
+            name='lines drawn anew' if kind=='bootstrap' else 'other seeds',
             hovertemplate='%{x:.2f}<extra></extra>')
     fig.add_vline(x=UNSTABLE_BELOW, line=dict(color=INK, dash='dash', width=1.5))
-    names = [f'{r.phenotype} · {escape(r.name)} ({r.n_mice:,})' + ('' if r.stable else ' · unstable') for r in s.itertuples()]
-    fig.update_yaxes(tickvals=y, ticktext=names, range=[len(s)-.5, -.5], showgrid=False).update_xaxes(range=[-.02, 1.02], title_text='Jaccard index with the run')
+    names = [f'{r.phenotype} · {escape(r.name)} ({r.n_mice:,})' + ('' if r.stable else ' · unstable')
+        for r in s.itertuples()]
+    fig.update_yaxes(tickvals=y, ticktext=names, range=[len(s)-.5, -.5],
+        showgrid=False).update_xaxes(range=[-.02, 1.02], title_text='Jaccard index with the run')
     note = f'mice in both over mice in either · dashed: below {UNSTABLE_BELOW:g} on average is unstable'
-    return below(finish(fig, f'Stability of {len(s)} phenotypes over {len(self.jaccard)} refits', note, 760, 190+34*len(s), l=max(150, 24+7*max(map(len, names))), b=90))
+    return below(finish(fig, f'Stability of {len(s)} phenotypes over {len(self.jaccard)} refits', note, 760,
+        190+34*len(s), l=max(150, 24+7*max(map(len, names))), b=90))
 
 # %% ../../nbs/evaluation/10_stability.ipynb #3be622b0
 @patch
@@ -272,17 +301,22 @@ def plot_coassignment(self:Stability)->go.Figure: # Heat map, phenotypes × phen
     "With which phenotype each is confused."
     z,label = self.coassignment.to_numpy(float),[escape(o) for o in self.coassignment.index]
     text = np.array([['' if np.isnan(v) else f'{v:.2f}' for v in row] for row in z], object)
-    fig = go.Figure(go.Heatmap(z=z, x=[o.split(' · ')[0] for o in label], y=label, text=text, texttemplate='%{text}', colorscale=[(0,'#F4F4F4'),(1,PALETTE[0])], zmin=0, zmax=1, showscale=False, xgap=1, ygap=1,
+    fig = go.Figure(go.Heatmap(z=z, x=[o.split(' · ')[0] for o in label], y=label, text=text, texttemplate='%{text}',
+        colorscale=[(0,'#F4F4F4'),(1,PALETTE[0])], zmin=0, zmax=1, showscale=False, xgap=1, ygap=1,
         hovertemplate='%{y} with %{x}: %{z:.2f}<extra></extra>'))
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False, type='category')
     note = 'probability that two mice of these phenotypes share one again'
-    return finish(fig, f'{len(z)} phenotypes: together in {len(self.jaccard)} refits', note, max(460, 200+62*len(z)), 140+36*len(z), l=max(120, 24+7*max(map(len, label))), b=40)
+    return finish(fig, f'{len(z)} phenotypes: together in {len(self.jaccard)} refits', note, max(460, 200+62*len(z)),
+        140+36*len(z), l=max(120, 24+7*max(map(len, label))), b=40)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #6386a136
 def _line_fit_of(ph):
     "The run's own fit, with the number of phenotypes it found."
-    if ph.fitted is None or not ph.fitted.line_state: raise ValueError("these phenotypes have no line model to fit again (classic preset, or no `fitted`); give `fit`, a function of matched mice and a seed")
-    free = len(ph.names)==1 or 'unplaced' in ph.names # a class for the unplaced is open only where the number is chosen
+    if ph.fitted is None or not ph.fitted.line_state:
+        raise ValueError("these phenotypes have no line model to fit again (classic preset, or no `fitted`); give "
+            "`fit`, a function of matched mice and a seed")
+    # a class for the unplaced is open only where the number is chosen
+    free = len(ph.names)==1 or 'unplaced' in ph.names
     return line_refit(ph.fitted.config, 0 if free else len(ph.names))
 
 @patch
@@ -296,9 +330,14 @@ def assess_stability(self:Phenotypes,
 )->Stability:
     "Repeat the run from other seeds and on lines drawn anew."
     m = self.matched if matched is None else matched
-    if m is None: raise InputError("loaded phenotypes keep no cohort; give `matched=match_controls(cohort)` of the run's own table")
-    if list(m.cohort.frame.specimen_id)!=list(self.assignments.specimen_id): raise InputError("`matched` must hold the mice of this result in its order; match the very table the run was made from")
-    again = refits(m, fit or _line_fit_of(self), seeds=seeds, bootstraps=bootstraps, seed=int(self.info.get('seed', 0))+1, n_jobs=n_jobs)
+    if m is None:
+        raise InputError(
+            "loaded phenotypes keep no cohort; give `matched=match_controls(cohort)` of the run's own table")
+    if list(m.cohort.frame.specimen_id)!=list(self.assignments.specimen_id):
+        raise InputError("`matched` must hold the mice of this result in its order; match the very table the run was "
+            "made from")
+    again = refits(m, fit or _line_fit_of(self), seeds=seeds, bootstraps=bootstraps,
+        seed=int(self.info.get('seed', 0))+1, n_jobs=n_jobs)
     return stability(self.assignments.phenotype.to_numpy(), again, self.names)
 
 # %% ../../nbs/evaluation/10_stability.ipynb #3cc0b77f
@@ -312,7 +351,8 @@ def stability_notes(
     how = f"{n['bootstrap']} draws of the lines" if n['bootstrap'] else f"{n['seed']} other seeds"
     value = st.summary.jaccard if n['bootstrap'] else st.summary.jaccard_seeds
     chance = lambda v: '' if v!=v else f', random sets of its size {v:.2f}'
-    return [f"{_NOTE}phenotype {r.phenotype} ({r.name}) keeps few of its mice when the fit is repeated: mean Jaccard index {v:.2f} over {how} (limit {UNSTABLE_BELOW:g}{chance(r.null)}). Do not build on it without new lines."
+    return [f"{_NOTE}phenotype {r.phenotype} ({r.name}) keeps few of its mice when the fit is repeated: mean Jaccard "
+        f"index {v:.2f} over {how} (limit {UNSTABLE_BELOW:g}{chance(r.null)}). Do not build on it without new lines."
             for r,v in zip(st.summary.itertuples(), value) if not r.stable]
 
 def with_stability(
@@ -320,8 +360,11 @@ def with_stability(
     st:Stability, # From `assess_stability`
 )->Phenotypes: # A copy; `summary` has `stability`, `stability_null`, `stable`
     "Write the verdict into the summary and the notes of a result."
-    if list(st.summary['name'])!=ph.names: raise ValueError(f"`st` is of other phenotypes ({', '.join(st.summary['name'])}); this result has {', '.join(ph.names)}")
+    if list(st.summary['name'])!=ph.names:
+        raise ValueError(f"`st` is of other phenotypes ({', '.join(st.summary['name'])}); this result has "
+            f"{', '.join(ph.names)}")
     value = st.summary.jaccard.where(st.summary.jaccard.notna(), st.summary.jaccard_seeds)
-    columns = dict(stability=value.to_numpy(), stability_null=st.summary.null.to_numpy(), stable=st.summary.stable.to_numpy())
+    columns = dict(stability=value.to_numpy(), stability_null=st.summary.null.to_numpy(),
+        stable=st.summary.stable.to_numpy())
     notes = [o for o in ph.info.get('notes', []) if not str(o).startswith(_NOTE)] + stability_notes(st)
     return replace(ph, summary=ph.summary.assign(**columns), info=ph.info | dict(notes=notes))

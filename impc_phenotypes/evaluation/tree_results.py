@@ -18,7 +18,8 @@ from ..models.factor_mixture import FactorMixture
 SHARES = np.r_[.28, np.full(6, .12)]
 SHAPES = np.array([np.zeros(6), *PLANTED_SHAPES.values()]) # dB, normal first
 RADIUS,ARC = 14.,4*np.pi/3 # dB, radians
-_PLANE = np.c_[np.linalg.qr(np.vander(np.linspace(-1, 1, 5), 3, increasing=True))[0][:,1:].T, np.zeros(2)] # tilt and bow over five tones; the click has neither
+# tilt and bow over five tones; the click has neither
+_PLANE = np.c_[np.linalg.qr(np.vander(np.linspace(-1, 1, 5), 3, increasing=True))[0][:,1:].T, np.zeros(2)]
 
 def _on_arc(angle): return RADIUS*np.stack([np.cos(angle), np.sin(angle)], -1)@_PLANE
 
@@ -67,13 +68,15 @@ def merging_scores(
     "Adjusted Rand index of trees and direct fits."
     score = lambda label: adjusted_rand_score(cohort.truth, label)
     k = len(SHARES)
-    if n_components<k: raise ValueError(f"`n_components` is {n_components}; to be merged to {k} there must be at least {k}")
+    if n_components<k:
+        raise ValueError(f"`n_components` is {n_components}; to be merged to {k} there must be at least {k}")
     model = _fit(cohort.X, n_components, starts, seed)
     q,rows = model.predict_proba(cohort.X),{}
     for rule in RULES:
         tree = component_tree(q, model, rule)
         chosen = tree.cut()
-        rows[rule] = dict(ari=score(tree.merge(q, k).argmax(1)), chosen=chosen, ari_cut=score(tree.merge(q, chosen).argmax(1)))
+        rows[rule] = dict(ari=score(tree.merge(q, k).argmax(1)), chosen=chosen,
+            ari_cut=score(tree.merge(q, chosen).argmax(1)))
     rows['not merged'] = dict(ari=score(q.argmax(1)))
     for s in (starts,many): rows[f'direct, {s} starts'] = dict(ari=score(_fit(cohort.X, k, s, seed).labels_))
     rows['oracle'] = dict(ari=score(oracle(cohort).argmax(1)))

@@ -11,7 +11,8 @@ from torch import Tensor
 from .clustering import balance, class_weights, cluster_loss, compactness, separation
 from .contrastive import CONTRASTS, gene_consistency
 from .divergence import kl_divergence
-from .reconstruction import components_loss, masked_mse, metadata_loss, reconstruction_nll, smoothness
+from .reconstruction import (
+    components_loss, masked_mse, metadata_loss, reconstruction_nll, smoothness)
 from ..models.config import model_config
 
 # %% ../../nbs/losses/50_combined.ipynb #69f5e3d9
@@ -88,10 +89,10 @@ class MultiObjectiveLoss:
         b:dict, # The batch it came from
     )->Tensor: # Scalar; every term, unweighted, is in `last` beside `total`
         "The objective of one batch."
-        if self.stage not in ('pretrain','cluster_init','joint'): raise ValueError(f"`stage` must be pretrain, cluster_init or joint, got '{self.stage}'")
+        if self.stage not in ('pretrain','cluster_init','joint'):
+            raise ValueError(f"`stage` must be pretrain, cluster_init or joint, got '{self.stage}'")
         out = {k:[o.float() for o in v] if isinstance(v, list) else v.float() for k,v in out.items()}
-        parts = {n:(ALWAYS|JOINT)[n](self, out, b) for n in self.names}
-        parts = {n:v for n,v in parts.items() if v is not None}
+        parts = {n:v for n in self.names if (v := (ALWAYS|JOINT)[n](self, out, b)) is not None}
         total = sum(self.weight(n)*v for n,v in parts.items())
         self.last = {n:v.detach() for n,v in parts.items()}|dict(total=total.detach())
         return total

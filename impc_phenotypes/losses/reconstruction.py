@@ -38,7 +38,8 @@ def reconstruction_nll(
 )->Tensor: # Nats per mouse, ≥ 0, scalar
     "Negative censored log-likelihood, summed over measured tones, mean over mice."
     seen = mask>0
-    ll = cell_log_likelihood(torch.where(seen, recon, 0), torch.where(seen, y, 0), noise, torch.where(seen, censored, 0))
+    ll = cell_log_likelihood(torch.where(seen, recon, 0), torch.where(seen, y, 0), noise,
+        torch.where(seen, censored, 0))
     return -(ll*mask).sum()/max(len(y), 1)
 
 # %% ../../nbs/losses/10_reconstruction.ipynb #fdf2663b

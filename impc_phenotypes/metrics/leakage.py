@@ -30,9 +30,12 @@ def leak_variables(
     f = matched.cohort.frame
     year = pd.to_datetime(f.date_of_experiment, errors='coerce', utc=True).dt.year.astype('Int64').astype('string')
     age = np.floor(f.age_in_weeks).astype('Int64').astype('string')
-    levels = dict(phenotyping_center=_text(f.phenotyping_center), technical_group=np.array(matched.groups, object)[matched.group], pipeline=_text(f.pipeline_name),
-        equipment=_text(f.equipment_manufacturer, f.equipment_model), procedure=_text(f.procedure_stable_id), sex=_text(f.sex),
-        strain=_text(f.strain_name.where(f.strain_name.notna(), f.genetic_background)), year=_text(year), age_in_weeks=_text(age))
+    levels = dict(phenotyping_center=_text(f.phenotyping_center),
+        technical_group=np.array(matched.groups, object)[matched.group], pipeline=_text(f.pipeline_name),
+        equipment=_text(f.equipment_manufacturer, f.equipment_model), procedure=_text(f.procedure_stable_id),
+        sex=_text(f.sex),
+        strain=_text(f.strain_name.where(f.strain_name.notna(), f.genetic_background)), year=_text(year),
+        age_in_weeks=_text(age))
     coded = {k:pd.factorize(v, sort=True) for k,v in levels.items()}
     return {k:o for k,o in coded.items() if len(o[1])>=2}
 
@@ -59,7 +62,8 @@ def _among_controls(labels, codes, control, group):
     ami = _ami(l, c) if judged or not labels.any() else np.nan
     chance = _by_chance(l, c) if judged else 1.
     within = sum((g==o).sum()*_ami(l[g==o], c[g==o]) for o in np.unique(g))/max(len(g), 1)
-    return dict(n_controls=int(rows.sum()), ami_controls=ami, by_chance=chance, ami_within=within, ok=bool(ami<=LEAK_LIMIT or chance>UNLIKELY) and not np.isnan(ami))
+    return dict(n_controls=int(rows.sum()), ami_controls=ami, by_chance=chance, ami_within=within,
+        ok=bool(ami<=LEAK_LIMIT or chance>UNLIKELY) and not np.isnan(ami))
 
 # %% ../../nbs/metrics/40_leakage.ipynb #51da526c
 def _crowded(labels, codes, levels):
@@ -71,15 +75,20 @@ def _crowded(labels, codes, levels):
     np.add.at(seen, (labels[odd], codes[odd]), 1)
     expected = seen.sum(1)[:,None]*np.bincount(codes[known], minlength=len(levels))/known.sum()
     k,l = np.unravel_index(rel_entr(seen, np.maximum(expected, 1e-9)).argmax(), seen.shape)
-    return dict(phenotype=int(k), level=str(levels[l]), observed=int(seen[k,l]), expected=float(expected[k,l]), ratio=float(seen[k,l]/expected[k,l]))
+    return dict(phenotype=int(k), level=str(levels[l]), observed=int(seen[k,l]), expected=float(expected[k,l]),
+        ratio=float(seen[k,l]/expected[k,l]))
 
 def _checked(labels, matched):
     labels = np.asarray(labels)
-    if labels.shape!=(len(matched),): raise ValueError(f"`labels` must hold one phenotype for each of the {len(matched)} mice of `matched`, got shape {labels.shape}")
-    if len(labels) and (labels.astype(int)!=labels).any() or (labels<0).any(): raise ValueError("`labels` must be whole numbers from 0 (normal)")
+    if labels.shape!=(len(matched),):
+        raise ValueError(f"`labels` must hold one phenotype for each of the {len(matched)} mice of `matched`, got "
+            f"shape {labels.shape}")
+    if len(labels) and (labels.astype(int)!=labels).any() or (labels<0).any():
+        raise ValueError("`labels` must be whole numbers from 0 (normal)")
     return labels.astype(int)
 
-_COLUMNS = ['variable','levels','known','n_controls','ami_controls','by_chance','ami_within','ami_all','phenotype','level','observed','expected','ratio','ok']
+_COLUMNS = ['variable','levels','known','n_controls','ami_controls','by_chance','ami_within','ami_all','phenotype',
+    'level','observed','expected','ratio','ok']
 
 def leakage(
     labels:np.ndarray, # Phenotype of each mouse, 0 normal, int, shape (n,)
@@ -90,9 +99,11 @@ def leakage(
     rows = []
     for name,(codes,levels) in leak_variables(matched).items():
         known = codes>=0
-        rows.append(dict(variable=name, levels=len(levels), known=float(known.mean()), ami_all=_ami(labels[known], codes[known]))
+        rows.append(dict(variable=name, levels=len(levels), known=float(known.mean()),
+            ami_all=_ami(labels[known], codes[known]))
                     | _among_controls(labels, codes, control, matched.group) | _crowded(labels, codes, levels))
-    return pd.DataFrame(rows, columns=_COLUMNS).sort_values('ami_controls', ascending=False, kind='stable', ignore_index=True, na_position='first')
+    return pd.DataFrame(rows, columns=_COLUMNS).sort_values('ami_controls', ascending=False, kind='stable',
+        ignore_index=True, na_position='first')
 
 # %% ../../nbs/metrics/40_leakage.ipynb #daf59668
 def plot_leakage(
@@ -101,17 +112,25 @@ def plot_leakage(
     "Adjusted mutual information of phenotype and each variable among controls; ticks: among all mice."
     d = table[::-1]
     cut = lambda o: o if len(o)<=30 else o[:29]+'…'
-    say = lambda r: '' if r.ok or not r.observed else f'phenotype {r.phenotype} at {escaped(cut(r.level))}: {r.observed:,} mice, {r.expected:,.0f} expected'
+    say = (lambda r: '' if r.ok or not r.observed
+        else f'phenotype {r.phenotype} at {escaped(cut(r.level))}: {r.observed:,} mice, {r.expected:,.0f} expected')
     name = [o.replace('_',' ').replace('center','centre') for o in d.variable]
-    fig = go.Figure(go.Bar(x=d.ami_controls.fillna(0), y=name, orientation='h', marker_color=np.where(d.ok, '#9AA5AE', PALETTE[1]).tolist(), text=[say(r) for r in d.itertuples()],
-        textposition='outside', cliponaxis=False, name='controls', hovertemplate='%{y}: %{x:.3f}<extra>controls</extra>'))
-    fig.add_scatter(x=d.ami_all, y=name, mode='markers', marker=dict(symbol='line-ns', color=PALETTE[0], size=12, line=dict(color=PALETTE[0], width=2.5)), name='all mice', hovertemplate='%{y}: %{x:.3f}<extra>all mice</extra>')
+    fig = go.Figure(go.Bar(x=d.ami_controls.fillna(0), y=name, orientation='h',
+        marker_color=np.where(d.ok, '#9AA5AE', PALETTE[1]).tolist(), text=[say(r) for r in d.itertuples()],
+        textposition='outside', cliponaxis=False, name='controls',
+        hovertemplate='%{y}: %{x:.3f}<extra>controls</extra>'))
+    fig.add_scatter(x=d.ami_all, y=name, mode='markers',
+        marker=dict(symbol='line-ns', color=PALETTE[0], size=12, line=dict(color=PALETTE[0], width=2.5)),
+        name='all mice', hovertemplate='%{y}: %{x:.3f}<extra>all mice</extra>')
     values = np.nan_to_num(d[['ami_controls','ami_all']].to_numpy(float))
     fig.add_vline(x=LEAK_LIMIT, line=dict(color=INK, dash='dash', width=1.5))
-    fig.update_xaxes(title_text='adjusted mutual information with the phenotype', range=[values.min(initial=0)-.001, values.max(initial=2*LEAK_LIMIT)*2.3])
+    fig.update_xaxes(title_text='adjusted mutual information with the phenotype',
+        range=[values.min(initial=0)-.001, values.max(initial=2*LEAK_LIMIT)*2.3])
     fig.update_yaxes(tickvals=name, ticktext=name, showgrid=False)
-    note = f'bars: among controls, orange fails · blue ticks: among all mice · dashed: limit {LEAK_LIMIT:g}' + ' · text: most crowded cell'*any(fig.data[0].text)
-    return finish(fig.update_layout(showlegend=False), f'Leakage: {int((~d.ok).sum())} of {len(d)} variables fail', note, 820, 146+30*len(d), l=140, b=48)
+    note = (f'bars: among controls, orange fails · blue ticks: among all mice · dashed: limit {LEAK_LIMIT:g}'
+        + ' · text: most crowded cell'*any(fig.data[0].text))
+    return finish(fig.update_layout(showlegend=False), f'Leakage: {int((~d.ok).sum())} of {len(d)} variables fail',
+        note, 820, 146+30*len(d), l=140, b=48)
 
 # %% ../../nbs/metrics/40_leakage.ipynb #48cf1e92
 ONE_CENTRE,RARE = .6,.01 # share of lines from one centre; binomial chance (both ours)
@@ -130,7 +149,8 @@ def _one_phenotype(mine, line_mine, centre, line_centre, control, usual, usual_l
     lines = np.bincount(line_centre[line_mine], minlength=len(usual))
     ratio,top = share/usual,int(lines.argmax())
     chance = binom.sf(lines[top]-1, k, usual_lines[top]) if k else 1.
-    return dict(n_mice=n, share_of_controls=control[mine].sum()/max(n, 1), over=int(ratio.argmax()), ratio=ratio.max(), n_lines=k, top=top,
+    return dict(n_mice=n, share_of_controls=control[mine].sum()/max(n, 1), over=int(ratio.argmax()), ratio=ratio.max(),
+        n_lines=k, top=top,
                 line_share=lines[top]/max(k, 1), flagged=bool(k and lines[top]>=ONE_CENTRE*k and chance<RARE)),share
 
 # %% ../../nbs/metrics/40_leakage.ipynb #2a928b28
@@ -144,23 +164,30 @@ def centre_table(
     line,control = _line_labels(labels, matched),matched.cohort.is_control
     line_centre = np.zeros(len(line), int)
     line_centre[matched.line[matched.line>=0]] = centre[matched.line>=0]
-    usual,usual_lines = np.bincount(centre)/max(len(centre), 1),np.bincount(line_centre, minlength=len(names))/max(len(line), 1)
+    usual,usual_lines = np.bincount(centre)/max(len(centre), 1),np.bincount(line_centre,
+        minlength=len(names))/max(len(line), 1)
     one = lambda mine, line_mine: _one_phenotype(mine, line_mine, centre, line_centre, control, usual, usual_lines)
     kinds = [int(k) for k in np.unique(labels) if k]
     rows = [one(np.ones(len(labels), bool), np.ones(len(line), bool)), *(one(labels==k, line==k) for k in kinds)]
     d = pd.DataFrame([a for a,_ in rows], index=pd.Index(['cohort', *kinds], name='phenotype', dtype=object))
-    d = d.assign(over=names[d.over], top=np.where(d.n_lines>0, names[d.top], '')).rename(columns=dict(over='over_center', ratio='over_ratio', top='line_center'))
+    d = d.assign(over=names[d.over],
+        top=np.where(d.n_lines>0, names[d.top], '')).rename(
+        columns=dict(over='over_center', ratio='over_ratio', top='line_center'))
     d.loc['cohort', 'flagged'] = False
     return pd.concat([d, pd.DataFrame([s for _,s in rows], index=d.index, columns=list(names))], axis=1)
 
 # %% ../../nbs/metrics/40_leakage.ipynb #ceb30c7f
 _GROUPS = ('phenotyping_center','technical_group','pipeline','equipment')
 ADVICE = dict(
-    group="Read the phenotype as an artefact of that place until mice measured elsewhere show it too; or leave the group out (`cohort.subset`) and fit again.",
-    finer="Match controls more finely, `match_controls(cohort, ladder={ladder})`, and see whether the phenotype survives; where a level has too few controls, read it as an artefact.",
-    outside="Inside technical groups it hardly does (AMI {within:.3f}), so finer matching will not help: look at centre and equipment.",
+    group="Read the phenotype as an artefact of that place until mice measured elsewhere show it too; or leave the "
+    "group out (`cohort.subset`) and fit again.",
+    finer="Match controls more finely, `match_controls(cohort, ladder={ladder})`, and see whether the phenotype "
+    "survives; where a level has too few controls, read it as an artefact.",
+    outside="Inside technical groups it hardly does (AMI {within:.3f}), so finer matching will not help: look at "
+    "centre and equipment.",
     procedure="Fit the versions of the procedure apart (`cohort.subset`), and believe what both show.",
-    age_in_weeks="Keep to mice of the usual age (`cohort.subset(cohort.frame.age_in_weeks.between(13, 16))`) and fit again; high tones go with age in C57BL/6N.")
+    age_in_weeks="Keep to mice of the usual age (`cohort.subset(cohort.frame.age_in_weeks.between(13, 16))`) and fit "
+    "again; high tones go with age in C57BL/6N.")
 
 def _advice(r):
     "What to do about one failing variable."
@@ -174,8 +201,10 @@ def _leak_note(r, also, names):
     say = lambda v: v.replace('_', ' ').replace('center', 'centre')
     who = f'phenotype {r.phenotype}' + (f' ({names[r.phenotype]})' if names is not None else '')
     others = f" (and {', '.join(map(say, also))}, which go with it)" if also else ''
-    return (f"Leakage by {say(r.variable)}{others}: it tells the phenotype of a control, AMI {r.ami_controls:.3f} among {r.n_controls:,}, limit {LEAK_LIMIT:g}. "
-            f"Most crowded: {who} at {r.level}, {r.observed:,} mice where the cohort's share is {r.expected:,.0f}. {_advice(r)}")
+    return (f"Leakage by {say(r.variable)}{others}: it tells the phenotype of a control, AMI {r.ami_controls:.3f} "
+        f"among {r.n_controls:,}, limit {LEAK_LIMIT:g}. "
+            f"Most crowded: {who} at {r.level}, {r.observed:,} mice where the cohort's share is {r.expected:,.0f}. "
+            f"{_advice(r)}")
 
 def leakage_notes(
     table:pd.DataFrame, # From `leakage`
@@ -185,9 +214,14 @@ def leakage_notes(
     if not len(table): return ["Leakage could not be judged: no variable has two levels."]
     blind,fails = table[table.ami_controls.isna()],table[~table.ok & table.ami_controls.notna()]
     groups = [v for v in fails.variable if v in _GROUPS]
-    out = [_leak_note(r, groups[1:] if r.variable in groups else [], names) for r in fails.itertuples() if r.variable not in groups[1:]]
-    if len(blind): out.append(f"Leakage by {', '.join(blind.variable.str.replace('_', ' ').str.replace('center', 'centre'))} could not be judged: the controls, {blind.n_controls.max():,} of known level, do not differ in it.")
+    out = [_leak_note(r, groups[1:] if r.variable in groups else [], names) for r in fails.itertuples()
+        if r.variable not in groups[1:]]
+    if len(blind):
+        out.append(f"Leakage by {', '.join(blind.variable.str.replace('_', ' ').str.replace('center', 'centre'))} "
+            f"could not be judged: the controls, {blind.n_controls.max():,} of known level, do not differ in it.")
     if out: return out
     worst = table.iloc[0]
-    above = f'; above the limit, but shuffled controls reach it in {worst.by_chance:.0%} of draws' if worst.ami_controls>LEAK_LIMIT else ''
-    return [f"No leakage found: among {table.n_controls.max():,} controls the largest AMI of phenotype and variable is {max(worst.ami_controls, 0):.3f} ({worst.variable.replace('_',' ')}; limit {LEAK_LIMIT:g}{above})."]
+    above = (f'; above the limit, but shuffled controls reach it in {worst.by_chance:.0%} of draws'
+        if worst.ami_controls>LEAK_LIMIT else '')
+    return [f"No leakage found: among {table.n_controls.max():,} controls the largest AMI of phenotype and variable "
+        f"is {max(worst.ami_controls, 0):.3f} ({worst.variable.replace('_',' ')}; limit {LEAK_LIMIT:g}{above})."]

@@ -12,12 +12,14 @@ __all__ = ['CELL', 'balanced_draws', 'balanced_ari', 'balanced_nmi', 'matched_na
 import numpy as np, pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.special import entr
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, confusion_matrix, normalized_mutual_info_score
+from sklearn.metrics import (
+    adjusted_mutual_info_score, adjusted_rand_score, confusion_matrix, normalized_mutual_info_score)
 
 # %% ../../nbs/metrics/10_metrics.ipynb #1b4621b0
 def _labels(truth, labels):
     truth,labels = np.asarray(truth).astype(int),np.asarray(labels) # a truth column read from CSV may be text
-    if truth.ndim!=1 or truth.shape!=labels.shape: raise ValueError(f"`truth` and `labels` must be vectors of one length, got {truth.shape} and {labels.shape}")
+    if truth.ndim!=1 or truth.shape!=labels.shape:
+        raise ValueError(f"`truth` and `labels` must be vectors of one length, got {truth.shape} and {labels.shape}")
     return truth,labels
 
 def balanced_draws(
@@ -56,7 +58,8 @@ def balanced_nmi(
 # %% ../../nbs/metrics/10_metrics.ipynb #ec8daddb
 def _matching(truth, labels):
     classes,found = np.unique(truth),np.unique(labels)
-    counts = confusion_matrix(np.searchsorted(classes, truth), np.searchsorted(found, labels), labels=np.arange(max(len(classes), len(found), 2)))
+    counts = confusion_matrix(np.searchsorted(classes, truth), np.searchsorted(found, labels),
+        labels=np.arange(max(len(classes), len(found), 2)))
     share = counts[:len(classes),:len(found)]/counts.sum(1)[:len(classes),None]
     rows,cols = linear_sum_assignment(-share)
     return share[rows,cols],classes,dict(zip(classes[rows], found[cols[:len(rows)]]))
@@ -101,7 +104,8 @@ def reliability(
     keep = (p>=between[0]) & (p<=between[1])
     order = np.flatnonzero(keep)[np.argsort(p[keep], kind='stable')]
     parts = [i for i in np.array_split(order, bins) if len(i)]
-    return pd.DataFrame(dict(n=[len(i) for i in parts], said=[p[i].mean() for i in parts], true=[hit[i].mean() for i in parts]))
+    return pd.DataFrame(dict(n=[len(i) for i in parts], said=[p[i].mean() for i in parts],
+        true=[hit[i].mean() for i in parts]))
 
 def calibration_error(
     affected:np.ndarray, # Truly affected, bool, shape (n,)
@@ -229,8 +233,10 @@ def truth_metrics(
     "Every metric that needs the truth."
     q,truth = _membership(membership),np.asarray(truth).astype(int)
     labels = q.argmax(1) if labels is None else labels
-    out = dict(ari=float(adjusted_rand_score(truth, labels)), balanced_ari=balanced_ari(truth, labels), balanced_nmi=balanced_nmi(truth, labels),
-        macro_recall=macro_recall(truth, labels), ari_affected=ari_affected(truth, labels), calibration_error=calibration_error(truth!=0, 1-q[:,0]))
+    out = dict(ari=float(adjusted_rand_score(truth, labels)), balanced_ari=balanced_ari(truth, labels),
+        balanced_nmi=balanced_nmi(truth, labels),
+        macro_recall=macro_recall(truth, labels), ari_affected=ari_affected(truth, labels),
+        calibration_error=calibration_error(truth!=0, 1-q[:,0]))
     return out if centre is None else out | dict(centre_ami_normal=centre_ami(labels, centre, truth==0))
 
 def blind_metrics(
@@ -243,5 +249,7 @@ def blind_metrics(
     q,c = _membership(membership),np.asarray(is_control, bool)
     labels = q.argmax(1)
     other = labels!=0
-    return dict(n_effective=n_effective(q), certainty=certainty(q), not_normal=float(other.mean()), controls_not_normal=float(other[c].mean()) if c.any() else np.nan,
-        control_share_not_normal=float(c[other].mean()) if other.any() else np.nan, centre_ami_controls=centre_ami(labels, centre, c))
+    return dict(n_effective=n_effective(q), certainty=certainty(q), not_normal=float(other.mean()),
+        controls_not_normal=float(other[c].mean()) if c.any() else np.nan,
+        control_share_not_normal=float(c[other].mean()) if other.any() else np.nan,
+        centre_ami_controls=centre_ami(labels, centre, c))

@@ -40,10 +40,14 @@ def _cohort(X, groups, censored, reference, technical_group):
     none = lambda v: np.array([None if o is None or o!=o or str(o)=='' else str(o) for o in v], object)
     line = np.full(n, None, object) if groups is None else none(groups)
     wild = np.zeros(n, bool) if reference is None else reference
-    lab = np.full(n, 'one', object) if technical_group is None else np.asarray(technical_group).astype(str).astype(object)
+    lab = (np.full(n, 'one', object) if technical_group is None
+        else np.asarray(technical_group).astype(str).astype(object))
     cens = np.zeros(X.shape, bool) if censored is None else np.asarray(censored)&~np.isnan(X)
-    frame = pd.DataFrame(dict(specimen_id=np.arange(n).astype(str), phenotyping_center='one', pipeline_name=lab, gene_symbol=np.where(wild, None, line), allele_symbol=np.where(wild, None, line), biological_sample_group=np.where(wild, 'control', 'experimental')))
-    return Cohort(frame.assign(**dict(zip(THRESHOLDS, (X+BASE).T)), **dict(zip(OWN_CEILINGS, _ceilings(X, cens, lab).T))))
+    frame = pd.DataFrame(dict(specimen_id=np.arange(n).astype(str), phenotyping_center='one', pipeline_name=lab,
+        gene_symbol=np.where(wild, None, line), allele_symbol=np.where(wild, None, line),
+        biological_sample_group=np.where(wild, 'control', 'experimental')))
+    return Cohort(frame.assign(**dict(zip(THRESHOLDS, (X+BASE).T)),
+        **dict(zip(OWN_CEILINGS, _ceilings(X, cens, lab).T))))
 
 # %% ../../nbs/models/92_anchored.ipynb #ac086fc2
 class AnchoredMixture(ClusterMixin, BaseEstimator):
@@ -55,16 +59,25 @@ class AnchoredMixture(ClusterMixin, BaseEstimator):
         n_starts:int=12, # Starts
         calibration_lines:int=0, # Pseudo-lines of wild types to calibrate probabilities on; 0 = none
         random_state:int=42, # Seed
-    ): self.n_components,self.min_lines,self.n_starts,self.calibration_lines,self.random_state = n_components,min_lines,n_starts,calibration_lines,random_state
+    ):
+        self.n_components,self.min_lines,self.n_starts,self.calibration_lines,self.random_state = (n_components,
+            min_lines,n_starts,calibration_lines,random_state)
 
     def _input(self, X, reset=False, **given):
-        if odd := set(given)-{'groups','censored','reference','technical_group'}: raise TypeError(f"unknown argument `{min(odd)}`; there are groups, censored, reference and technical_group")
-        X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2 if reset else 1)
-        if X.shape[1]!=len(OFFSETS): raise ValueError(f"X has {X.shape[1]} columns; it must have six, offsets in dB at {', '.join(o.removeprefix('offset_') for o in OFFSETS)}")
+        if odd := set(given)-{'groups','censored','reference','technical_group'}:
+            raise TypeError(
+                f"unknown argument `{min(odd)}`; there are groups, censored, reference and technical_group")
+        X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan',
+            ensure_min_samples=2 if reset else 1)
+        if X.shape[1]!=len(OFFSETS):
+            raise ValueError(f"X has {X.shape[1]} columns; it must have six, offsets in dB at "
+                f"{', '.join(o.removeprefix('offset_') for o in OFFSETS)}")
         for k,v in given.items():
             want = X.shape if k=='censored' else X.shape[:1]
-            if v is not None and np.shape(v)!=want: raise ValueError(f"`{k}` has shape {np.shape(v)}; it must have {want}")
-            if v is not None and k in ('censored','reference') and np.asarray(v).dtype!=bool: raise ValueError(f"`{k}` must be bool, got {np.asarray(v).dtype}")
+            if v is not None and np.shape(v)!=want:
+                raise ValueError(f"`{k}` has shape {np.shape(v)}; it must have {want}")
+            if v is not None and k in ('censored','reference') and np.asarray(v).dtype!=bool:
+                raise ValueError(f"`{k}` must be bool, got {np.asarray(v).dtype}")
         return X,_cohort(X, **{k:given.get(k) for k in ('groups','censored','reference','technical_group')})
 
     def __sklearn_tags__(self):
@@ -85,18 +98,26 @@ def fit(self:AnchoredMixture,
     technical_group:np.ndarray=None, # Laboratory and equipment, shape (n,); None = one
 ): # `self`
     "Learn what wild types do, and the phenotypes of lines."
-    if sample_weight is not None: raise ValueError("`sample_weight` has no meaning for mice that share a line; leave it out, or leave the mice out")
-    if self.n_components is not None and self.n_components<2: raise ValueError(f"`n_components` is {self.n_components}; it counts normal and must be at least 2, or None")
-    X,cohort = self._input(X, reset=True, groups=groups, censored=censored, reference=reference, technical_group=technical_group)
+    if sample_weight is not None:
+        raise ValueError(
+            "`sample_weight` has no meaning for mice that share a line; leave it out, or leave the mice out")
+    if self.n_components is not None and self.n_components<2:
+        raise ValueError(f"`n_components` is {self.n_components}; it counts normal and must be at least 2, or None")
+    X,cohort = self._input(X, reset=True, groups=groups, censored=censored, reference=reference,
+        technical_group=technical_group)
     m = match_controls(cohort)
-    if not len(m): raise ValueError(f"no row can be placed: {m.excluded.reason.iloc[0]}; mark at least 20 wild types in `reference`")
-    self.model_ = LineMixture(replace(LineModelConfig(), **self._settings()), n_phenotypes=self.n_components or 0, seed=self.random_state).fit(m)
+    if not len(m):
+        raise ValueError(
+            f"no row can be placed: {m.excluded.reason.iloc[0]}; mark at least 20 wild types in `reference`")
+    self.model_ = LineMixture(replace(LineModelConfig(), **self._settings()), n_phenotypes=self.n_components or 0,
+        seed=self.random_state).fit(m)
     self.reference_,self.profiles_ = m.reference,self.model_.profiles_
     self.labels_ = self._place(m, len(X)).argmax(1)
     return self
 
 @patch
-def _settings(self:AnchoredMixture): return dict(min_lines=self.min_lines, n_starts=self.n_starts, calibration_lines=self.calibration_lines)
+def _settings(self:AnchoredMixture):
+    return dict(min_lines=self.min_lines, n_starts=self.n_starts, calibration_lines=self.calibration_lines)
 
 @patch
 def _place(self:AnchoredMixture, m, n):
@@ -116,7 +137,10 @@ def _matched(self:AnchoredMixture, X, given):
     X,cohort = self._input(X, **given)
     m,known = match_controls(cohort, reference=self.reference_),self.reference_.groups
     lone = [g for g in m.seen.index if g not in known and m.reference.groups[g]['kind']=='none']
-    if lone and not set(m.seen.index)&set(known): raise ValueError(f"`technical_group` {_word(lone[0])} was not there at the fit, which had {', '.join(map(_word, list(known)[:3]))}{' …' if len(known)>3 else ''}; name one of these, or mark at least 20 of its wild types in `reference`")
+    if lone and not set(m.seen.index)&set(known):
+        raise ValueError(f"`technical_group` {_word(lone[0])} was not there at the fit, which had "
+            f"{', '.join(map(_word, list(known)[:3]))}{' …' if len(known)>3 else ''}; name one of these, or mark at "
+            f"least 20 of its wild types in `reference`")
     return X,m
 
 @patch
@@ -174,7 +198,9 @@ def icl(self:AnchoredMixture, X:np.ndarray, **given)->float: # Lower is better
 def state(self:AnchoredMixture)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)
-    return dict(params=written_params(self), reference=np.array(json.dumps(self.reference_.to_dict()))) | {f'line.{k}':v for k,v in self.model_.state().items()}
+    return dict(params=written_params(self),
+        reference=np.array(json.dumps(self.reference_.to_dict()))) | {f'line.{k}':v
+        for k,v in self.model_.state().items()}
 
 @patch(cls_method=True)
 def from_state(cls:AnchoredMixture,
@@ -182,6 +208,8 @@ def from_state(cls:AnchoredMixture,
 ):
     "The way back; `labels_` of the training rows are not kept."
     self = cls(**json.loads(str(d['params'])))
-    self.model_ = LineMixture.from_state({k.removeprefix('line.'):v for k,v in d.items() if k.startswith('line.')}, replace(LineModelConfig(), **self._settings()))
-    self.reference_,self.profiles_,self.n_features_in_ = ControlReference.from_dict(json.loads(str(d['reference']))),self.model_.profiles_,len(OFFSETS)
+    self.model_ = LineMixture.from_state({k.removeprefix('line.'):v for k,v in d.items() if k.startswith('line.')},
+        replace(LineModelConfig(), **self._settings()))
+    self.reference_,self.profiles_,self.n_features_in_ = (ControlReference.from_dict(json.loads(str(d['reference']))),
+        self.model_.profiles_,len(OFFSETS))
     return self

@@ -57,7 +57,8 @@ def score_tables(
     beyond = np.clip(1-(below-mass)/total, 1e-12, 1)
     limit = -ndtri(np.clip(beyond, 1e-12, 1-1e-9))
     tail = np.where(beyond>1-1e-9, 0., norm.pdf(limit)/beyond)
-    out = dict(z=z, jac=np.log(density+1e-300)-norm.logpdf(z), z_tail=tail, jac_tail=np.log(beyond/STEP)-norm.logpdf(tail))
+    out = dict(z=z, jac=np.log(density+1e-300)-norm.logpdf(z), z_tail=tail,
+        jac_tail=np.log(beyond/STEP)-norm.logpdf(tail))
     slope = lambda v: gaussian_filter1d(np.gradient(v, AXIS[1]-AXIS[0], axis=-1), 4, axis=-1)
     return {k: v.astype(np.float32) for k,v in (out | {f'{k}_slope': slope(v) for k,v in out.items()}).items()}
 
@@ -92,7 +93,9 @@ def fit(self:ControlBackground,
 )->ControlBackground: # `self`, with `groups_`, `density_` (g, 6, len(AXIS)), `corr_` (g, 6, 6), `spread_` (g, 6) dB
     "Learn the pooled shape, then each group's."
     ref = m.is_reference & m.drives_fit
-    if not ref.any(): raise ValueError("no technical group has enough controls (20, or 200 mice) to say what normal is; add controls to the table")
+    if not ref.any():
+        raise ValueError("no technical group has enough controls (20, or 200 mice) to say what normal is; add "
+            "controls to the table")
     unit = m.offset[ref]/_known(m.scale[ref])
     d = len(TONES)
     self.pooled_,self.pooled_corr_ = np.array([_unit_density(v[~np.isnan(v)]) for v in unit.T]),np.eye(d)
@@ -110,7 +113,9 @@ def _unit_density(v):
     return f/(f.sum()*(_UNIT[1]-_UNIT[0]))
 
 # %% ../../nbs/models/60_background.ipynb #b0c70c32
-FEW_CONTROLS,MANY_LINES,FAR_MOUSE = 200,10,3. # controls that show how far normal reaches; lines among which one with a loss hardly counts; SDs of the mean over tones from which a mouse is far (ours)
+# controls that show how far normal reaches; lines among which one with a loss hardly counts; SDs of the mean over
+# tones from which a mouse is far (ours)
+FEW_CONTROLS,MANY_LINES,FAR_MOUSE = 200,10,3.
 
 def _mean(m, rows): return np.nanmean(m.offset[rows][:,:5], 1)
 
@@ -149,7 +154,8 @@ def add_groups(self:ControlBackground,
     if new or not hasattr(self, 'tables'): self._tabulate()
     return self
 
-ENOUGH_CONTROLS,WIDEST = 60,1.5 # controls that say how far normal reaches; most that a bulk may widen what fewer say (ours)
+# controls that say how far normal reaches; most that a bulk may widen what fewer say (ours)
+ENOUGH_CONTROLS,WIDEST = 60,1.5
 
 @patch
 def _spread(self:ControlBackground, m, g, n):
@@ -188,7 +194,8 @@ def _shape(self:ControlBackground, t, values, spread):
 def _tabulate(self:ControlBackground):
     "Tables for lookups, and offsets of scores for the way back."
     self.tables = score_tables(self.density_)
-    self.back_ = np.array([[np.interp(_Z, z, AXIS) for z in g] for g in self.tables['z']], np.float32).reshape(-1, len(TONES), len(_Z))
+    self.back_ = np.array([[np.interp(_Z, z, AXIS) for z in g] for g in self.tables['z']], np.float32).reshape(-1,
+        len(TONES), len(_Z))
 
 # %% ../../nbs/models/60_background.ipynb #9db96798
 @patch
@@ -256,7 +263,8 @@ _saved = ('pooled','pooled_corr','density','corr','spread')
 @patch
 def state(self:ControlBackground)->dict: # name → array
     "Everything needed to score new mice; `np.savez` can hold it without pickle."
-    return {k: getattr(self, k+'_') for k in _saved} | dict(relevance=np.array(self.relevance), groups=np.array(self.groups_, dtype=str))
+    return {k: getattr(self, k+'_') for k in _saved} | dict(relevance=np.array(self.relevance),
+        groups=np.array(self.groups_, dtype=str))
 
 @patch(cls_method=True)
 def from_state(cls:ControlBackground,

@@ -37,10 +37,13 @@ class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         "Find the centres."
         X = validate_data(self, X, reset=True, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2)
         if self.n_components<1: raise ValueError(f"`n_components` is {self.n_components}; it must be at least 1")
-        if self.n_components>len(X): raise ValueError(f"`n_components` is {self.n_components} but there are n_samples = {len(X)} rows; ask for fewer clusters")
+        if self.n_components>len(X):
+            raise ValueError(f"`n_components` is {self.n_components} but there are n_samples = {len(X)} rows; ask "
+                f"for fewer clusters")
         self.imputer_ = SimpleImputer(keep_empty_features=True).fit(X)
         Z = self._learn(self.imputer_.transform(X))
-        km = KMeans(self.n_components, n_init=self.n_init, random_state=self.random_state).fit(Z, sample_weight=sample_weight)
+        km = KMeans(self.n_components, n_init=self.n_init, random_state=self.random_state).fit(Z,
+            sample_weight=sample_weight)
         order = np.argsort(-np.bincount(km.labels_, minlength=self.n_components), kind='stable')
         self.centres_,self.inertia_,self.n_iter_ = km.cluster_centers_[order],float(km.inertia_),km.n_iter_
         self.labels_ = pairwise_distances(Z, self.centres_).argmin(1)
@@ -92,7 +95,9 @@ class PCAKMeans(KMeansClusters):
         whiten:bool=False, # Give each the same weight
         n_init:int=10, # Starts
         random_state=None, # Seed
-    ): self.n_components,self.n_axes,self.whiten,self.n_init,self.random_state = n_components,n_axes,whiten,n_init,random_state
+    ):
+        self.n_components,self.n_axes,self.whiten,self.n_init,self.random_state = (n_components,n_axes,whiten,n_init,
+            random_state)
 
     def _learn(self, X):
         most = min(X.shape)
@@ -118,8 +123,10 @@ def reorder(self:KMeansClusters,
 def state(self:KMeansClusters)->dict: # Name → array
     "All fitted numbers."
     check_is_fitted(self)
-    out = dict(params=written_params(self), centres=self.centres_, fill=self.imputer_.statistics_, inertia=np.array(self.inertia_))
-    return out | (dict(pca_mean=self.pca_.mean_, pca_axes=self.pca_.components_, pca_variance=self.pca_.explained_variance_) if hasattr(self, 'pca_') else {})
+    out = dict(params=written_params(self), centres=self.centres_, fill=self.imputer_.statistics_,
+        inertia=np.array(self.inertia_))
+    return out | (dict(pca_mean=self.pca_.mean_, pca_axes=self.pca_.components_,
+        pca_variance=self.pca_.explained_variance_) if hasattr(self, 'pca_') else {})
 
 @patch(cls_method=True)
 def from_state(cls:KMeansClusters,
@@ -131,5 +138,7 @@ def from_state(cls:KMeansClusters,
     self.imputer_ = SimpleImputer(keep_empty_features=True).fit(np.asarray(d['fill'])[None])
     if 'pca_mean' in d:
         self.pca_ = PCA(len(d['pca_axes']), whiten=self.whiten)
-        for k,v in dict(mean_=d['pca_mean'], components_=d['pca_axes'], explained_variance_=d['pca_variance'], n_components_=len(d['pca_axes']), n_features_in_=len(d['pca_mean'])).items(): setattr(self.pca_, k, v)
+        for k,v in dict(mean_=d['pca_mean'], components_=d['pca_axes'], explained_variance_=d['pca_variance'],
+                n_components_=len(d['pca_axes']), n_features_in_=len(d['pca_mean'])).items():
+            setattr(self.pca_, k, v)
     return self

@@ -20,12 +20,14 @@ class FeatureConfig:
     mask:bool = True # Feed which tones were measured beside the values
     metadata:bool = False # Feed age, weight and embeddings of the eight `schema.METADATA` columns
     components:bool = False # Feed two principal components of the thresholds
-    embedding_widths:list[int] = field(default_factory=lambda: [4,4,8,12,4,4,4,2]) # Width by column of `schema.METADATA`, ≥ 1
+    # Width by column of `schema.METADATA`, ≥ 1
+    embedding_widths:list[int] = field(default_factory=lambda: [4,4,8,12,4,4,4,2])
 
     def __post_init__(self):
         need_one_of('features', self, 'input', 'offset', 'record')
         need_widths('features', self, 'embedding_widths')
-        need(len(self.embedding_widths)==len(METADATA), 'features.embedding_widths', f'have {len(METADATA)} numbers', list(self.embedding_widths))
+        need(len(self.embedding_widths)==len(METADATA), 'features.embedding_widths', f'have {len(METADATA)} numbers',
+            list(self.embedding_widths))
 
 # %% ../../nbs/models/05_config.ipynb #41582df7
 @dataclass
@@ -78,7 +80,8 @@ class DecoderConfig:
         need_one_of('decoder', self, 'output', 'linear', 'limited')
         need_one_of('decoder', self, 'likelihood', 'censored', 'mse')
         need_positive('decoder', self, 'noise_floor', 'error_scale')
-        need(self.noise_start>self.noise_floor, 'decoder.noise_start', f'exceed decoder.noise_floor ({self.noise_floor:g})', self.noise_start)
+        need(self.noise_start>self.noise_floor, 'decoder.noise_start',
+            f'exceed decoder.noise_floor ({self.noise_floor:g})', self.noise_start)
 
 # %% ../../nbs/models/05_config.ipynb #22fa359d
 @dataclass
@@ -94,7 +97,8 @@ class ClusteringConfig:
     kmeans_iter:int = 300 # Iterations of k-means, ≥ 1
 
     def __post_init__(self):
-        need(self.n_phenotypes==0 or self.n_phenotypes>=2, 'clustering.n_phenotypes', 'be 0 (auto) or at least 2', self.n_phenotypes)
+        need(self.n_phenotypes==0 or self.n_phenotypes>=2, 'clustering.n_phenotypes', 'be 0 (auto) or at least 2',
+            self.n_phenotypes)
         need_one_of('clustering', self, 'init', 'line_mixture', 'kmeans')
         need_one_of('clustering', self, 'target', 'line_posterior', 'dec')
         need_positive('clustering', self, 'alpha', 'refresh_epochs', 'kmeans_iter')
@@ -138,7 +142,8 @@ class LossWeights:
     compactness:float = 0. # Distance of mice to their centre
 
     def __post_init__(self):
-        for f in fields(self): need(getattr(self, f.name)>=0, f'loss_weights.{f.name}', 'be 0 or more', getattr(self, f.name))
+        for f in fields(self):
+            need(getattr(self, f.name)>=0, f'loss_weights.{f.name}', 'be 0 or more', getattr(self, f.name))
         need_positive('loss_weights', self, 'reconstruction', 'thresholds')
 
 # %% ../../nbs/models/05_config.ipynb #c7b37577
@@ -146,29 +151,36 @@ class LossWeights:
 class LineModelConfig:
     "The mixture over lines of class × penetrance × severity."
     relevance:float = 100. # Controls at which a group's own background counts half, above 0
-    severity_grid:list[float] = field(default_factory=lambda: [.4,.55,.7,.85,1.,1.15,1.3,1.45,1.6]) # Multiples of a profile a line may have, above 0
+    # Multiples of a profile a line may have, above 0
+    severity_grid:list[float] = field(default_factory=lambda: [.4,.55,.7,.85,1.,1.15,1.3,1.45,1.6])
     severity_sd:float = .15 # SD of severity over the lines of a phenotype, above 0
     mouse_sd:float = .12 # SD of severity over the mice of a line, above 0
     profile_sd:float = 3. # SD by which a line's profile strays from its phenotype's, dB a tone, ≥ 0
-    penetrance_grid:list[float] = field(default_factory=lambda: [.25,.4,.55,.7,.85,1.]) # Share of affected mice in a line, in (0, 1]
+    # Share of affected mice in a line, in (0, 1]
+    penetrance_grid:list[float] = field(default_factory=lambda: [.25,.4,.55,.7,.85,1.])
     n_starts:int = 12 # Starts of the EM, ≥ 1
     refine:int = 3 # Starts that are followed to the end, ≥ 1
     max_phenotypes:int = 10 # Most phenotypes beside normal, ≥ 1
     line_icc_cap:float = .6 # Largest share of variance given to the line, in [0, 1)
     min_lines:int = 3 # Lines a phenotype must explain, ≥ 1
     max_iter:int = 60 # EM iterations, ≥ 1
-    null_cohorts:int = 19 # Cohorts of pseudo-lines whose 95 % point a phenotype must outdo when the number is chosen, ≥ 0
+    # Cohorts of pseudo-lines whose 95 % point a phenotype must outdo when the number is chosen, ≥ 0
+    null_cohorts:int = 19
     censoring:bool = True # Read the loudest level as a lower limit
     line_prior:bool = True # Let the mice of a line share their phenotype when memberships are given
-    calibration_lines:int = 8000 # Pseudo-lines on which probabilities are corrected; 0 = they stay as the model gives them
+    # Pseudo-lines on which probabilities are corrected; 0 = they stay as the model gives them
+    calibration_lines:int = 8000
 
     def __post_init__(self):
-        need_positive('line_model', self, 'relevance', 'severity_sd', 'mouse_sd', 'n_starts', 'refine', 'max_phenotypes', 'min_lines', 'max_iter')
+        need_positive('line_model', self, 'relevance', 'severity_sd', 'mouse_sd', 'n_starts', 'refine',
+            'max_phenotypes', 'min_lines', 'max_iter')
         need_share('line_model', self, 'line_icc_cap')
-        for n in ('profile_sd','null_cohorts','calibration_lines'): need(getattr(self, n)>=0, f'line_model.{n}', 'be 0 or more', getattr(self, n))
+        for n in ('profile_sd','null_cohorts','calibration_lines'):
+            need(getattr(self, n)>=0, f'line_model.{n}', 'be 0 or more', getattr(self, n))
         for n,top in (('severity_grid',float('inf')),('penetrance_grid',1.)):
             v = list(getattr(self, n))
-            need(v and all(0<o<=top for o in v), f'line_model.{n}', 'list numbers '+('above 0' if top>1 else 'in (0, 1]'), v)
+            need(v and all(0<o<=top for o in v), f'line_model.{n}',
+                'list numbers '+('above 0' if top>1 else 'in (0, 1]'), v)
 
 # %% ../../nbs/models/05_config.ipynb #b691c4c0
 @dataclass
@@ -185,14 +197,19 @@ class ModelConfig:
 
     def __post_init__(self):
         f,w = self.features,self.loss_weights
-        need(self.decoder.output!='limited' or f.input=='record', 'decoder.output', 'be linear unless features.input is record', self.decoder.output)
-        need(not w.metadata or f.metadata, 'loss_weights.metadata', 'be 0 unless features.metadata is true', w.metadata)
-        need(not w.components or f.components, 'loss_weights.components', 'be 0 unless features.components is true', w.components)
-        need(self.clustering.target=='dec' or self.clustering.init=='line_mixture', 'clustering.target', 'be dec unless clustering.init is line_mixture', self.clustering.target)
+        need(self.decoder.output!='limited' or f.input=='record', 'decoder.output',
+            'be linear unless features.input is record', self.decoder.output)
+        need(not w.metadata or f.metadata, 'loss_weights.metadata', 'be 0 unless features.metadata is true',
+            w.metadata)
+        need(not w.components or f.components, 'loss_weights.components', 'be 0 unless features.components is true',
+            w.components)
+        need(self.clustering.target=='dec' or self.clustering.init=='line_mixture', 'clustering.target',
+            'be dec unless clustering.init is line_mixture', self.clustering.target)
 
 # %% ../../nbs/models/05_config.ipynb #c3aa0fc2
 def model_config(
-    config:'ModelConfig|Mapping|None'=None, # A `ModelConfig`, a nested dict of the values that differ from the default, or None
+    # A `ModelConfig`, a nested dict of the values that differ from the default, or None
+    config:'ModelConfig|Mapping|None'=None,
 )->ModelConfig: # Complete and checked
     "Build a `ModelConfig` from what the caller has."
     if isinstance(config, ModelConfig): return config
@@ -207,7 +224,8 @@ def _classic():
         decoder=DecoderConfig(hidden=[16,32,64], covariates=False, output='limited', likelihood='mse'),
         clustering=ClusteringConfig(init='kmeans', target='dec', temper=1., class_balanced=False),
         contrastive=ContrastiveConfig(positives='gene', max_pairs=128),
-        loss_weights=LossWeights(thresholds=2., metadata=1., components=1.5, clustering=1., contrastive=.5, phenotype_consistency=.3, smoothness=.1))
+        loss_weights=LossWeights(thresholds=2., metadata=1., components=1.5, clustering=1., contrastive=.5,
+        phenotype_consistency=.3, smoothness=.1))
 
 def preset_model(
     name:str='anchored', # `anchored` or `classic`

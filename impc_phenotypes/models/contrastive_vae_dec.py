@@ -49,13 +49,16 @@ class ContrastiveVAEDEC(nn.Module):
 
     def forward(self,
         b:dict, # A batch; see `audiogram_dls`
-    )->dict: # `recon`, `noise`, `mu`, `logvar`, `z`; outside pretraining `q` (n, k), `proj` (m, p), `centres` (k, dim); with metadata `num`, `cat_logits`; with components `pcs`
+    # `recon`, `noise`, `mu`, `logvar`, `z`; outside pretraining `q` (n, k), `proj` (m, p), `centres` (k, dim);
+    # with metadata `num`, `cat_logits`; with components `pcs`
+    )->dict:
         "Encode, sample, reconstruct, assign, project."
         mu,logvar = self.encoder(b)
         z = reparametrise(mu, logvar) if self.training else mu
         out = self.decoder(z, b) | dict(mu=mu, logvar=logvar, z=z)
         if self.training and self.training_stage!='joint': return out
-        return out | dict(q=self.assign(mu), centres=self.assign.centres, proj=self.project(mu[:self.config.contrastive.max_pairs]))
+        return out | dict(q=self.assign(mu), centres=self.assign.centres,
+            proj=self.project(mu[:self.config.contrastive.max_pairs]))
 
     def project(self,
         mu:Tensor, # Latent means, shape (n, dim)
@@ -113,11 +116,13 @@ def initialize_clusters(self:ContrastiveVAEDEC,
     rows = torch.as_tensor(driving_rows(dls), device=dls.tensors.device)
     z = self.encode(dls.tensors.batch(rows))
     if method=='line_mixture':
-        if memberships is None: raise ValueError("`line_mixture` needs `memberships` of shape (n, k); use method='kmeans' without them")
+        if memberships is None:
+            raise ValueError("`line_mixture` needs `memberships` of shape (n, k); use method='kmeans' without them")
         centres = weighted_centres(z, torch.as_tensor(memberships)[rows.cpu()])
     elif method=='kmeans':
         k = c.n_phenotypes or AUTO_PHENOTYPES
-        centres = KMeans(k, n_init=4, max_iter=c.kmeans_iter, random_state=seed).fit(z.double().cpu().numpy()).cluster_centers_
+        centres = KMeans(k, n_init=4, max_iter=c.kmeans_iter,
+            random_state=seed).fit(z.double().cpu().numpy()).cluster_centers_
     else: raise ValueError(f"`method` must be line_mixture or kmeans, got '{method}'")
     self.set_k(len(centres)).assign.set_centres(centres)
     self.clusters_initialized.fill_(True)

@@ -67,7 +67,9 @@ class Decoder(nn.Module):
     def forward(self,
         z:Tensor, # Latent points, shape (n, dim)
         b:dict, # The batch: `cov` if conditioned, `ceil` if limited
-    )->dict: # `recon` (n, 6) dB, `noise` (6,) dB; with metadata `num` (n, 2) and `cat_logits`, a list of (n, codes); with components `pcs` (n, 2)
+    # `recon` (n, 6) dB, `noise` (6,) dB; with metadata `num` (n, 2) and `cat_logits`, a list of (n, codes); with
+    # components `pcs` (n, 2)
+    )->dict:
         "Reconstruct a batch."
         h = self.body(torch.cat([z, b['cov'][:,:self.n_cov].to(z.dtype)], 1) if self.n_cov else z)
         a,c = self.audiogram(h),self.config

@@ -114,7 +114,8 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         self.features,c,n = features,config,len(TONES)
-        self.attention = FrequencyAttention(c.audiogram_width, c.heads, c.head_width, c.frequency_code, c.residual) if c.attention else None
+        self.attention = FrequencyAttention(c.audiogram_width, c.heads, c.head_width, c.frequency_code,
+            c.residual) if c.attention else None
         width = (c.audiogram_width if c.attention else n)+(n if features.mask else 0)
         extra = 2*features.components
         if features.metadata:
@@ -136,6 +137,7 @@ class Encoder(nn.Module):
         b:dict, # A batch: `x`, `mask` and, as the features ask, `cat`, `num`, `pcs`
     )->tuple: # `mu` and `logvar`, each of shape (n, dim)
         "Mean and log variance of the latent."
-        if b['x'].ndim!=2 or b['x'].shape[1]!=len(TONES): raise ValueError(f"`x` must have shape (n, {len(TONES)}), got {tuple(b['x'].shape)}")
+        if b['x'].ndim!=2 or b['x'].shape[1]!=len(TONES):
+            raise ValueError(f"`x` must have shape (n, {len(TONES)}), got {tuple(b['x'].shape)}")
         mu,logvar = self.head(self.body(self.join(b))).chunk(2, 1)
         return mu,logvar.clamp(-10, 10)

@@ -76,7 +76,8 @@ class Pattern:
     def __init__(self, cov, seen):
         o,m = (v.nonzero()[:,0] for v in (seen, ~seen))
         L = torch.linalg.cholesky(cov[:,o][:,:,o])
-        self.o,self.m,self.whiten = o,m,torch.linalg.solve_triangular(L, torch.eye(len(o), dtype=cov.dtype).expand_as(L), upper=False).mT
+        self.o,self.m,self.whiten = o,m,torch.linalg.solve_triangular(L,
+            torch.eye(len(o), dtype=cov.dtype).expand_as(L), upper=False).mT
         self.const = -L.diagonal(dim1=1, dim2=2).log().sum(1) - len(o)/2*np.log(2*np.pi)
         if not len(m): return
         half = cov[:,m][:,:,o]@self.whiten
@@ -84,7 +85,8 @@ class Pattern:
         self.cov = torch.zeros_like(cov)
         self.cov[:,m[:,None],m] = cov[:,m][:,:,m]-half@half.mT
 
-    def log_density(self, x, means): return self.const - .5*(x[:,self.o]@self.whiten - (means[:,None,self.o]@self.whiten)).square().sum(-1).T
+    def log_density(self, x, means):
+        return self.const - .5*(x[:,self.o]@self.whiten - (means[:,None,self.o]@self.whiten)).square().sum(-1).T
     def expected(self, x, means):
         "Rows with their holes filled, as each component would, (k, n, d)."
         x = x.expand(len(means), *x.shape)
@@ -125,9 +127,11 @@ def entries(
 )->tuple: # Log density, mean and variance of each entry, shapes as `eta`
     "What each entry contributes, given the factors."
     between = (slice(None),)+(None,)*(eta.ndim-2)
-    x,seen,inside,cens = (v[rows][between] for v in (table.x, table.seen, table.interval if cells else table.censored, table.censored))
+    x,seen,inside,cens = (v[rows][between]
+        for v in (table.x, table.seen, table.interval if cells else table.censored, table.censored))
     low,high = x-table.step/2,torch.where(cens, torch.inf, x+table.step/2)
-    logp,mean,var = truncated(torch.where(inside, low, -1.), torch.where(inside, high, 1.), torch.where(inside, eta, 0.), psi.sqrt())
+    logp,mean,var = truncated(torch.where(inside, low, -1.), torch.where(inside, high, 1.),
+        torch.where(inside, eta, 0.), psi.sqrt())
     point = -.5*(x-eta).square()/psi - .5*torch.log(2*np.pi*psi)
     logp = torch.where(inside, logp, torch.where(seen, point, 0.))
     with torch.no_grad():
@@ -210,7 +214,8 @@ def _possible(table, comp, rows):
     cov = comp.covariance+torch.eye(comp.means.shape[1])*table.step**2/12
     kinds,which = _kinds(table.seen[rows])
     for i,seen in enumerate(kinds):
-        rough[which==i] = Pattern(cov, seen).log_density(table.x[rows[which==i]], comp.means)+seen.sum()*np.log(table.step)
+        rough[which==i] = Pattern(cov, seen).log_density(table.x[rows[which==i]],
+            comp.means)+seen.sum()*np.log(table.step)
     return rough,rough+comp.weights.log()>(rough+comp.weights.log()).max(1, keepdim=True).values-AWAY
 
 def _with_limits(table, comp, rows, nodes, moments):
@@ -234,13 +239,15 @@ def blocks(
     nodes:int=5, # Quadrature nodes a factor
     moments:bool=True, # Also what each component expects of the rows
 ):
-    "Portions of rows: row numbers (r,), log density (r, k), expected rows (k, r, d), their covariance (k, 1 or r, d, d) or None."
+    """Portions of rows: row numbers (r,), log density (r, k), expected rows (k, r, d), their covariance (k, 1 or r, d,
+    d) or None."""
     (k,d),cov = comp.means.shape,comp.covariance
     for rows,seen in table.patterns:
         p = Pattern(cov, seen)
         for part in rows.split(max(64, CHUNK//(k*d))):
             x = table.x[part]
-            yield part,p.log_density(x, comp.means),p.expected(x, comp.means) if moments else None,p.cov[:,None] if len(p.m) else None
+            yield part,p.log_density(x, comp.means),p.expected(x, comp.means) if moments else None,p.cov[:,
+                None] if len(p.m) else None
     rows = table.limited.nonzero()[:,0]
     if not len(rows): return
     gh = gauss_hermite(comp.loadings.shape[2], nodes)
@@ -283,6 +290,7 @@ def soft_assign(
     total = torch.logsumexp(joint/t, 1)
     return torch.exp(joint/t-total[:,None]),t*total
 
+# %% ../../nbs/models/72_factor_likelihood.ipynb #2d3337d0
 @torch.no_grad()
 def e_step(
     table:Table, # The table
@@ -300,7 +308,9 @@ def e_step(
         r,total = (r*weight[rows,None]).T,total+(value*weight[rows]).sum()
         n,rx = n+r.sum(1),r[:,:,None]*x
         first,second = first+rx.sum(1),second+rx.mT@x
-        if cov is not None: second = second+(r.sum(1)[:,None,None]*cov[:,0] if cov.shape[1]==1 else torch.einsum('kr,krde->kde', r, cov))
+        if cov is not None:
+            second = second+(r.sum(1)[:,None,None]*cov[:,0] if cov.shape[1]==1
+                else torch.einsum('kr,krde->kde', r, cov))
     return Expected(n, first, second, (total/weight.sum()).item())
 
 # %% ../../nbs/models/72_factor_likelihood.ipynb #df551320

@@ -19,7 +19,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ..procedures.abr import STEP
 from ..core.contracts import as_order
 from .factor_likelihood import Components, Table, expected_rows, log_densities, soft_assign
-from .factor_steps import Common, Rules, adam, begin, column_moments, deal, em, filled, objective, sums
+from .factor_steps import (
+    Common, Rules, adam, begin, column_moments, deal, em, filled, objective, sums)
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #860d2d95
 class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, DensityMixin, BaseEstimator):
@@ -34,7 +35,8 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         latent:str='full', # Latent covariances with shared loadings, 'full' or 'diag'
         likelihood:str='gaussian', # Of a number, or 'interval': of its cell of the grid
         step:float=STEP, # Width of a cell, unit of the data; used by 'interval'
-        noise_floor:float=1e-6, # Least variance, unit of the data squared, above 0; 'interval' keeps it at (step/10)² or more
+        # Least variance, unit of the data squared, above 0; 'interval' keeps it at (step/10)² or more
+        noise_floor:float=1e-6,
         solver:str='em', # 'em', 'adam' or 'em+adam'
         init='kmeans', # 'kmeans', 'random', 'split', or memberships of shape (n, n_components)
         n_init:int=1, # Starts
@@ -46,15 +48,13 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         l2:float=0., # Penalty on squared loadings
         precision:float=0., # Penalty on 1/noise variance
         entropy:float=0., # Penalty on doubtful memberships, 0 to below 1
-        cycles:int=0, cycle_iter:int=10, # Rounds of pretraining, linear part and mixture in turn; EM steps of each half
+        cycles:int=0, # Rounds of pretraining, linear part and mixture in turn
+        cycle_iter:int=10, # EM steps of each half of a round
         holdout:float=0., # Share of `groups` (or rows) that choose between starts, 0–1
         nodes:int=5, # Quadrature nodes a factor, for grid and ceilings
         random_state=None, # Seed
     ):
-        self.n_components,self.n_factors,self.loadings,self.noise,self.latent,self.likelihood = n_components,n_factors,loadings,noise,latent,likelihood
-        self.step,self.noise_floor,self.nodes,self.random_state = step,noise_floor,nodes,random_state
-        self.solver,self.init,self.n_init,self.max_iter,self.tol,self.adam_steps,self.learning_rate,self.batch_size,self.holdout = solver,init,n_init,max_iter,tol,adam_steps,learning_rate,batch_size,holdout
-        self.l1,self.l2,self.precision,self.entropy,self.cycles,self.cycle_iter = l1,l2,precision,entropy,cycles,cycle_iter
+        vars(self).update({k:v for k,v in locals().items() if k!='self'})
 
     def transform(self, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # (n, k·q) with own loadings, else (n, q)
         "Expected factors of each row."
@@ -65,7 +65,8 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         return tags
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #d248518b
-_choices = dict(loadings=('own','tied','shared'), noise=('auto','component','shared','full','tied'), latent=('full','diag'), likelihood=('gaussian','interval'), solver=('em','adam','em+adam'))
+_choices = dict(loadings=('own','tied','shared'), noise=('auto','component','shared','full','tied'),
+    latent=('full','diag'), likelihood=('gaussian','interval'), solver=('em','adam','em+adam'))
 _least = dict(n_components=1, n_factors=0, n_init=1, max_iter=1, adam_steps=1, cycles=0, cycle_iter=1, nodes=1)
 _positive = ('step','noise_floor','learning_rate')
 _not_negative = ('tol','l1','l2','precision')
@@ -73,19 +74,35 @@ _not_negative = ('tol','l1','l2','precision')
 def _refuse(m, n=np.inf, d=np.inf):
     "Raise what is wrong with the parameters for a table of `n` rows and `d` columns."
     for k,allowed in _choices.items():
-        if getattr(m, k) not in allowed: raise ValueError(f"`{k}` is {getattr(m, k)!r}; choose one of {', '.join(map(repr, allowed))}")
+        if getattr(m, k) not in allowed:
+            raise ValueError(f"`{k}` is {getattr(m, k)!r}; choose one of {', '.join(map(repr, allowed))}")
     for k,low in _least.items():
-        if not isinstance(v := getattr(m, k), Integral) or v<low: raise ValueError(f"`{k}` is {v!r}; it must be a whole number of at least {low}")
+        if not isinstance(v := getattr(m, k), Integral) or v<low:
+            raise ValueError(f"`{k}` is {v!r}; it must be a whole number of at least {low}")
     for k in _positive+_not_negative:
-        if not isinstance(v := getattr(m, k), Real) or not (v>0 if k in _positive else v>=0) or not np.isfinite(v): raise ValueError(f"`{k}` is {v}; it must be a finite number {'above' if k in _positive else 'of at least'} 0")
-    if not 0<=m.entropy<1: raise ValueError(f"`entropy` is {m.entropy}; it must be at least 0 and below 1, where each row would choose one component")
+        if not isinstance(v := getattr(m, k), Real) or not (v>0 if k in _positive else v>=0) or not np.isfinite(v):
+            raise ValueError(
+                f"`{k}` is {v}; it must be a finite number {'above' if k in _positive else 'of at least'} 0")
+    if not 0<=m.entropy<1:
+        raise ValueError(f"`entropy` is {m.entropy}; it must be at least 0 and below 1, where each row would choose "
+            f"one component")
     if not 0<=m.holdout<1: raise ValueError(f"`holdout` is {m.holdout}; it is a share, from 0 to below 1")
-    if m.n_components>n: raise ValueError(f"`n_components` is {m.n_components} but there are n_samples = {n} rows with a measurement; ask for fewer components")
+    if m.n_components>n:
+        raise ValueError(f"`n_components` is {m.n_components} but there are n_samples = {n} rows with a measurement; "
+            f"ask for fewer components")
     if m.n_factors>d: raise ValueError(f"`n_factors` is {m.n_factors} but n_features = {d}; ask for at most {d}")
-    if m.noise in ('full','tied') and m.n_factors: raise ValueError(f"`noise` is {m.noise!r} with {m.n_factors} factors; whole noise matrices need `n_factors=0`, factors need `noise='component'` or 'shared'")
-    if m.loadings!='own' and not m.n_factors: raise ValueError(f"`loadings` is {m.loadings!r} but `n_factors` is 0; ask for at least 1 factor or for `loadings='own'`")
-    if m.loadings=='tied' and m.noise=='component': raise ValueError("`noise` is 'component' with `loadings='tied'`; one covariance for all needs `noise='shared'` (or 'auto')")
-    if isinstance(m.init, str) and m.init not in ('kmeans','random','split'): raise ValueError(f"`init` is {m.init!r}; choose 'kmeans', 'random', 'split', or pass memberships (n_samples, n_components)")
+    if m.noise in ('full','tied') and m.n_factors:
+        raise ValueError(f"`noise` is {m.noise!r} with {m.n_factors} factors; whole noise matrices need "
+            f"`n_factors=0`, factors need `noise='component'` or 'shared'")
+    if m.loadings!='own' and not m.n_factors:
+        raise ValueError(f"`loadings` is {m.loadings!r} but `n_factors` is 0; ask for at least 1 factor or for "
+            f"`loadings='own'`")
+    if m.loadings=='tied' and m.noise=='component':
+        raise ValueError("`noise` is 'component' with `loadings='tied'`; one covariance for all needs "
+            "`noise='shared'` (or 'auto')")
+    if isinstance(m.init, str) and m.init not in ('kmeans','random','split'):
+        raise ValueError(f"`init` is {m.init!r}; choose 'kmeans', 'random', 'split', or pass memberships (n_samples, "
+            f"n_components)")
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #45352c1a
 @patch
@@ -96,15 +113,23 @@ def check_parameters(self:FactorMixture):
 @patch
 def _table(self:FactorMixture, X, censored=None, reset=False):
     "Checked input as a `Table`."
-    X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2 if reset else 1)
-    if np.isinf(X).any(): raise ValueError("X contains infinity; a value beyond its ceiling is the ceiling itself, marked in `censored`")
+    X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan',
+        ensure_min_samples=2 if reset else 1)
+    if np.isinf(X).any():
+        raise ValueError("X contains infinity; a value beyond its ceiling is the ceiling itself, marked in `censored`")
     if censored is not None:
         censored = np.asarray(censored)
-        if censored.shape!=X.shape or censored.dtype!=bool: raise ValueError(f"`censored` has shape {censored.shape} and dtype {censored.dtype}; it must be bool with the shape of X, {X.shape}")
+        if censored.shape!=X.shape or censored.dtype!=bool:
+            raise ValueError(f"`censored` has shape {censored.shape} and dtype {censored.dtype}; it must be bool "
+                f"with the shape of X, {X.shape}")
     table = Table(X, censored, self.step if self.likelihood=='interval' else 0.)
     if table.limited.any():
-        if self.noise in ('full','tied'): raise ValueError(f"`noise` is {self.noise!r} and some values are intervals or censored; take `n_factors=1, noise='component'` instead")
-        if self.nodes**self.n_factors>1000: raise ValueError(f"`nodes` is {self.nodes} for {self.n_factors} factors, {self.nodes**self.n_factors} points a row; lower `nodes` or `n_factors` to at most 1000")
+        if self.noise in ('full','tied'):
+            raise ValueError(f"`noise` is {self.noise!r} and some values are intervals or censored; take "
+                f"`n_factors=1, noise='component'` instead")
+        if self.nodes**self.n_factors>1000:
+            raise ValueError(f"`nodes` is {self.nodes} for {self.n_factors} factors, {self.nodes**self.n_factors} "
+                f"points a row; lower `nodes` or `n_factors` to at most 1000")
     return table
 
 def _weights(sample_weight, X, table):
@@ -117,7 +142,8 @@ def _weights(sample_weight, X, table):
 def _rules(self:FactorMixture):
     noise = self.noise if self.noise!='auto' else 'component' if self.loadings=='own' else 'shared'
     floor = max(self.noise_floor, (self.step/10)**2 if self.likelihood=='interval' else 0.)
-    return Rules(noise, self.latent, float(floor), float(self.l1), float(self.l2), float(self.precision), self.loadings=='tied')
+    return Rules(noise, self.latent, float(floor), float(self.l1), float(self.l2), float(self.precision),
+        self.loadings=='tied')
 
 @patch
 def _start(self:FactorMixture, kind, table, complete, weight, rng):
@@ -127,20 +153,26 @@ def _start(self:FactorMixture, kind, table, complete, weight, rng):
     else:
         use,r = weight.numpy()>0,torch.zeros(len(complete), k, dtype=torch.float64)
         r[np.flatnonzero(use),deal(kind, complete[use], k, weight.numpy()[use], rng)] = 1
-    return begin(sums(complete, r*weight[:,None]), self.n_factors, self._rules(), shared=self.loadings=='shared', pretrained=self.cycles>0)
+    return begin(sums(complete, r*weight[:,None]), self.n_factors, self._rules(), shared=self.loadings=='shared',
+        pretrained=self.cycles>0)
 
 @patch
 def _climb(self:FactorMixture, state, table, weight, seed):
     "State, objective by step, converged."
     rules = self._rules()
     kw:dict = dict(entropy=self.entropy, nodes=self.nodes)
-    if table.step and not table.censored.any(): state,*_ = em(state, Table(table.values), weight, rules, max_iter=self.max_iter, tol=self.tol, entropy=self.entropy)
+    if table.step and not table.censored.any():
+        state,*_ = em(state, Table(table.values), weight, rules, max_iter=self.max_iter, tol=self.tol,
+            entropy=self.entropy)
     for _ in range(self.cycles):
-        for part in ('mixture','linear'): state,*_ = em(state, table, weight, rules, parts=(part,), max_iter=self.cycle_iter, tol=self.tol, **kw)
+        for part in ('mixture','linear'):
+            state,*_ = em(state, table, weight, rules, parts=(part,), max_iter=self.cycle_iter, tol=self.tol, **kw)
     path,done = [],True
-    if 'em' in self.solver: state,path,done = em(state, table, weight, rules, max_iter=self.max_iter, tol=self.tol, **kw)
+    if 'em' in self.solver:
+        state,path,done = em(state, table, weight, rules, max_iter=self.max_iter, tol=self.tol, **kw)
     if 'adam' in self.solver:
-        state,more = adam(state, table, weight, rules, steps=self.adam_steps, lr=self.learning_rate, batch=self.batch_size, seed=seed, **kw)
+        state,more = adam(state, table, weight, rules, steps=self.adam_steps, lr=self.learning_rate,
+            batch=self.batch_size, seed=seed, **kw)
         path,tail = path+more,more[-max(2, len(more)//10):]
         done = len(tail)>1 and abs(tail[-1]-tail[0])/len(tail)<self.tol # of Adam's last tenth
     return state,path,done
@@ -150,7 +182,8 @@ def _held(groups, n, share, rng):
     "Rows of randomly chosen groups, about `share` of all groups."
     _,code = np.unique(np.arange(n) if groups is None else np.asarray(groups).astype(str), return_inverse=True)
     names = code.max()+1
-    if names<2: raise ValueError(f"`holdout` is {share} but `groups` has one group only; pass more groups or `holdout=0`")
+    if names<2:
+        raise ValueError(f"`holdout` is {share} but `groups` has one group only; pass more groups or `holdout=0`")
     return np.isin(code, rng.permutation(names)[:min(max(1, round(share*names)), names-1)])
 
 @patch
@@ -169,8 +202,10 @@ def _search(self:FactorMixture, table, weight, held, rng):
     complete,best,scores = filled(part, w),None,[]
     for i in range(self.n_init):
         kind = self.init if isinstance(self.init, str) else np.asarray(self.init)[rows]
-        found = self._climb(self._start(kind, part, complete, w, rng), part, w, i+1000*(self.random_state if isinstance(self.random_state, (int,np.integer)) else 0))
-        scores.append(self._value(found[0], table.take(other), weight[other]) if len(other) else self._value(found[0], part, w))
+        found = self._climb(self._start(kind, part, complete, w, rng), part, w,
+            i+1000*(self.random_state if isinstance(self.random_state, (int,np.integer)) else 0))
+        scores.append(self._value(found[0], table.take(other), weight[other]) if len(other)
+            else self._value(found[0], part, w))
         if best is None or scores[-1]>max(scores[:-1]): best = found
         if not isinstance(self.init, str) or self.init=='split': break
     return *best,np.array(scores)
@@ -182,7 +217,8 @@ def _measured(table, weight):
 
 def _unfinished(m, path):
     gain = f'{path[-1]-path[-2]:.2g} nats a row were still gained' if len(path)>1 else 'one step cannot tell'
-    warnings.warn(f"EM stopped at `max_iter` = {m.max_iter} steps before it converged ({gain}; `tol` is {m.tol:g}); raise `max_iter`, or `tol` if that gain does not matter", ConvergenceWarning, stacklevel=3)
+    warnings.warn(f"EM stopped at `max_iter` = {m.max_iter} steps before it converged ({gain}; `tol` is {m.tol:g}); "
+        f"raise `max_iter`, or `tol` if that gain does not matter", ConvergenceWarning, stacklevel=3)
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #07073c0f
 @patch
@@ -198,13 +234,17 @@ def fit(self:FactorMixture,
     table = self._table(X, censored, reset=True)
     n,weight = len(table),_weights(sample_weight, X, table)
     _refuse(self, int((weight>0).sum()), self.n_features_in_)
-    if groups is not None and len(groups)!=n: raise ValueError(f"`groups` has {len(groups)} entries for {n} rows; pass one per row")
-    if not isinstance(self.init, str) and np.shape(self.init)!=(n,self.n_components): raise ValueError(f"`init` has shape {np.shape(self.init)}; memberships need {(n,self.n_components)}")
+    if groups is not None and len(groups)!=n:
+        raise ValueError(f"`groups` has {len(groups)} entries for {n} rows; pass one per row")
+    if not isinstance(self.init, str) and np.shape(self.init)!=(n,self.n_components):
+        raise ValueError(f"`init` has shape {np.shape(self.init)}; memberships need {(n,self.n_components)}")
     _measured(table, weight)
     rng,centre = check_random_state(self.random_state),column_moments(table, weight)[0]
     held = _held(groups, n, self.holdout, rng) if self.holdout else np.zeros(n, bool)
     try: state,path,done,scores = self._search(table.shifted(-centre), weight, held, rng)
-    except torch.linalg.LinAlgError as e: raise FloatingPointError(f"a covariance lost its rank ({e}); raise `noise_floor` (now {self.noise_floor:g}, columns vary by up to {np.nanvar(np.asarray(X, float), 0).max():g}) or scale the columns") from None
+    except torch.linalg.LinAlgError as e:
+        raise FloatingPointError(f"a covariance lost its rank ({e}); raise `noise_floor` (now {self.noise_floor:g}, "
+            f"columns vary by up to {np.nanvar(np.asarray(X, float), 0).max():g}) or scale the columns") from None
     if held.any(): state,path,done = self._climb(state, table.shifted(-centre), weight, 0)
     self._keep(state.shifted(centre).settled(self._rules()))
     if not done: _unfinished(self, path)
@@ -214,6 +254,7 @@ def fit(self:FactorMixture,
     self.lower_bound_ = objective(self._state, self._rules(), value.item())
     return self
 
+# %% ../../nbs/models/80_factor_mixture.ipynb #8432904a
 @patch
 def _keep(self:FactorMixture, state):
     "Store a state, and its arrays."
@@ -229,12 +270,14 @@ def _keep(self:FactorMixture, state):
 @patch
 def _joint(self:FactorMixture, table):
     c = self._state.components()
-    cells = (table.interval&~table.censored).sum(1, keepdim=True)*np.log(table.step) if table.step else 0. # a cell's mean density, not its probability
+    # a cell's mean density, not its probability
+    cells = (table.interval&~table.censored).sum(1, keepdim=True)*np.log(table.step) if table.step else 0.
     with torch.no_grad(): return (log_densities(table, c, self.nodes)+c.weights.log()-cells).numpy()
 
 @patch
 def score_samples(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # Nats, shape (n,)
-    "Log-likelihood of each row; with `likelihood='interval'` of its cell of the grid, per unit of the data, so that both likelihoods can be compared."
+    """Log-likelihood of each row; with `likelihood='interval'` of its cell of the grid, per unit of the data, so that
+    both likelihoods can be compared."""
     check_is_fitted(self)
     return torch.logsumexp(torch.as_tensor(self._joint(self._table(X, censored))), 1).numpy()
 
@@ -244,7 +287,8 @@ def score(self:FactorMixture, X:np.ndarray, y=None, censored:np.ndarray=None)->f
     return float(self.score_samples(X, censored).mean())
 
 @patch
-def predict_proba(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarray: # Shape (n, k), rows sum to 1
+# Shape (n, k), rows sum to 1
+def predict_proba(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarray:
     "Membership in each component."
     check_is_fitted(self)
     return soft_assign(torch.as_tensor(self._joint(self._table(X, censored))))[0].numpy()
@@ -291,7 +335,8 @@ def n_parameters(self:FactorMixture)->int:
     "Free parameters."
     check_is_fitted(self)
     k,d,q,noise = self.n_components,self.n_features_in_,self.n_factors,self._rules().noise
-    return k-1+(_shared_count(k, d, q, noise, self.latent) if self.loadings=='shared' else k*d+_own_count(k, d, q, noise, self.loadings=='tied'))
+    return k-1+(_shared_count(k, d, q, noise, self.latent) if self.loadings=='shared'
+        else k*d+_own_count(k, d, q, noise, self.loadings=='tied'))
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #d6839221
 def _half(self, X, censored):
@@ -336,6 +381,7 @@ def impute(self:FactorMixture, X:np.ndarray, censored:np.ndarray=None)->np.ndarr
     x = expected_rows(table, self._state.components(), self.nodes)[1]
     return torch.where(table.seen & ~table.censored, table.x, x).numpy()
 
+# %% ../../nbs/models/80_factor_mixture.ipynb #9bbf193e
 @patch
 def reorder(self:FactorMixture,
     order:Sequence[int], # Every component once, as it is numbered now
@@ -344,7 +390,8 @@ def reorder(self:FactorMixture,
     check_is_fitted(self)
     order = as_order(order, self.n_components)
     of_each = ('weights','means','loadings','noise','centres','spread')
-    self._keep(replace(self._state, **{f.name:getattr(self._state, f.name)[order] for f in fields(self._state) if f.name in of_each}))
+    self._keep(replace(self._state, **{f.name:getattr(self._state, f.name)[order] for f in fields(self._state)
+        if f.name in of_each}))
     if hasattr(self, 'labels_'): self.labels_ = np.argsort(order)[self.labels_]
     return self
 
@@ -359,7 +406,8 @@ def sample(self:FactorMixture,
     if n_samples<1: raise ValueError(f"`n_samples` is {n_samples}; ask for at least 1")
     rng = check_random_state(self.random_state)
     label = np.sort(rng.choice(self.n_components, n_samples, p=self.weights_/self.weights_.sum()))
-    X = self.means_[label]+np.einsum('nij,nj->ni', np.linalg.cholesky(self.covariances_)[label], rng.standard_normal((n_samples, self.n_features_in_)))
+    X = self.means_[label]+np.einsum('nij,nj->ni', np.linalg.cholesky(self.covariances_)[label],
+        rng.standard_normal((n_samples, self.n_features_in_)))
     return (np.round(X/self.step)*self.step if on_grid and self.likelihood=='interval' else X),label
 
 # %% ../../nbs/models/80_factor_mixture.ipynb #1eba1da8
@@ -367,10 +415,12 @@ def sample(self:FactorMixture,
 def state(self:FactorMixture)->dict: # Name → array; parameters as JSON text
     "All that was learned; no pickle needed. Memberships given as `init` are not kept."
     check_is_fitted(self)
-    params = {k:v.item() if isinstance(v, np.generic) else v for k,v in self.get_params().items() if np.ndim(v)==0 and not isinstance(v, np.random.RandomState)}
+    params = {k:v.item() if isinstance(v, np.generic) else v for k,v in self.get_params().items() if np.ndim(v)==0
+        and not isinstance(v, np.random.RandomState)}
     out = {f.name:getattr(self._state, f.name).numpy() for f in fields(self._state)}
     names = dict(feature_names=self.feature_names_in_.astype(str)) if hasattr(self, 'feature_names_in_') else {}
-    return out | names | dict(params=np.array(json.dumps(params)), lower_bound=np.array(self.lower_bound_), history=self.history_, start_scores=self.start_scores_, converged=np.array(self.converged_))
+    return out | names | dict(params=np.array(json.dumps(params)), lower_bound=np.array(self.lower_bound_),
+        history=self.history_, start_scores=self.start_scores_, converged=np.array(self.converged_))
 
 @patch(cls_method=True)
 def from_state(cls:FactorMixture,
@@ -381,7 +431,8 @@ def from_state(cls:FactorMixture,
     kind = Common if 'axes' in d else Components
     state = kind(*(torch.as_tensor(np.asarray(d[f.name]), dtype=torch.float64) for f in fields(kind)))
     self._keep(state)
-    self.n_features_in_,self.lower_bound_,self.converged_ = state.components().means.shape[1],float(d['lower_bound']),bool(d['converged'])
+    self.n_features_in_,self.lower_bound_,self.converged_ = (state.components().means.shape[1],float(d['lower_bound']),
+        bool(d['converged']))
     self.history_,self.start_scores_ = np.asarray(d['history']),np.asarray(d['start_scores'])
     self.n_iter_ = max(1, len(self.history_))
     if 'feature_names' in d: self.feature_names_in_ = np.asarray(d['feature_names'], object)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from sklearn.cluster import KMeans
 from torch import Tensor
-from .factor_likelihood import Components, Expected, Table, e_step, expected_rows, log_densities, soft_assign
+from .factor_likelihood import (
+    Components, Expected, Table, e_step, expected_rows, log_densities, soft_assign)
 
 # %% ../../nbs/models/76_factor_steps.ipynb #1d10aec7
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def best_loadings(
     "Likeliest loadings for given noise."
     s = psi.sqrt()
     w,v = torch.linalg.eigh(S/s[:,:,None]/s[:,None])
-    return s[:,:,None]*v[:,:,-q:].flip(2)*(w[:,-q:].flip(1)-1).clamp_min(0).sqrt()[:,None] if q else S.new_zeros(*psi.shape, 0)
+    return s[:,:,None]*v[:,:,-q:].flip(2)*(w[:,-q:].flip(1)-1).clamp_min(0).sqrt()[:,
+        None] if q else S.new_zeros(*psi.shape, 0)
 
 # %% ../../nbs/models/76_factor_steps.ipynb #e4e39ec6
 def penalised_rows(
@@ -134,7 +136,8 @@ class Common:
 
     def components(self)->Components:
         "The same mixture with loadings written out for each component."
-        return Components(self.weights, self.location+self.centres@self.axes.T, self.axes@torch.linalg.cholesky(self.spread), self.noise)
+        return Components(self.weights, self.location+self.centres@self.axes.T,
+            self.axes@torch.linalg.cholesky(self.spread), self.noise)
 
     def shifted(self, by:Tensor): return replace(self, location=self.location+by)
 
@@ -145,7 +148,8 @@ def scaled(self:Common)->Common:
     w = self.weights
     mean = w@self.centres
     sd = (w@(self.spread.diagonal(dim1=1, dim2=2)+(self.centres-mean).square())).sqrt()
-    return replace(self, location=self.location+self.axes@mean, axes=self.axes*sd, centres=(self.centres-mean)/sd, spread=self.spread/sd[:,None]/sd)
+    return replace(self, location=self.location+self.axes@mean, axes=self.axes*sd, centres=(self.centres-mean)/sd,
+        spread=self.spread/sd[:,None]/sd)
 
 def spread_of(raw, axes, rules):
     "Latent covariances that keep the rules."
@@ -172,8 +176,10 @@ def step(self:Common,
     n,(mean,S),s = ex.n.clamp_min(1e-8*ex.n.sum()),ex.moments(),self
     for _ in range(inner):
         z,zz,xz = _latent(s, mean, S)
-        axes,location,noise = (s.axes,s.location,s.noise) if 'linear' not in parts else _axes(s, n, mean, S, z, zz, xz, rules)
-        if 'mixture' in parts: s = replace(s, weights=ex.n/ex.n.sum(), centres=z, spread=spread_of((zz+zz.mT)/2, s.axes, rules))
+        axes,location,noise = (s.axes,s.location,s.noise) if 'linear' not in parts else _axes(s, n, mean, S, z, zz, xz,
+            rules)
+        if 'mixture' in parts:
+            s = replace(s, weights=ex.n/ex.n.sum(), centres=z, spread=spread_of((zz+zz.mT)/2, s.axes, rules))
         s = replace(s, axes=axes, location=location, noise=noise).scaled()
     return s
 
@@ -184,7 +190,8 @@ def _axes(s, n, mean, S, z, zz, xz, rules):
     G = F.pad(zz, (0,1,0,1))+zt[:,:,None]*zt[:,None]
     h = F.pad(xz, (0,1))+mean[:,:,None]*zt[:,None]
     a = (n/n.sum())[:,None]/s.noise
-    b = penalised_rows(torch.einsum('kd,kpq->dpq', a, G), (a[...,None]*h).sum(0), torch.cat([s.axes, s.location[:,None]], 1), rules, free=1)
+    b = penalised_rows(torch.einsum('kd,kpq->dpq', a, G), (a[...,None]*h).sum(0),
+        torch.cat([s.axes, s.location[:,None]], 1), rules, free=1)
     raw = S.diagonal(dim1=1, dim2=2)+mean.square()-2*(b*h).sum(2)+((b@G)*b).sum(2)
     return b[:,:-1],b[:,-1],noise_of(raw, n, rules)
 
@@ -272,7 +279,8 @@ def filled(
     if seen.all(): return x.numpy()
     one,(mean,sd) = Table(table.values),column_moments(table, weight)
     floor = 1e-6*sd.square().max().item()
-    c = Components(torch.ones(1, dtype=x.dtype), mean[None], x.new_zeros(1, x.shape[1], 0), torch.diag(sd.square())[None])
+    c = Components(torch.ones(1, dtype=x.dtype), mean[None], x.new_zeros(1, x.shape[1], 0),
+        torch.diag(sd.square())[None])
     for _ in range(rounds): c = c.step(e_step(one, c, weight), Rules('full', floor=floor))
     return expected_rows(one, c)[1].numpy()
 
@@ -302,7 +310,8 @@ def begin(
     whole = Expected(n.sum()[None], ex.first.sum(0, keepdim=True), ex.second.sum(0, keepdim=True), 0.)
     total = whole.moments()
     one = Components(torch.ones_like(w[:1]), total[0], load[:1], var(total[1])).step(whole, plain, inner=20)
-    if not shared and pretrained: return Components(w, mean, one.loadings.expand_as(load).clone(), one.noise.expand_as(mean).clone())
+    if not shared and pretrained:
+        return Components(w, mean, one.loadings.expand_as(load).clone(), one.noise.expand_as(mean).clone())
     if not shared: return Components(w, mean, load, noise_of(var(S), n, plain)).step(ex, plain, inner=20)
     A,psi = one.loadings[0],one.noise[0]
     A = A if (A.square().sum(0)>0).all() else best_loadings(total[1], var(total[1])*.01, q)[0]+1e-6
@@ -338,7 +347,9 @@ def em(
     for _ in range(max_iter):
         ex = e_step(table, state.components(), weight, entropy=entropy, nodes=nodes)
         path.append(objective(state, rules, ex.value))
-        if not np.isfinite(path[-1]): raise FloatingPointError(f"the objective is {path[-1]} after {len(path)} steps; raise the noise floor (now {rules.floor:g}) or scale the columns")
+        if not np.isfinite(path[-1]):
+            raise FloatingPointError(f"the objective is {path[-1]} after {len(path)} steps; raise the noise floor "
+                f"(now {rules.floor:g}) or scale the columns")
         if path[-1]==max(path): best = state
         state = state.step(ex, rules, parts)
         done = len(path)>1 and abs(path[-1]-path[-2])<tol
@@ -373,9 +384,12 @@ def to_free(
 )->dict: # Name → unconstrained tensor
     "Parameters without limits, on a common scale."
     out = dict(weights=state.weights.clamp_min(1e-12).log(), noise=_noise_to_free(state.noise, sd, rules))
-    if isinstance(state, Components): return out | dict(means=state.means/sd, loadings=(state.loadings[:1] if rules.one_load else state.loadings)/sd[:,None])
+    if isinstance(state, Components):
+        return out | dict(means=state.means/sd,
+            loadings=(state.loadings[:1] if rules.one_load else state.loadings)/sd[:,None])
     low = rules.floor/state.axes.square().sum(0)
-    spread = (state.spread.diagonal(dim1=1, dim2=2)-low).clamp_min(1e-9).log() if rules.latent=='diag' else _lift_cov(state.spread, low)
+    spread = ((state.spread.diagonal(dim1=1, dim2=2)-low).clamp_min(1e-9).log() if rules.latent=='diag'
+        else _lift_cov(state.spread, low))
     return out | dict(location=state.location/sd, axes=state.axes/sd[:,None], centres=state.centres, spread=spread)
 
 def to_state(
@@ -386,7 +400,8 @@ def to_state(
     "The way back."
     w = torch.log_softmax(f['weights'], 0).exp()
     noise = _free_to_noise(f['noise'], sd, rules, len(w))
-    if 'means' in f: return Components(w, f['means']*sd, (f['loadings']*sd[:,None]).expand(len(w), *f['loadings'].shape[1:]), noise)
+    if 'means' in f:
+        return Components(w, f['means']*sd, (f['loadings']*sd[:,None]).expand(len(w), *f['loadings'].shape[1:]), noise)
     axes = f['axes']*sd[:,None]
     low = rules.floor/axes.square().sum(0)
     spread = torch.diag_embed(f['spread'].exp()+low) if rules.latent=='diag' else _drop_cov(f['spread'], low)
@@ -418,14 +433,17 @@ def adam(
 )->tuple: # State, not worse than the one given; objective before each step
     "Climb by gradients."
     (_,sd),gen,n = column_moments(table, weight),torch.Generator().manual_seed(seed),len(table)
-    free = {k:v.detach().clone().requires_grad_(any(k in _moves[p] for p in parts)) for k,v in to_free(state, sd, rules).items()}
+    free = {k:v.detach().clone().requires_grad_(any(k in _moves[p] for p in parts))
+        for k,v in to_free(state, sd, rules).items()}
     leaves = [v for v in free.values() if v.requires_grad and v.numel()]
     opt,path = torch.optim.Adam(leaves, lr=lr),[]
     fall = torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)
     for _ in range(steps):
         rows = None if batch is None or batch>=n else torch.randperm(n, generator=gen)[:batch]
         loss = _loss(to_state(free, sd, rules), table, rows, weight, rules, entropy, nodes)
-        if not torch.isfinite(loss): raise FloatingPointError(f"the loss is {loss.item()} after {len(path)} gradient steps; lower `learning_rate` (now {lr:g}) or raise the noise floor (now {rules.floor:g})")
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()} after {len(path)} gradient steps; lower "
+                f"`learning_rate` (now {lr:g}) or raise the noise floor (now {rules.floor:g})")
         opt.zero_grad(); loss.backward()
         torch.nn.utils.clip_grad_norm_(leaves, 10.)
         opt.step(); fall.step(); path.append(-loss.item())

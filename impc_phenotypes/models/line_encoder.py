@@ -72,7 +72,8 @@ def line_features(
     normal,ratio = _ratios(model, mice, centre)
     of_group = bg.spread_[mice.group]/10,centre,2*model.icc_[mice.group][:,None]
     own = z.clip(-5, 6)*mask/2,db.clip(-6, 10)*mask,mask,mice.at_ceiling & mask,mice.heterozygote[:,None]
-    return torch.from_numpy(np.concatenate([*own, *of_group, (normal+18)/5, (ratio/4).clip(-5, 5)], 1).astype(np.float32))
+    return torch.from_numpy(np.concatenate([*own, *of_group, (normal+18)/5, (ratio/4).clip(-5, 5)],
+        1).astype(np.float32))
 
 # %% ../../nbs/models/74_line_encoder.ipynb #ln000017
 def pooled(
@@ -131,7 +132,8 @@ def with_prior(
     return F.log_softmax(F.pad(factors+odds, (1,0)), 1)
 
 class LineLoss(nn.Module):
-    "Surprise at the truth: class of a line, phenotype of a mouse alone, whether a mouse of an affected line is affected."
+    """Surprise at the truth: class of a line, phenotype of a mouse alone, whether a mouse of an affected line is
+    affected."""
     def __init__(self,
         line_odds:Tensor, # Prior log odds of drawn lines, shape (k,)
         mouse_odds:Tensor, # Of drawn mice, shape (k,)
@@ -140,7 +142,8 @@ class LineLoss(nn.Module):
         self.register_buffer('line_odds', line_odds)
         self.register_buffer('mouse_odds', mouse_odds)
 
-    def forward(self, factors, kind, kind_of, true): # From `LineNet`; class (lines,); class of each mouse's line (n,); phenotype (n,)
+    # From `LineNet`; class (lines,); class of each mouse's line (n,); phenotype (n,)
+    def forward(self, factors, kind, kind_of, true):
         line,hit,own = factors
         loss = F.nll_loss(with_prior(line, self.line_odds), kind)+F.nll_loss(with_prior(own, self.mouse_odds), true)
         sick = torch.nonzero(kind_of)[:,0]
@@ -167,8 +170,10 @@ class LineEncoderConfig:
         need(self.width>=4, 'line_encoder.width', 'be at least 4', self.width)
         need_positive('line_encoder', self, 'batch_lines', 'lr', 'share')
         need_share('line_encoder', self, 'share', 'subset', 'hide')
-        need(self.fresh>=self.batch_lines, 'line_encoder.fresh', f'be at least batch_lines ({self.batch_lines})', self.fresh)
-        need(self.steps>=LEAST_STEPS, 'line_encoder.lines', f'leave at least {LEAST_STEPS} steps of batch_lines ({self.batch_lines})', self.lines)
+        need(self.fresh>=self.batch_lines, 'line_encoder.fresh', f'be at least batch_lines ({self.batch_lines})',
+            self.fresh)
+        need(self.steps>=LEAST_STEPS, 'line_encoder.lines',
+            f'leave at least {LEAST_STEPS} steps of batch_lines ({self.batch_lines})', self.lines)
 
     @property
     def steps(self)->int: return self.lines//self.fresh*-(-self.fresh//self.batch_lines) # Of the optimiser
@@ -230,7 +235,9 @@ def fit(self:LineEncoder,
     m:Matched, # The mice it was fitted on; pseudo-lines are made of their controls
 )->LineEncoder: # `self`, with `net_`, `line_model_` and `history_` (one row an epoch)
     "Learn to read lines backwards."
-    if not len(line_model.log_e_): raise InputError("the line model found one phenotype, so there is nothing to tell apart; fit it with `n_phenotypes`, or on more lines")
+    if not len(line_model.log_e_):
+        raise InputError("the line model found one phenotype, so there is nothing to tell apart; fit it with "
+            "`n_phenotypes`, or on more lines")
     self.line_model_ = lm = copy(line_model)
     lm.pseudo_ = PseudoLines(lm.background_, m, lm.icc_, lm.centre_, seed=self.seed)
     c,(pi,shown,_) = self.config,self._rates()
@@ -287,7 +294,8 @@ def predict(self:LineEncoder,
         model = self.line_model_._extended(m)
         mice,use = line_mice(m, model.background_),m.usable_line
         rows,single = np.flatnonzero(use)[np.argsort(m.line[use], kind='stable')],np.flatnonzero(~use)
-        x = torch.cat([line_features(model, mice.take(np.arange(a, min(a+PORTION, len(m))))) for a in range(0, max(len(m), 1), PORTION)])
+        x = torch.cat([line_features(model, mice.take(np.arange(a, min(a+PORTION, len(m)))))
+            for a in range(0, max(len(m), 1), PORTION)])
         q,post = np.zeros((len(m), len(model.profiles_))),np.zeros((0, len(model.profiles_)))
         k = 1+len(model.log_e_)
         if len(single): q[single,:k] = self._by_mouse(x[single], m.cohort.is_control[single])
@@ -305,7 +313,8 @@ def state(self:LineEncoder)->dict: # name → array
     "Everything needed to place mice; `np.savez` can hold it without pickle."
     config = dict(config=asdict(self.config), line=asdict(self.line_model_.config), seed=self.seed)
     net = {f'net.{k}':v.numpy() for k,v in self.net_.state_dict().items()}
-    return net | {f'line.{k}':v for k,v in self.line_model_.state().items()} | dict(config=np.array(json.dumps(config)))
+    return (net | {f'line.{k}':v for k,v in self.line_model_.state().items()}
+        | dict(config=np.array(json.dumps(config))))
 
 @patch(cls_method=True)
 def from_state(cls:LineEncoder,

@@ -50,11 +50,14 @@ class Tables:
         self.z,self.jac,self.dz,self.djac = (self.put(self._flat(k)) for k in ('z','jac','z_slope','jac_slope'))
 
     def _flat(self, name):
-        t,tail = self.background.tables,name.replace('z','z_tail',1) if name[0]=='z' else name.replace('jac','jac_tail',1)
+        t,tail = self.background.tables,name.replace('z','z_tail',1) if name[0]=='z' else name.replace('jac',
+            'jac_tail',1)
         return np.concatenate([t[name].reshape(-1), t[tail].reshape(-1), np.zeros(len(AXIS))])
 
-    def put(self, a)->Tensor: return torch.as_tensor(np.ascontiguousarray(a), device=self.device).to(self.dtype) # numbers
-    def index(self, a)->Tensor: return torch.as_tensor(np.ascontiguousarray(a), dtype=torch.int64, device=self.device) # positions
+    # numbers
+    def put(self, a)->Tensor: return torch.as_tensor(np.ascontiguousarray(a), device=self.device).to(self.dtype)
+    # positions
+    def index(self, a)->Tensor: return torch.as_tensor(np.ascontiguousarray(a), dtype=torch.int64, device=self.device)
     def full(self, shape, value=0.)->Tensor: return torch.full(shape, value, dtype=self.dtype, device=self.device)
     def range(self, n)->Tensor: return torch.arange(n, device=self.device)
 
@@ -80,7 +83,8 @@ class Readings:
 
     def take(self, rows): # Positions
         "Some of the mice, in that order."
-        return Readings(self.tables, *(getattr(self, k).index_select(-1, rows) for k in ('x','base','A','const','centre','mask')))
+        return Readings(self.tables,
+            *(getattr(self, k).index_select(-1, rows) for k in ('x','base','A','const','centre','mask')))
 
 def readings(
     tables:Tables, # Of the background
@@ -96,7 +100,8 @@ def readings(
     const = const-mask.sum(1)/2*np.log(2*np.pi*own)
     c = np.zeros(mask.shape) if centre is None else np.where(mask, centre, 0.)
     x,put = np.nan_to_num(mice.offset)-np.where(top, STEP/2, 0.),tables.put
-    return Readings(tables, put(x.T), tables.base(mice.group, mask, top), put((A/np.sqrt(own)[:,None,None]).transpose(1,2,0)), put(const), put(c.T), put(mask.T))
+    return Readings(tables, put(x.T), tables.base(mice.group, mask, top),
+        put((A/np.sqrt(own)[:,None,None]).transpose(1,2,0)), put(const), put(c.T), put(mask.T))
 
 # %% ../../nbs/models/68_line_evidence.ipynb #ba8fbb69
 def position(

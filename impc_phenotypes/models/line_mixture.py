@@ -20,7 +20,8 @@ from ..data.controls import Matched
 from ..core.errors import InputError
 from .background import ControlBackground
 from .config import LineModelConfig
-from .line_evidence import D, Lines, Normal, Tables, class_evidence, density, effect, line_icc, position, readings, scores, sums
+from .line_evidence import (
+    D, Lines, Normal, Tables, class_evidence, density, effect, line_icc, position, readings, scores, sums)
 from .line_null import line_p_values
 from .pseudo_lines import PseudoLines, line_mice
 
@@ -34,7 +35,8 @@ class LineMixture:
         seed:int=42, # Of starts and pseudo-lines
         device:str='cpu', # Where the arithmetic is done: `cpu`, `cuda` or `mps`
     ):
-        if n_phenotypes==1 or n_phenotypes<0: raise ValueError(f"`n_phenotypes` counts normal and must be 0 (choose) or at least 2, got {n_phenotypes}")
+        if n_phenotypes==1 or n_phenotypes<0:
+            raise ValueError(f"`n_phenotypes` counts normal and must be 0 (choose) or at least 2, got {n_phenotypes}")
         self.config,self.n_phenotypes,self.seed,self.device = config or LineModelConfig(),n_phenotypes,seed,device
 
 # %% ../../nbs/models/70_line_mixture.ipynb #b0ae6399
@@ -68,13 +70,15 @@ def _median_line(m, z, name):
 @patch(as_prop=True)
 def tables_(self:LineMixture)->Tables: # Of the background, on the device
     "Made once for each background."
-    if getattr(self, '_tables', None) is None or self._tables.background is not self.background_: self._tables = Tables(self.background_, self.device)
+    if getattr(self, '_tables', None) is None or self._tables.background is not self.background_:
+        self._tables = Tables(self.background_, self.device)
     return self._tables
 
 # %% ../../nbs/models/70_line_mixture.ipynb #c9d0e765
 @patch
 def _severity(self:LineMixture, s):
-    "Log weights of line severities (2, v): homozygous, heterozygous; scatter (v, v); log weights of a mouse's own (2, v)."
+    """Log weights of line severities (2, v): homozygous, heterozygous; scatter (v, v); log weights of a mouse's own
+    (2, v)."""
     g = self.grid_
     p = torch.stack([torch.exp(-.5*((g-mean)/self.config.severity_sd)**2) for mean in (1., s['heterozygote'])])
     log_v = torch.log(p/p.sum(1, keepdim=True))
@@ -83,7 +87,8 @@ def _severity(self:LineMixture, s):
     return log_v,scatter,torch.log(log_v.exp()@scatter)
 
 @patch(as_prop=True)
-def grid_(self:LineMixture): return self.tables_.put(np.asarray(self.config.severity_grid, float)) # multiples of a profile
+# multiples of a profile
+def grid_(self:LineMixture): return self.tables_.put(np.asarray(self.config.severity_grid, float))
 
 @patch(as_prop=True)
 def penetrance_(self:LineMixture): return self.tables_.put(np.asarray(self.config.penetrance_grid, float)) # shares
@@ -110,7 +115,8 @@ class _Stray:
 
 def _odd(f0, share):
     "The least likely mice."
-    return torch.nonzero(f0<=torch.quantile(f0, share))[:,0] if len(f0) else torch.zeros(0, dtype=torch.int64, device=f0.device)
+    return torch.nonzero(f0<=torch.quantile(f0, share))[:,0] if len(f0) else torch.zeros(0, dtype=torch.int64,
+        device=f0.device)
 
 # %% ../../nbs/models/70_line_mixture.ipynb #b5055c38
 @dataclass
@@ -187,7 +193,8 @@ def _pass(self:LineMixture, task, s, st, full, sweeps=1, keep=False):
     far[task.odd] = task.stray.update(self.grid_, s, prior[2][0], full)
     normal = sums(torch.logaddexp(task.null.f0, far), L.line_of, len(L))+task.null.prior
     if full or st.part is None:
-        st.part = L.pairs(torch.ones(len(L), k, dtype=torch.bool, device=far.device) if full or st.on is None else st.on)
+        st.part = L.pairs(torch.ones(len(L), k, dtype=torch.bool, device=far.device) if full or st.on is None
+            else st.on)
     parts = [self._pairs(L, p, s, st, far, prior, sweeps, keep) for p in st.part]
     log_post = torch.cat([normal[:,None], st.ev], 1)+s['log_pi']
     total = torch.logsumexp(log_post, 1)
@@ -203,7 +210,8 @@ def _pairs(self:LineMixture, L, p, s, st, far, prior, sweeps, keep):
     for i in range(sweeps):
         u = st.u[p.line,p.kind][p.of].T+p.readings.centre
         dens = density(p.readings, z, jac, u)
-        ev,aff,sev,joint = class_evidence(dens[:,1:], torch.logaddexp(dens[:,0], far[p.mouse]), p.of, log_v[L.heterozygous[p.line]], scatter, self.penetrance_, s['log_r'])
+        ev,aff,sev,joint = class_evidence(dens[:,1:], torch.logaddexp(dens[:,0], far[p.mouse]), p.of,
+            log_v[L.heterozygous[p.line]], scatter, self.penetrance_, s['log_r'])
         st.ev[p.line,p.kind] = ev+st.prior[p.line,p.kind]
         if keep and i==sweeps-1: break
         w = torch.cat([(1-aff)[:,None], sev], 1)
@@ -237,7 +245,8 @@ def _climb(self:LineMixture, seen, s):
 
 def _damped(step, s):
     "Steps, shorter where they turned round, and how much of a full step each may be."
-    gain = torch.ones_like(step) if 'step' not in s else torch.where(step*s['step']<0, s['gain']*.5, s['gain']*1.25).clamp(.05, 1.)
+    gain = torch.ones_like(step) if 'step' not in s else torch.where(step*s['step']<0, s['gain']*.5,
+        s['gain']*1.25).clamp(.05, 1.)
     return step*gain,gain
 
 # %% ../../nbs/models/70_line_mixture.ipynb #279c5840
@@ -257,7 +266,8 @@ def _update(self:LineMixture, task, s, seen):
         r = r+joint.sum((0,1))
         v.index_add_(0, task.L.heterozygous[o.pairs.line], joint.sum(2))
     het = float(((v[1]@g+PRIOR_HETEROZYGOTE)/(v[1].sum()+PRIOR_HETEROZYGOTE)).clamp(.4, 1.2))
-    return s | dict(step=step, gain=gain, deltas=s['deltas']+step, log_pi=torch.log(share/share.sum()), log_r=torch.log(r/r.sum()), heterozygote=het)
+    return s | dict(step=step, gain=gain, deltas=s['deltas']+step, log_pi=torch.log(share/share.sum()),
+        log_r=torch.log(r/r.sum()), heterozygote=het)
 
 # %% ../../nbs/models/70_line_mixture.ipynb #1d89c5f3
 _contrasts = np.vstack([np.eye(6), [[.2]*5+[0]], [[.5,.5,0,0,0,0]], [[0,0,0,.5,.5,0]]])
@@ -265,7 +275,8 @@ _length = np.maximum(np.linalg.norm(_contrasts, axis=1)**.5, .5)
 
 @patch
 def _candidates(self:LineMixture, a, starts):
-    "Which lines may be abnormal, the profile of their outlying mice, and which are good starts; `a` is sorted by line."
+    """Which lines may be abnormal, the profile of their outlying mice, and which are good starts; `a` is sorted by
+    line."""
     density,z = self.background_.log_density_of(a.offset, a.group)
     size,icc,mask = np.diff(np.append(starts, len(a))),self.icc_[a.group[starts]],a.mask
     add = lambda v: np.add.reduceat(v, starts, axis=0)
@@ -302,7 +313,8 @@ TREMBLE = .5 # nats; gains below it are noise of the tables
 def _first(self:LineMixture, deltas):
     "A state from profiles alone."
     t,k,q = self.tables_,len(deltas),len(self.penetrance_)
-    return dict(deltas=t.put(deltas), log_pi=torch.log(t.put(np.r_[.95, np.full(k, .05/k)])), log_r=t.full((q,), -np.log(q)), log_e=t.full((k,), np.log(.002/k)), heterozygote=1.)
+    return dict(deltas=t.put(deltas), log_pi=torch.log(t.put(np.r_[.95, np.full(k, .05/k)])),
+        log_r=t.full((q,), -np.log(q)), log_e=t.full((k,), np.log(.002/k)), heterozygote=1.)
 
 @patch
 def _em(self:LineMixture, task, start, max_iter, final=True):
@@ -332,7 +344,8 @@ def _judged(self:LineMixture, task, s, st):
     wild = task.wild.update(self.grid_, s, self._severity(s)[2][0], True)
     others = lambda j: [i for i in range(e.log_post.shape[1]) if i!=j]
     drop = torch.stack([e.total-torch.logsumexp(e.log_post[:,others(j)], 1) for j in range(1, e.log_post.shape[1])], 1)
-    ll = float(e.total.sum())+task.n_normal*float(s['log_pi'][0])+float((torch.logaddexp(task.wild.f0, wild)-task.wild.f0).sum())
+    ll = float(e.total.sum())+task.n_normal*float(s['log_pi'][0])+float(
+        (torch.logaddexp(task.wild.f0, wild)-task.wild.f0).sum())
     gain = float((e.total-e.normal).sum())+task.n_normal*float(s['log_pi'][0])
     alone = torch.logaddexp(e.log_post[:,1:], e.log_post[:,:1])-e.log_post[:,:1]
     array = lambda v: v.cpu().numpy()
@@ -342,7 +355,8 @@ def _judged(self:LineMixture, task, s, st):
 def _best(self:LineMixture, task, starts, refine=None, first=5):
     "Runs of `first` passes from every start, long ones from the best `refine`."
     short = sorted((self._em(task, d, first, final=False) for d in starts), key=lambda o: -o['ll'])
-    return max((self._em(task, s, self.config.max_iter) for s in short[:refine or self.config.refine]), key=lambda o: o['ll'])
+    return max((self._em(task, s, self.config.max_iter) for s in short[:refine or self.config.refine]),
+        key=lambda o: o['ll'])
 
 # %% ../../nbs/models/70_line_mixture.ipynb #cef6799b
 LEAST_LOSS = 10. # dB; two steps of the grid at one tone at least (ours)
@@ -378,33 +392,43 @@ def _stands(self:LineMixture, task, fit):
     mine = fit['post'][:,1:]>.5
     called = (mine & np.isin(task.L.code, self.called_)[:,None]).sum(0)
     support,affected = fit['support'],lines.sum()
-    tests = dict(few=lines>=self.config.min_lines, small=loss>=LEAST_LOSS, cost=support>_cost(task.n_lines), chance=support>self.need_,
-                 uncalled=called>=LEAST_CALLED, copy=~_copies(fit['deltas'].cpu().numpy()), apart=fit['apart']>_cost(affected))
+    tests = dict(few=lines>=self.config.min_lines, small=loss>=LEAST_LOSS, cost=support>_cost(task.n_lines),
+        chance=support>self.need_,
+                 uncalled=called>=LEAST_CALLED, copy=~_copies(fit['deltas'].cpu().numpy()),
+                 apart=fit['apart']>_cost(affected))
     ok = np.logical_and.reduce(list(tests.values()))
     return ok,'' if ok.all() else next(k for k,v in tests.items() if not v.all())
 
 # %% ../../nbs/models/70_line_mixture.ipynb #90cacff4
-WHY = dict(few='a phenotype has too few lines', small=f'a phenotype stays below {LEAST_LOSS:g} dB at every tone', cost='a phenotype is worth less than it costs',
-           chance='pseudo-lines show as much', uncalled='a phenotype has fewer than two lines that are called', copy='two phenotypes are copies of each other', apart='two phenotypes cannot be told apart')
+WHY = dict(few='a phenotype has too few lines', small=f'a phenotype stays below {LEAST_LOSS:g} dB at every tone',
+    cost='a phenotype is worth less than it costs',
+           chance='pseudo-lines show as much', uncalled='a phenotype has fewer than two lines that are called',
+           copy='two phenotypes are copies of each other', apart='two phenotypes cannot be told apart')
 
 @patch
 def _row(self:LineMixture, fit, task, why=''):
     "What a number of phenotypes was worth."
     k = len(fit['deltas'])
     bic = -2*fit['gain']+2*k*_cost(task.n_lines)
-    return dict(n_phenotypes=k+1, loglik=fit['ll'], line_gain=fit['gain'], bic=bic, icl=bic+2*entr(fit['post']).sum(), smallest=fit['post'][:,1:].sum(0).min(), support=fit['support'].min(), apart=fit['apart'].min(), stands=not why, why=WHY.get(why, ''))
+    return dict(n_phenotypes=k+1, loglik=fit['ll'], line_gain=fit['gain'], bic=bic, icl=bic+2*entr(fit['post']).sum(),
+        smallest=fit['post'][:,1:].sum(0).min(), support=fit['support'].min(), apart=fit['apart'].min(),
+        stands=not why, why=WHY.get(why, ''))
 
 @patch
 def _grown(self:LineMixture, fit, profile):
-    "The last solution with one more profile: that of the lines furthest from it, or a milder and a stronger half of its largest."
+    """The last solution with one more profile: that of the lines furthest from it, or a milder and a stronger half of
+    its largest."""
     d,j = fit['deltas'].cpu().numpy(),fit['post'][:,1:].sum(0).argmax()
     near = np.square(profile[:,None]-d).sum(2).min(1)
-    return [np.vstack([d, profile[near>=np.quantile(near, .95)].mean(0)]), np.vstack([np.delete(d, j, 0), .65*d[j], 1.3*d[j]])]
+    return [np.vstack([d, profile[near>=np.quantile(near, .95)].mean(0)]),
+        np.vstack([np.delete(d, j, 0), .65*d[j], 1.3*d[j]])]
 
 @patch
 def _choose(self:LineMixture, task):
     "The largest number that stands; rows of `selection_` say what was tried."
-    fit,best,rows,failed,few = None,None,[dict(n_phenotypes=1, loglik=np.nan, line_gain=0., bic=0., icl=0., smallest=np.nan, support=np.nan, apart=np.nan, stands=True, why='')],0,max(2, self.config.n_starts//4)
+    fit,best,rows,failed,few = (None,None,
+        [dict(n_phenotypes=1, loglik=np.nan, line_gain=0., bic=0., icl=0., smallest=np.nan, support=np.nan,
+        apart=np.nan, stands=True, why='')],0,max(2, self.config.n_starts//4))
     for k in range(1, min(self.config.max_phenotypes, len(task.profile))+1):
         starts = self._starts(task.profile, k, few)+(self._grown(fit, task.profile) if fit else [])
         fit = self._best(task, starts, refine=1)
@@ -420,7 +444,9 @@ def _choose(self:LineMixture, task):
 
 # %% ../../nbs/models/70_line_mixture.ipynb #bfad3186
 FEW_LINES = 300 # lines; with more the class stays closed
-SHAPES = np.array([[20]*6, [40]*6, [60]*6, [0,0,0,25,25,0], [0,0,10,45,45,10], [25,25,0,0,0,10], [45,45,10,0,0,20], [0,25,25,0,0,15], [0,45,45,10,0,30]], float) # dB
+# dB
+SHAPES = np.array([[20]*6, [40]*6, [60]*6, [0,0,0,25,25,0], [0,0,10,45,45,10], [25,25,0,0,0,10], [45,45,10,0,0,20],
+    [0,25,25,0,0,15], [0,45,45,10,0,30]], float)
 
 def _room(n_lines): return PRIOR_AFFECTED*PRIOR_LINES/(PRIOR_LINES+n_lines) # prior of the class
 
@@ -454,18 +480,21 @@ def fit(self:LineMixture,
     m:Matched, # From `match_controls`
     *,
     truth:np.ndarray=None, # True phenotype of each mouse, 0 normal: start from the true profiles, for benchmarks only
-)->LineMixture: # `self`, with `profiles_` (K, 6) dB, `shares_` (K,), `icc_`, `centre_`, `heterozygote_`, `selection_`, `null_support_`
+# `self`, with `profiles_` (K, 6) dB, `shares_` (K,), `icc_`, `centre_`, `heterozygote_`, `selection_`, `null_support_`
+)->LineMixture:
     "Learn the background, the line variance, the phenotypes and what its probabilities are worth."
     with torch.no_grad(): return self._fit(m, truth)
 
 @patch
 def _blank(self:LineMixture):
     q = len(self.config.penetrance_grid)
-    self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = np.zeros((1,D)),np.ones(1),np.zeros(0),0.,1.
+    self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = (np.zeros((1,D)),np.ones(1),
+        np.zeros(0),0.,1.)
     self.log_r_,self.calibration_ = np.full(q, -np.log(q)),_as_said()
     self.null_support_,self.null_gain_,self.need_ = np.zeros(0),np.zeros(0),0.
     self.called_,self.sure_ = np.zeros(0, int),np.zeros(0, int)
-    self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','line_gain','bic','icl','smallest','support','apart','stands','why'])
+    self.selection_ = pd.DataFrame(columns=['n_phenotypes','loglik','line_gain','bic','icl','smallest','support',
+        'apart','stands','why'])
 
 @patch
 def _fit(self:LineMixture, m, truth):
@@ -485,7 +514,8 @@ def _fit(self:LineMixture, m, truth):
 def _learn(self:LineMixture, m, task, truth):
     "Profiles, shares, penetrance and sporadic rates from the candidate lines."
     if truth is not None: fit = self._best(task, [_true_profiles(m, np.asarray(truth))])
-    elif self.n_phenotypes: fit = self._best(task, self._starts(task.profile, self.n_phenotypes-1, self.config.n_starts))
+    elif self.n_phenotypes:
+        fit = self._best(task, self._starts(task.profile, self.n_phenotypes-1, self.config.n_starts))
     elif task.n_lines<self.config.min_lines: return
     else:
         self._null(m, task)
@@ -538,7 +568,8 @@ def _state(self:LineMixture, unplaced=None):
     k,n,t = len(self.log_e_),len(SHAPES) if room else 0,self.tables_
     shares = np.r_[self.shares_*(1-room), np.full(n, room/max(n, 1))]
     deltas = np.vstack([self.profiles_[1:1+k], SHAPES[:n]])
-    return dict(deltas=t.put(deltas), log_pi=t.put(np.log(shares)), log_e=t.put(np.r_[self.log_e_, np.full(n, -60.)]), log_r=t.put(self.log_r_), heterozygote=float(self.heterozygote_))
+    return dict(deltas=t.put(deltas), log_pi=t.put(np.log(shares)), log_e=t.put(np.r_[self.log_e_, np.full(n, -60.)]),
+        log_r=t.put(self.log_r_), heterozygote=float(self.heterozygote_))
 
 @patch
 def _merge(self:LineMixture, v):
@@ -558,7 +589,8 @@ def _alone(self:LineMixture, mice, wild, portion=2000):
 def _few_alone(self:LineMixture, mice, wild, s):
     t,n,k = self.tables_,len(mice),len(s['deltas'])
     known = t.index(wild)[:,None]>0
-    r = readings(t, mice, np.zeros(len(self.icc_)), np.where(wild[:,None], 0., self.centre_[mice.group]), self.config.censoring)
+    r = readings(t, mice, np.zeros(len(self.icc_)), np.where(wild[:,None], 0., self.centre_[mice.group]),
+        self.config.censoring)
     row,kind = t.range(n).repeat_interleave(k),t.range(k).repeat(n)
     pair,path = r.take(row),torch.cat([t.full((1,)), self.grid_])
     dens = density(pair, *scores(pair, s['deltas'].T[:,kind,None]*path), pair.centre).reshape(n, k, -1)
@@ -605,17 +637,20 @@ def _memberships(L, e):
 # %% ../../nbs/models/70_line_mixture.ipynb #811262af
 @patch
 def _judge(self:LineMixture, m):
-    "Memberships as the model computes them, before calibration; line posteriors and log-likelihoods; which mice were judged with their line."
+    """Memberships as the model computes them, before calibration; line posteriors and log-likelihoods; which mice were
+    judged with their line."""
     with torch.no_grad():
         self = self._extended(m)
         use = m.usable_line if self.config.line_prior else np.zeros(len(m), bool)
-        every,cols = line_mice(m, self.background_),[f'membership_{k}' for k in range(1+len(self.log_e_)+bool(self.unplaced_))]
+        every,cols = line_mice(m, self.background_),[f'membership_{k}'
+            for k in range(1+len(self.log_e_)+bool(self.unplaced_))]
         out = np.zeros((len(m), len(cols)))
         single = np.flatnonzero(~use)
         if len(single): out[single] = self._alone(every.take(single), m.cohort.is_control[single])
         if not use.any(): return out,pd.DataFrame(columns=['line','log_likelihood']+cols),use
         out[use],codes,post,total = self._by_line(every.take(np.flatnonzero(use)))
-        lines = pd.DataFrame(post, columns=cols).assign(line=np.array(m.line_names, object)[codes], log_likelihood=total)
+        lines = pd.DataFrame(post, columns=cols).assign(line=np.array(m.line_names, object)[codes],
+            log_likelihood=total)
         return out,lines[['line','log_likelihood']+cols],use
 
 @patch
@@ -655,7 +690,8 @@ def _extended(self:LineMixture, m):
     new,bg = copy(self),copy(self.background_)
     new.background_ = bg.add_groups(m)
     more = len(bg.groups_)-len(self.icc_)
-    new.icc_,new.centre_ = np.r_[self.icc_, np.full(more, np.median(self.icc_))],np.vstack([self.centre_, np.zeros((more,D))])
+    new.icc_,new.centre_ = np.r_[self.icc_,
+        np.full(more, np.median(self.icc_))],np.vstack([self.centre_, np.zeros((more,D))])
     return new
 
 # %% ../../nbs/models/70_line_mixture.ipynb #be254c81
@@ -711,8 +747,11 @@ def _calibrate(self:LineMixture, m):
     hit,of_line,share = kind[codes]>0,kind[mice.line]>0,1-self.shares_[0]
     for _ in range(3):
         weight = lambda affected: np.where(affected, share/BOOST, (1-share)/(1-BOOST))
-        self.calibration_ = np.array([_curve(1-q[:,0], true>0, weight(of_line)), _curve(1-post[:,0], hit, weight(hit)), _curve(alone, true>0, weight(of_line))])
-        share = 1-calibrated(np.c_[real.membership_0, 1-real.membership_0], self.calibration_[1])[:,0].mean() if len(real) else share
+        self.calibration_ = np.array(
+            [_curve(1-q[:,0], true>0, weight(of_line)), _curve(1-post[:,0], hit, weight(hit)),
+            _curve(alone, true>0, weight(of_line))])
+        share = 1-calibrated(np.c_[real.membership_0, 1-real.membership_0], self.calibration_[1])[:,
+            0].mean() if len(real) else share
 
 # %% ../../nbs/models/70_line_mixture.ipynb #48faed75
 _kept = ('profiles','shares','log_r','log_e','icc','centre','unplaced','heterozygote','calibration','null_support')
@@ -720,7 +759,8 @@ _kept = ('profiles','shares','log_r','log_e','icc','centre','unplaced','heterozy
 @patch
 def state(self:LineMixture)->dict: # name → array
     "All fitted numbers; no pickle needed."
-    return {k: np.asarray(getattr(self, k+'_'), float) for k in _kept} | {'background.'+k: v for k,v in self.background_.state().items()}
+    return {k: np.asarray(getattr(self, k+'_'), float) for k in _kept} | {'background.'+k: v
+        for k,v in self.background_.state().items()}
 
 @patch(cls_method=True)
 def from_state(cls:LineMixture,
@@ -730,5 +770,6 @@ def from_state(cls:LineMixture,
     "The way back."
     self = cls(config)
     for k in _kept: setattr(self, k+'_', np.asarray(d[k], float))
-    self.background_ = ControlBackground.from_state({k.removeprefix('background.'): v for k,v in d.items() if k.startswith('background.')})
+    self.background_ = ControlBackground.from_state(
+        {k.removeprefix('background.'): v for k,v in d.items() if k.startswith('background.')})
     return self

@@ -25,11 +25,13 @@ from ..procedures.abr import TONES
 from .background import AXIS, FEW_CONTROLS, ControlBackground, axis_place, normal_mice
 
 # %% ../../nbs/models/62_line_null.ipynb #84cd4bcb
-CONTRASTS = pd.DataFrame(np.vstack([np.eye(5), np.full(5, .2), [.5,.5,0,0,0], [0,0,0,.5,.5]]), columns=TONES[:5], index=[*TONES[:5],'mean','low','high'])
+CONTRASTS = pd.DataFrame(np.vstack([np.eye(5), np.full(5, .2), [.5,.5,0,0,0], [0,0,0,.5,.5]]), columns=TONES[:5],
+    index=[*TONES[:5],'mean','low','high'])
 WEIGHTS = CONTRASTS.to_numpy()
 
 def contrast_values(
-    offset:np.ndarray, # dB, shape (n, 5) or more columns, NaN where missing; columns beyond the five tones are not read
+    # dB, shape (n, 5) or more columns, NaN where missing; columns beyond the five tones are not read
+    offset:np.ndarray,
     weights:np.ndarray=None, # Shape (c, 5); None = `WEIGHTS`
 )->np.ndarray: # dB, shape (n, c)
     "Each mouse's contrasts."
@@ -135,7 +137,8 @@ def line_covariance(
     split:bool=False, # As for `line_variance`
 )->np.ndarray: # dB², shape (5, 5)
     "Covariance over tones of what mice of a line share."
-    return means_covariance(*line_means(contrast_values(offset, SUMS), line, n_lines), variance_by_column(contrast_values(controls, SUMS)), split)
+    return means_covariance(*line_means(contrast_values(offset, SUMS), line, n_lines),
+        variance_by_column(contrast_values(controls, SUMS)), split)
 
 # %% ../../nbs/models/62_line_null.ipynb #ecf3a71f
 PRIOR_LINES,ENOUGH_LINES = 30,10 # weight of the other groups' line variance; lines that make a group count for others
@@ -154,20 +157,23 @@ class GroupNull:
     n_lines:int # Lines of three mice or more behind `centre` and `T`
     n_controls:int # Controls of the group itself
     mice:float=4. # Harmonic mean of the lines' numbers of mice
-    zero:np.ndarray = field(default_factory=lambda: np.zeros(8)) # Mean of the controls' contrasts before they were centred, dB, shape (8,)
+    # Mean of the controls' contrasts before they were centred, dB, shape (8,)
+    zero:np.ndarray = field(default_factory=lambda: np.zeros(8))
 
     @property
     def tau2(self): return np.einsum('ci,ij,cj->c', WEIGHTS, self.T, WEIGHTS) # dB², shape (8,)
     @property
     def misfit(self): return np.nan_to_num(self.centre/np.sqrt(self.variance)) # control SDs, shape (8,)
     @property
-    def df(self): return max(.5*(self.n_lines+PRIOR_LINES), 3) # lines' worth of knowledge about `T`, half of them for a robust spread
+    # lines' worth of knowledge about `T`, half of them for a robust spread
+    def df(self): return max(.5*(self.n_lines+PRIOR_LINES), 3)
     @property
     def fits(self): return bool(np.abs(self.misfit).max()<=MISFIT)
 
     def scores(self, means, n): # line means, dB, and mice, both (lines, 8)
         "Line means as SDs of normal lines, shape (lines, 8)."
-        with np.errstate(divide='ignore', invalid='ignore'): return (means-self.centre)/np.sqrt(self.variance/n+self.tau2)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            return (means-self.centre)/np.sqrt(self.variance/n+self.tau2)
 
 # %% ../../nbs/models/62_line_null.ipynb #08129ad1
 MIN_OWN = 60 # controls; a group with fewer borrows
@@ -199,19 +205,22 @@ def _own_controls(m, g):
 def _pool(own, others, scale, rng):
     "Controls to draw from: own ones, filled up to `MIN_OWN` with others of the same scaled spread."
     if len(own)>=MIN_OWN or not len(others): return own
-    return np.concatenate([own, others[rng.choice(len(others), max(4*MIN_OWN-len(own), 0), replace=len(others)<4*MIN_OWN)]*scale])
+    return np.concatenate([own, others[
+        rng.choice(len(others), max(4*MIN_OWN-len(own), 0), replace=len(others)<4*MIN_OWN)]*scale])
 
 def _typical(scales):
     "Median control SD of each tone over groups; 8 dB for a tone nobody measured."
     return np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 8. for v in np.array(scales).T])
 
 def _known_scale(scale, typical, n):
-    "Control SD of a group of few controls, drawn towards that of other groups; a group without controls keeps the spread of its bulk."
+    """Control SD of a group of few controls, drawn towards that of other groups; a group without controls keeps the
+    spread of its bulk."""
     own = np.where(np.isnan(scale), typical, scale)
     return own if n==0 else np.sqrt((n*own**2+MIN_OWN*typical**2)/(n+MIN_OWN))
 
 def _contrast_variance(pool):
-    "Variance of contrasts, the contrasts around their mean, and the mean; a tone hardly measured lends its variance from the others."
+    """Variance of contrasts, the contrasts around their mean, and the mean; a tone hardly measured lends its variance
+    from the others."""
     x = contrast_values(pool)
     n = (~np.isnan(x)).sum(0)
     zero = np.array([v[~np.isnan(v)].mean() if k else 0. for v,k in zip(x.T, n)])
@@ -231,7 +240,8 @@ def _one_null(m, g, others, typical, seed):
     median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else z for v,z in zip(means.T, zero)])
     centre = zero+(median-zero)*k/(k+CENTRE_LINES)
     T = _unit_T(line_covariance(offset, line, k, pool), variance) if k>=2 else np.zeros((5,5))
-    return GroupNull(name, 'own' if len(own)>=MIN_OWN else 'borrowed' if len(own) else 'others', x, variance, centre, T, scale, k, len(own), float(k/np.sum(1/np.bincount(line))) if k else 4., zero)
+    return GroupNull(name, 'own' if len(own)>=MIN_OWN else 'borrowed' if len(own) else 'others', x, variance, centre,
+        T, scale, k, len(own), float(k/np.sum(1/np.bincount(line))) if k else 4., zero)
 
 # %% ../../nbs/models/62_line_null.ipynb #600a8812
 def _centre_error(o):
@@ -247,7 +257,8 @@ def _shrunk(nulls):
     many = [o for o in nulls if o.n_lines>=ENOUGH_LINES]
     seen = [~np.isnan(o.controls[:,:5]).all(0) for o in many]
     weight = np.array([o.n_lines*np.outer(h, h) for o,h in zip(many, seen)]).reshape(-1,5,5)
-    each = [np.ma.corrcoef(np.ma.masked_invalid(o.controls[:,:5]).T).filled(np.nan) if len(o.controls)>30 else np.eye(5) for o in nulls]
+    each = [np.ma.corrcoef(np.ma.masked_invalid(o.controls[:,:5]).T).filled(np.nan) if len(o.controls)>30
+        else np.eye(5) for o in nulls]
     R = np.ma.masked_invalid(each).mean(0).filled(np.nan)
     np.fill_diagonal(R, 1)
     pooled = (weight*[o.T for o in many]).sum(0)/np.maximum(weight.sum(0), 1) if many else ASSUMED*np.nan_to_num(R)
@@ -265,9 +276,13 @@ def line_nulls(
     own = {g:_own_controls(m, g) for g in range(len(m.groups))}
     many = [g for g in own if len(own[g])>=20]
     unit = [own[g]/spread(own[g]) for g in many]
-    if not unit: raise InputError(f"no technical group has 20 controls (the cohort has {sum(map(len, own.values()))}, the largest group {max(map(len, own.values()), default=0)}): a line cannot be called without wild types measured as it was; add rows whose `biological_sample_group` is control")
+    if not unit:
+        raise InputError(f"no technical group has 20 controls (the cohort has {sum(map(len, own.values()))}, the "
+            f"largest group {max(map(len, own.values()), default=0)}): a line cannot be called without wild types "
+            f"measured as it was; add rows whose `biological_sample_group` is control")
     with_lines = sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental]))
-    nulls,assumed = _shrunk([_one_null(m, g, np.concatenate(unit), _typical([spread(own[o]) for o in many]), seed) for g in with_lines]) if with_lines else ([],True)
+    nulls,assumed = _shrunk([_one_null(m, g, np.concatenate(unit), _typical([spread(own[o]) for o in many]), seed)
+        for g in with_lines]) if with_lines else ([],True)
     return {o.name:o for o in nulls},assumed
 
 # %% ../../nbs/models/62_line_null.ipynb #a17713c6
@@ -302,7 +317,8 @@ def draws(self:GroupNull,
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 1])
     effect = line_effects(self.T, n, self.df, rng)@WEIGHTS.T
     with np.errstate(divide='ignore', invalid='ignore'):
-        return {k:(mean+effect)/np.sqrt(self.variance/count+self.tau2) for k,(mean,count) in self.control_means(sizes, n, rng).items()}
+        return {k:(mean+effect)/np.sqrt(self.variance/count+self.tau2)
+            for k,(mean,count) in self.control_means(sizes, n, rng).items()}
 
 # %% ../../nbs/models/62_line_null.ipynb #789ec816
 def filled(
@@ -317,20 +333,28 @@ def filled(
     for i,k in enumerate(kinds):
         if k.all() or not k.any(): continue
         rows = code.ravel()==i
-        out[np.ix_(rows,~k)] = out[np.ix_(rows,k)]@np.linalg.solve(R[np.ix_(k,k)]+RIDGE*np.eye(k.sum()), R[np.ix_(k,~k)])
+        out[np.ix_(rows,~k)] = out[np.ix_(rows,k)]@np.linalg.solve(R[np.ix_(k,k)]+RIDGE*np.eye(k.sum()),
+            R[np.ix_(k,~k)])
     return out+centre
 
 RIDGE = .02 # variance added to a covariance before it is inverted
 
 # %% ../../nbs/models/62_line_null.ipynb #1f0c651b
-SHAPES = pd.DataFrame([[1,1,1,1,1],[0,0,.3,1,1],[1,.8,.3,0,0],[.1,.8,1,.8,.1]], columns=TONES[:5], index=['mean','high','low','middle'], dtype=float) # shapes of a loss
+# shapes of a loss
+SHAPES = pd.DataFrame([[1,1,1,1,1],[0,0,.3,1,1],[1,.8,.3,0,0],[.1,.8,1,.8,.1]], columns=TONES[:5],
+    index=['mean','high','low','middle'], dtype=float)
 SEVERITIES = dict(mean=(12,20,32,60,90), high=(15,32), low=(15,32), middle=(15,32)) # dB
-SOUGHT = pd.DataFrame([s*SHAPES.loc[k] for k,v in SEVERITIES.items() for s in v], index=[k for k,v in SEVERITIES.items() for _ in v]) # dB, one row a loss
+# dB, one row a loss
+SOUGHT = pd.DataFrame([s*SHAPES.loc[k] for k,v in SEVERITIES.items() for s in v],
+    index=[k for k,v in SEVERITIES.items() for _ in v])
 AFFECTED = (1.,.75,.5) # shares of a line's mice that have the loss
-RIDGE_W = .4 # variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
+# variance added to that within lines (ours): mice of one day are more alike, or less, than ranks of controls say
+RIDGE_W = .4
 
 # %% ../../nbs/models/62_line_null.ipynb #69ef987d
-TAIL_LINES = 60 # most degrees of freedom of line effects (ours, from the mirror of real lines): their tails are heavier than normal ones however many lines there are
+# most degrees of freedom of line effects (ours, from the mirror of real lines): their tails are heavier than normal
+# ones however many lines there are
+TAIL_LINES = 60
 
 @dataclass(frozen=True)
 class RankNull:
@@ -353,7 +377,8 @@ class RankNull:
     @property
     def df(self): return min(max(.5*(self.n_lines+PRIOR_LINES), 3), TAIL_LINES) # degrees of freedom of line effects
     @property
-    def share(self): return np.clip(np.diag(self.T)/np.diag(self.R), 0, MOST) # of the variance of a mouse that its line has, shape (5,)
+    # of the variance of a mouse that its line has, shape (5,)
+    def share(self): return np.clip(np.diag(self.T)/np.diag(self.R), 0, MOST)
     @property
     def shift(self): # dB, shape (5,)
         "How far the group's lines stand from the drawn controls."
@@ -373,7 +398,8 @@ class RankNull:
 # %% ../../nbs/models/62_line_null.ipynb #6498745e
 @patch
 def places(self:RankNull, x): # dB, shape (…, 5), none missing
-    "Where each offset stands in the flattened tables of the group's tones; readings at the ceiling have tables of their own."
+    """Where each offset stands in the flattened tables of the group's tones; readings at the ceiling have tables of
+    their own."""
     return axis_place(x)+(np.arange(5, dtype=np.int32)+5*(x>=self.top).astype(np.int32))*len(AXIS)
 
 @patch
@@ -382,8 +408,10 @@ def readings(self:RankNull, at, loss): # from `places`; dB, shape (5,)
     steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
     every = np.arange(len(AXIS))
     moved = np.clip(every-steps, 0, len(AXIS)-1)
-    held = np.maximum(moved, np.minimum(every, int(axis_place(0.)))) # "at least": a loss takes off no more than there is
-    z,jac = (np.take_along_axis(np.r_[t,t], np.r_[moved,held], 1).ravel() for t in (self.background.tables[k][self.code,:5] for k in ('z','jac')))
+    # "at least": a loss takes off no more than there is
+    held = np.maximum(moved, np.minimum(every, int(axis_place(0.))))
+    z,jac = (np.take_along_axis(np.r_[t,t], np.r_[moved,held], 1).ravel()
+        for t in (self.background.tables[k][self.code,:5] for k in ('z','jac')))
     return z.take(at),jac.take(at)@np.ones(5, np.float32)
 
 # %% ../../nbs/models/62_line_null.ipynb #6cac2f31
@@ -397,7 +425,8 @@ class _Held:
         return _Held(self.z[lines,:n], self.gain[:,lines,:n], self.moved[:,lines,:n])
 
 @patch
-def held(self:RankNull, x, centre, sign=1): # dB, shape (lines, mice, 5); scores, shape (5,); −1 looks for better hearing
+# dB, shape (lines, mice, 5); scores, shape (5,); −1 looks for better hearing
+def held(self:RankNull, x, centre, sign=1):
     "Mice of lines held against every loss."
     root = np.linalg.cholesky(np.linalg.inv(self.W+RIDGE_W*np.eye(5))).astype(np.float32)
     far = lambda z: np.einsum('lnt,lnt->ln', v:=z@root, v)/2
@@ -442,7 +471,8 @@ def evidence(self:RankNull,
 
 # %% ../../nbs/models/62_line_null.ipynb #30a908be
 EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
-MANY_BEYOND,BEYOND = .25,3.09 # share of lines, and score, from which the median line no longer stands for normal (ours)
+# share of lines, and score, from which the median line no longer stands for normal (ours)
+MANY_BEYOND,BEYOND = .25,3.09
 
 def _score_means(z, line, k): return line_means(contrast_values(z, SUMS), line, k)
 
@@ -464,19 +494,24 @@ def _deaf_screen(mean, size, R, zero):
     return float(np.mean((mean-zero)@w/sd>BEYOND))
 
 def _one_rank_null(name, background, z, own, n_controls, every, line, top):
-    "Null of one group before shrinking; `z` are scores of its mice in lines of three or more, `own` of its normal mice."
+    """Null of one group before shrinking; `z` are scores of its mice in lines of three or more, `own` of its normal
+    mice."""
     pool,R,zero = _rank_pool(own, every)
     size = np.bincount(line)
     k = len(size)
     z = filled(z, R, zero)
     mean = line_means(z, line, k)[0] if k else np.zeros((0,5))
     beyond = _deaf_screen(mean, size, R, zero)
-    doubt = f'{beyond:.0%} of its lines lie far beyond its controls, so the median line cannot stand for normal' if beyond>MANY_BEYOND and k>=3 else ''
+    doubt = (f'{beyond:.0%} of its lines lie far beyond its controls, so the median line cannot stand for normal'
+        if beyond>MANY_BEYOND and k>=3 else '')
     centre = zero if doubt or not k else zero+(np.median(mean, 0)-zero)*k/(k+CENTRE_LINES)
-    T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, SUMS)), True) if k>=2 and not doubt else np.zeros((5,5))
-    here = lambda z: background.offsets(np.c_[z, np.zeros(len(z))], np.full(len(z), background.groups_.index(name)))[:,:5]
+    T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, SUMS)),
+        True) if k>=2 and not doubt else np.zeros((5,5))
+    here = lambda z: background.offsets(np.c_[z, np.zeros(len(z))], np.full(len(z), background.groups_.index(name)))[:,
+        :5]
     others = here(every[~np.isnan(every).any(1)])
-    return RankNull(name, background, here(pool), others, R, T, _within(z, line), centre, top, zero, 0 if doubt else k, n_controls, doubt, len(own)-n_controls)
+    return RankNull(name, background, here(pool), others, R, T, _within(z, line), centre, top, zero, 0 if doubt else k,
+        n_controls, doubt, len(own)-n_controls)
 
 # %% ../../nbs/models/62_line_null.ipynb #99a6e617
 def _within(z, line):
@@ -496,7 +531,8 @@ def _shrunk_ranks(nulls):
         T = (o.n_lines*o.T+PRIOR_LINES*usual)/(o.n_lines+PRIOR_LINES)
         even = np.mean(np.diag(T)/np.diag(o.R))*o.R # the same share at every tone
         T = _psd((o.n_lines*T+EVEN_LINES*even)/(o.n_lines+EVEN_LINES)+off)
-        kept = np.sqrt((o.n_lines*np.diag(o.W)+PRIOR_LINES*np.maximum(np.diag(o.R-T), 0))/(o.n_lines+PRIOR_LINES)/np.diag(o.R))
+        kept = np.sqrt((o.n_lines*np.diag(o.W)+PRIOR_LINES*np.maximum(np.diag(o.R-T), 0))/(
+            o.n_lines+PRIOR_LINES)/np.diag(o.R))
         return replace(o, T=T, W=o.R*np.outer(kept, kept))
     return [one(o) for o in nulls]
 
@@ -512,17 +548,20 @@ def rank_nulls(
     for g in sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental])):
         rows,line = _group_rows(m, g)
         top = m.ceiling[m.group==g][:,:5].min(0)
-        out.append(_one_rank_null(m.groups[g], background, z[rows], z[own[g]], int(m.cohort.is_control[own[g]].sum()), every, line, np.where(np.isnan(top), np.inf, top)))
+        out.append(_one_rank_null(m.groups[g], background, z[rows], z[own[g]], int(m.cohort.is_control[own[g]].sum()),
+            every, line, np.where(np.isnan(top), np.inf, top)))
     return {o.name:o for o in _shrunk_ranks(out)}
 
 # %% ../../nbs/models/62_line_null.ipynb #ba46860e
-BORROWED = 100 # mice that the controls of all groups count as among those of a group (the `relevance` of the background)
+# mice that the controls of all groups count as among those of a group (the `relevance` of the background)
+BORROWED = 100
 
 def control_scores(
     x:np.ndarray, # Offsets of controls, dB, shape (k, 5), NaN where missing
     rng:np.random.Generator, # Breaks ties
     weight:np.ndarray=None, # What each counts as, shape (k,); None = one
-)->tuple: # Normal numbers of each tone's ranks, shape (k, 5); of each tone offsets in order, and the share at or below each
+# Normal numbers of each tone's ranks, shape (k, 5); of each tone offsets in order, and the share at or below each
+)->tuple:
     "Ranks of each tone as normal numbers."
     z,levels,weight = np.full(x.shape, np.nan),[],np.ones(len(x)) if weight is None else weight
     for t,v in enumerate(x.T):
@@ -545,7 +584,8 @@ def line_parts(
     null:RankNull, # Of the group
     z:np.ndarray, # Normal numbers of mice, shape (k, 5)
     weight:np.ndarray=None, # What each counts as, shape (k,); None = one
-)->tuple: # Share of the place, 0–1; covariance shared beyond it, shape (5, 5); what stays with each mouse, shape (k, 5)
+# Share of the place, 0–1; covariance shared beyond it, shape (5, 5); what stays with each mouse, shape (k, 5)
+)->tuple:
     "What mice of a line share: their place among wild types, and more or less at single tones."
     sd,C = np.sqrt(np.diag(null.R)),np.cov(z.T, aweights=weight)
     T,W,w = null.T/np.outer(sd, sd),np.diag(null.W)/sd**2,np.full(5, .2)
@@ -564,7 +604,8 @@ def draws(self:RankNull,
     *,
     seed:int=42, # Same seed, same draws
 )->np.ndarray: # Offsets, dB, shape (n, mice, 5); lines of fewer mice are the first ones
-    "Lines that chance alone would make: places among the normal mice of the group, and shifts in rank, that the line shares."
+    """Lines that chance alone would make: places among the normal mice of the group, and shifts in rank, that the line
+    shares."""
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 2])
     weight = np.r_[np.ones(len(self.pool)), np.full(len(self.others), BORROWED/max(len(self.others), 1))]
     z,levels = control_scores(np.r_[self.pool, self.others], rng, weight)
@@ -609,8 +650,11 @@ def tail_p(
     return np.where(beyond<FAR, np.minimum(fitted, (FAR+1)/(n+1)), (beyond+1)/(n+1))
 
 # %% ../../nbs/models/62_line_null.ipynb #13e0fcc2
-MIRROR_LEVEL,MIRROR_LINES = .05,100 # share of mirror p-values looked at; lines at which half of what they show is believed (ours)
-FEWER,SMALL,MICE_DRAWN = 4,.05,4 # a fourth of the draws serves the mirror and p-values above .05; lines of more than four mice get fewer draws (ours)
+# share of mirror p-values looked at; lines at which half of what they show is believed (ours)
+MIRROR_LEVEL,MIRROR_LINES = .05,100
+
+# a fourth of the draws serves the mirror and p-values above .05; lines of more than four mice get fewer draws (ours)
+FEWER,SMALL,MICE_DRAWN = 4,.05,4
 
 LOST = .01 # p below which a line may be affected and says nothing of normal ones (ours)
 
@@ -620,7 +664,8 @@ def members(
     "Mice of lines, by the technical group their line belongs to."
     rows = np.flatnonzero((m.line>=0) & m.cohort.is_experimental)
     main = main_group(m.line[rows], m.group[rows], len(m.line_names), len(m.groups))
-    return {int(g):(rows[main[m.line[rows]]==g], m.line[rows[main[m.line[rows]]==g]]) for g in sorted(set(main[m.line[rows]]))}
+    return {int(g):(rows[main[m.line[rows]]==g], m.line[rows[main[m.line[rows]]==g]])
+        for g in sorted(set(main[m.line[rows]]))}
 
 def mirror_inflation(
     p:np.ndarray, # Mirror p-values of a group's lines that do not look worse, 0–1, shape (lines,)
@@ -630,11 +675,13 @@ def mirror_inflation(
     seen = np.mean([ndtri(1-np.quantile(p, a))/ndtri(1-a) for a in (MIRROR_LEVEL, 2*MIRROR_LEVEL)])
     return float(np.exp(np.log(max(seen, 1.))*len(p)/(len(p)+MIRROR_LINES)))
 
+# %% ../../nbs/models/62_line_null.ipynb #8a791946
 def _widened(p, factor):
     "p-values under a null that is wider by a factor."
     return np.clip(ndtr(ndtri(np.clip(p, FLOOR, 1-FLOOR))/factor), FLOOR, 1)
 
-MEANS = CONTRASTS.loc[['mean','low','high']] # of dB, beside the losses: a mouse deafer than every loss sought is still deaf
+# of dB, beside the losses: a mouse deafer than every loss sought is still deaf
+MEANS = CONTRASTS.loc[['mean','low','high']]
 
 def _mean_score(x, made, limit, sign):
     "Largest contrast of line means in dB, in SDs of drawn lines: of lines and of draws."
@@ -646,10 +693,13 @@ def _mean_score(x, made, limit, sign):
 def _both(p, q): return np.minimum(2*np.minimum(p, q), 1) # two looks at one line (Bonferroni)
 
 def _one_sided(null, x, shift, centre, sign, held=None):
-    "Evidence for losses; none for a line whose mean over mice and tones is on the other side. `held`: of more mice of these lines."
+    """Evidence for losses; none for a line whose mean over mice and tones is on the other side. `held`: of more mice
+    of these lines."""
     out = np.full((len(x),len(SOUGHT)), -1e6, np.float32)
     worse = np.flatnonzero((sign*(x-shift)).mean((1,2))>0)
-    if len(worse): out[worse] = null.evidence(x[worse], centre, sign) if held is None else null.ratios(held.take(worse, x.shape[1]))
+    if len(worse):
+        out[worse] = null.evidence(x[worse], centre,
+            sign) if held is None else null.ratios(held.take(worse, x.shape[1]))
     return out
 
 # %% ../../nbs/models/62_line_null.ipynb #f5d71545
@@ -686,7 +736,8 @@ def _group_p(null, x, line, size, draws, seed):
         mine = x[order[first[rows][:,None]+np.arange(n)]]
         best[rows],score[rows],p[rows,0],p[rows,1] = _size_p(null, mine, made[:enough(n),:n], few(n), limit, held)
     wider = mirror_inflation(p[p[:,0]>=LOST,1])
-    return pd.DataFrame(dict(contrast=best, score=score, p_value=_widened(p[:,0], wider), mirror_p=_widened(p[:,1], wider), inflation=wider))
+    return pd.DataFrame(dict(contrast=best, score=score, p_value=_widened(p[:,0], wider),
+        mirror_p=_widened(p[:,1], wider), inflation=wider))
 
 # %% ../../nbs/models/62_line_null.ipynb #566900c2
 def line_p_values(
@@ -695,7 +746,9 @@ def line_p_values(
     nulls:dict=None, # From `rank_nulls`; None = of these mice
     draws:int=20_000, # Of normal lines, for each group and size; at least 1,000
     seed:int=42, # Same seed, same p-values
-)->pd.DataFrame: # One row a line of three mice or more: `line`, `technical_group`, `n_mice`, `contrast` (best shape), `score` (log likelihood ratio, nats), `p_value`, `mirror_p`, `inflation`
+# One row a line of three mice or more: `line`, `technical_group`, `n_mice`, `contrast` (best shape), `score` (log
+# likelihood ratio, nats), `p_value`, `mirror_p`, `inflation`
+)->pd.DataFrame:
     "How often would a normal line of its laboratory look as bad, or as good?"
     nulls,out = rank_nulls(m) if nulls is None else nulls,[]
     for g,(rows,code) in members(m).items():
@@ -706,6 +759,10 @@ def line_p_values(
         if not keep.any(): continue
         mice = keep[line]
         new = np.cumsum(keep)-1
-        facts = pd.DataFrame(dict(line=np.array(m.line_names, object)[names[keep]], technical_group=m.groups[g], n_mice=size[keep]))
-        out.append(pd.concat([facts, _group_p(null, null.offsets(m.offset[rows[has][mice]]), new[line[mice]], size[keep], draws, seed)], axis=1))
-    return pd.concat(out, ignore_index=True) if out else pd.DataFrame(columns=['line','technical_group','n_mice','contrast','score','p_value','mirror_p','inflation'])
+        facts = pd.DataFrame(dict(line=np.array(m.line_names, object)[names[keep]], technical_group=m.groups[g],
+            n_mice=size[keep]))
+        out.append(pd.concat([facts,
+            _group_p(null, null.offsets(m.offset[rows[has][mice]]), new[line[mice]], size[keep], draws, seed)],
+            axis=1))
+    return pd.concat(out, ignore_index=True) if out else pd.DataFrame(
+        columns=['line','technical_group','n_mice','contrast','score','p_value','mirror_p','inflation'])

@@ -20,8 +20,10 @@ def line_templates(
 )->pd.DataFrame: # `group` (code in `m.groups`), `size` (mice), `zygosity`; one row a line that drives a fit
     "Group, size and zygosity of the lines that drive a fit."
     rows = np.flatnonzero(m.usable_line & m.drives_fit)
-    f = pd.DataFrame(dict(line=m.line[rows], group=m.group[rows], zygosity=m.cohort.frame.zygosity.to_numpy(object)[rows]))
-    return f.groupby('line').agg(group=('group','first'), size=('group','size'), zygosity=('zygosity','first')).reset_index(drop=True)
+    f = pd.DataFrame(dict(line=m.line[rows], group=m.group[rows],
+        zygosity=m.cohort.frame.zygosity.to_numpy(object)[rows]))
+    return f.groupby('line').agg(group=('group','first'), size=('group','size'),
+        zygosity=('zygosity','first')).reset_index(drop=True)
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #c5bcb6c8
 @dataclass
@@ -53,7 +55,8 @@ def line_mice(
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #bafae171
 MIN_RANKED = 10 # controls with a tone; with fewer the background's own shape is used
-TAIL_DF = 30. # degrees of freedom of line effects (ours): the scale of a group's line effect is known from a few dozen lines
+# degrees of freedom of line effects (ours): the scale of a group's line effect is known from a few dozen lines
+TAIL_DF = 30.
 
 def _ranked(values, rng):
     "Normal scores of the ranks of measured values, ties broken at random; values in order."
@@ -122,7 +125,8 @@ class PseudoLines:
         rows = normal_mice(m, g)
         code = self.background.groups_.index(m.groups[g])
         ranked = [_ranked(v, rng) for v in m.offset[rows].T]
-        return _Pool(rows, code, np.stack([z for z,_ in ranked], 1), [v for _,v in ranked], np.linalg.cholesky(self.background.corr_[code]), _share(self.background, code, icc[code]))
+        return _Pool(rows, code, np.stack([z for z,_ in ranked], 1), [v for _,v in ranked],
+            np.linalg.cholesky(self.background.corr_[code]), _share(self.background, code, icc[code]))
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #198cca85
 @patch
@@ -156,7 +160,8 @@ def _read(self:PseudoLines, rows, offset):
 def draw(self:PseudoLines,
     templates:pd.DataFrame=None, # Rows of `line_templates`; None = the cohort's own lines
     *,
-    loss:np.ndarray=None, # dB to add to each pseudo-mouse, in the order of `templates`, shape (n, 6); None = nobody is affected
+    # dB to add to each pseudo-mouse, in the order of `templates`, shape (n, 6); None = nobody is affected
+    loss:np.ndarray=None,
     seed:int=0, # Same seed, same lines
 )->tuple: # `LineMice` with lines numbered as in `templates`; the control behind each mouse, shape (n,)
     "Lines of wild types, with a line effect and, on request, a loss."
@@ -187,7 +192,10 @@ def pseudo_lines(
     mice,rows = PseudoLines(background, m, icc, centre).draw(templates, loss=loss, seed=seed)
     name = np.array([f'pseudo {i}' for i in range(len(templates))], object)[mice.line]
     frame = m.cohort.frame.iloc[rows].reset_index(drop=True)
-    frame = frame.assign(specimen_id=[f'pseudo mouse {i}' for i in range(len(rows))], biological_sample_group='experimental',
-        gene_symbol=name, allele_symbol=name, zygosity=templates.zygosity.to_numpy(object)[mice.line], **dict(zip(THRESHOLDS, (mice.offset+m.center[rows]).T)))
+    frame = frame.assign(specimen_id=[f'pseudo mouse {i}' for i in range(len(rows))],
+        biological_sample_group='experimental',
+        gene_symbol=name, allele_symbol=name, zygosity=templates.zygosity.to_numpy(object)[mice.line],
+        **dict(zip(THRESHOLDS, (mice.offset+m.center[rows]).T)))
     empty = pd.DataFrame(columns=['specimen_id','reason'])
-    return Matched(replace(m.cohort, frame=frame), m.reference, m.center[rows], m.scale[rows], m.n_reference[rows], m.step[rows], np.zeros(len(rows), bool), empty)
+    return Matched(replace(m.cohort, frame=frame), m.reference, m.center[rows], m.scale[rows], m.n_reference[rows],
+        m.step[rows], np.zeros(len(rows), bool), empty)

@@ -29,7 +29,8 @@ class NormalFirst(ClusterMixin, BaseEstimator):
         rest = [int(i) for i in np.argsort(-size, kind='stable') if i!=normal]
         return np.array([normal, *rest])
 
-    def _data(self, X, reset=False): return validate_data(self, X, reset=reset, dtype=np.float64, ensure_min_samples=2 if reset else 1)
+    def _data(self, X, reset=False):
+        return validate_data(self, X, reset=reset, dtype=np.float64, ensure_min_samples=2 if reset else 1)
 
     def predict_proba(self,
         X:np.ndarray, # Features, shape (n, d)
@@ -91,7 +92,8 @@ class TiedMixture(NormalFirst):
 
     def _proba(self, X): return self.model_.predict_proba(X)[:,self.order_]
 
-def _tied(k, n_init, seed): return GaussianMixture(k, covariance_type='tied', n_init=n_init, random_state=seed, reg_covar=1e-3)
+def _tied(k, n_init, seed):
+    return GaussianMixture(k, covariance_type='tied', n_init=n_init, random_state=seed, reg_covar=1e-3)
 
 # %% ../../nbs/models/88_simple.ipynb #169d9bbf
 class GateMixture(NormalFirst):
@@ -145,7 +147,8 @@ def _inside(self:GateMixture, X):
 # %% ../../nbs/models/88_simple.ipynb #cbc0733d
 GRID_VARIANCE_SD = .05 # SD²; about what reading in steps of 5 dB adds, (5²/12)/7² (ours)
 
-def _full(k, n_init, seed): return GaussianMixture(k, covariance_type='full', n_init=n_init, random_state=seed, reg_covar=GRID_VARIANCE_SD)
+def _full(k, n_init, seed):
+    return GaussianMixture(k, covariance_type='full', n_init=n_init, random_state=seed, reg_covar=GRID_VARIANCE_SD)
 
 class FullMixture(NormalFirst):
     "Gaussian mixture with free covariances, on control-adjusted z."
@@ -177,7 +180,9 @@ class MergedMixture(NormalFirst):
         n_components:int=24, # Components before
         n_init:int=2, # Starts
         random_state:int=42, # Seed
-    ): self.n_phenotypes,self.n_components,self.n_init,self.random_state = n_phenotypes,n_components,n_init,random_state
+    ):
+        self.n_phenotypes,self.n_components,self.n_init,self.random_state = (n_phenotypes,n_components,n_init,
+            random_state)
 
     def fit(self,
         X:np.ndarray, # Features, shape (n, d)
@@ -186,7 +191,8 @@ class MergedMixture(NormalFirst):
     ): # `self`
         "Fit, merge and put normal first."
         X = self._data(X, reset=True)
-        self.model_ = _full(min(max(self.n_components, self.n_phenotypes), len(X)), self.n_init, self.random_state).fit(X)
+        self.model_ = _full(min(max(self.n_components, self.n_phenotypes), len(X)), self.n_init,
+            self.random_state).fit(X)
         t = self.model_.predict_proba(X)
         self.merged_ = merge_by_entropy(t, min(self.n_phenotypes, t.shape[1]))
         self.order_ = np.arange(self.merged_.max()+1)
@@ -194,7 +200,8 @@ class MergedMixture(NormalFirst):
         self.labels_ = self._proba(X).argmax(1)
         return self
 
-    def _proba(self, X): return (self.model_.predict_proba(X)@np.eye(self.merged_.max()+1)[self.merged_])[:,self.order_]
+    def _proba(self, X):
+        return (self.model_.predict_proba(X)@np.eye(self.merged_.max()+1)[self.merged_])[:,self.order_]
 
 # %% ../../nbs/models/88_simple.ipynb #ae9a623f
 class DensityBaseline(NormalFirst):

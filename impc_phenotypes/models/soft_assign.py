@@ -38,7 +38,8 @@ def set_centres(self:SoftAssign,
 )->SoftAssign: # `self`
     "Start from centres found elsewhere."
     new = torch.as_tensor(centres).to(self.centres)
-    if new.shape!=self.centres.shape: raise ValueError(f"need shape {tuple(self.centres.shape)}, got {tuple(new.shape)}")
+    if new.shape!=self.centres.shape:
+        raise ValueError(f"need shape {tuple(self.centres.shape)}, got {tuple(new.shape)}")
     self.centres.data.copy_(new)
     return self
 
@@ -49,7 +50,8 @@ def weighted_centres(
 )->Tensor: # Shape (k, d)
     "Membership-weighted mean of the latent points."
     w = torch.as_tensor(memberships).to(z)
-    if w.ndim!=2 or len(w)!=len(z): raise ValueError(f"`memberships` must have shape ({len(z)}, k), got {tuple(w.shape)}")
+    if w.ndim!=2 or len(w)!=len(z):
+        raise ValueError(f"`memberships` must have shape ({len(z)}, k), got {tuple(w.shape)}")
     total = w.sum(0)
     if (total<=0).any(): raise ValueError(f"phenotype {int((total<=0).nonzero()[0])} has no mouse; drop its column")
     return (w.T@z)/total[:,None]

@@ -44,9 +44,12 @@ class TopicMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
         "Find the topics."
         X = self._counts(X, reset=True)
         for k,v in dict(topic_prior=self.topic_prior, word_prior=self.word_prior).items():
-            if v is not None and not 0<v<=1: raise ValueError(f"`{k}` is {v}; it must be above 0 and at most 1, or None")
+            if v is not None and not 0<v<=1:
+                raise ValueError(f"`{k}` is {v}; it must be above 0 and at most 1, or None")
         many = X if sample_weight is None else np.repeat(X, _repeats(sample_weight, len(X)), axis=0)
-        lda = LatentDirichletAllocation(self.n_components, doc_topic_prior=self.topic_prior, topic_word_prior=self.word_prior, max_iter=self.max_iter, learning_method='batch', evaluate_every=self.check_every, perp_tol=self.tol, random_state=self.random_state).fit(many)
+        lda = LatentDirichletAllocation(self.n_components, doc_topic_prior=self.topic_prior,
+            topic_word_prior=self.word_prior, max_iter=self.max_iter, learning_method='batch',
+            evaluate_every=self.check_every, perp_tol=self.tol, random_state=self.random_state).fit(many)
         order = np.argsort(-lda.transform(many).T@many.sum(1), kind='stable')
         self._keep(lda.components_[order])
         self.n_iter_,self.labels_ = lda.n_iter_,self.predict_proba(X).argmax(1)
@@ -62,19 +65,23 @@ class TopicMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
 # %% ../../nbs/models/90_topics.ipynb #db5f2a77
 def _repeats(w, n):
     w = np.asarray(w, float)
-    if w.shape!=(n,) or not np.isfinite(w).all() or (w<0).any() or (w!=np.round(w)).any(): raise ValueError(f"`sample_weight` must be {n} whole numbers of at least 0, how often each row counts, got shape {w.shape}")
+    if w.shape!=(n,) or not np.isfinite(w).all() or (w<0).any() or (w!=np.round(w)).any():
+        raise ValueError(f"`sample_weight` must be {n} whole numbers of at least 0, how often each row counts, got "
+            f"shape {w.shape}")
     if not w.any(): raise ValueError("`sample_weight` is zero for every row; nothing is left to fit")
     return w.astype(int)
 
 @patch
 def _counts(self:TopicMixture, X, reset=False):
     "Checked counts; unknown ones as zero."
-    X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2 if reset else 1)
+    X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan',
+        ensure_min_samples=2 if reset else 1)
     wrong = (X<0)|(np.isfinite(X)&(X!=np.round(X)))|np.isinf(X)
     if wrong.any():
         i,j = np.argwhere(wrong)[0]
         negative = 'Negative values in data passed to TopicMixture: ' if (X<0).any() else ''
-        raise ValueError(f"{negative}row {i}, column {j} holds {X[i,j]:g}, which is no count; pass whole numbers of at least 0 (for TF-IDF or offsets take another model)")
+        raise ValueError(f"{negative}row {i}, column {j} holds {X[i,j]:g}, which is no count; pass whole numbers of "
+            f"at least 0 (for TF-IDF or offsets take another model)")
     return np.nan_to_num(X)
 
 def _expected_log(a): return psi(a)-psi(a.sum(1, keepdims=True)) # of Dirichlet-distributed probabilities
@@ -84,7 +91,8 @@ def _keep(self:TopicMixture, pseudo_counts):
     "Hold the topics, and a scikit-learn model that applies them."
     k,d = pseudo_counts.shape
     self.pseudo_counts_,self.n_features_in_ = pseudo_counts,d
-    self.lda_ = LatentDirichletAllocation(k, doc_topic_prior=self.topic_prior, topic_word_prior=self.word_prior, random_state=0)
+    self.lda_ = LatentDirichletAllocation(k, doc_topic_prior=self.topic_prior, topic_word_prior=self.word_prior,
+        random_state=0)
     self.lda_.partial_fit(np.zeros((1,d)), None) # sets priors and shapes
     self.lda_.components_ = pseudo_counts
     self.lda_.exp_dirichlet_component_ = np.exp(_expected_log(pseudo_counts))
@@ -136,9 +144,12 @@ def plot_topics(
     "Probability of the top words of all topics."
     p,columns = model.prototypes(),np.asarray(columns, object)
     use = np.array(list(dict.fromkeys(np.argsort(-p, axis=1, kind='stable')[:,:n].ravel().tolist())))
-    fig = go.Figure(go.Heatmap(z=p[:,use][::-1], x=[escaped(c) for c in columns[use]], y=[f'topic {k}' for k in range(len(p))][::-1], colorscale=BLUES, colorbar=dict(title='probability', thickness=12), hovertemplate='%{x}: %{z:.3f}<extra>%{y}</extra>'))
+    fig = go.Figure(go.Heatmap(z=p[:,use][::-1], x=[escaped(c) for c in columns[use]],
+        y=[f'topic {k}' for k in range(len(p))][::-1], colorscale=BLUES,
+        colorbar=dict(title='probability', thickness=12), hovertemplate='%{x}: %{z:.3f}<extra>%{y}</extra>'))
     fig.update_xaxes(tickangle=-45, type='category')
-    return finish(fig, f'{len(p)} topics and their words', width=min(1000, 200+30*len(use)), height=180+28*len(p), l=84, r=90, b=86)
+    return finish(fig, f'{len(p)} topics and their words', width=min(1000, 200+30*len(use)), height=180+28*len(p),
+        l=84, r=90, b=86)
 
 # %% ../../nbs/models/90_topics.ipynb #f7abd0b0
 @patch
@@ -180,13 +191,16 @@ def sample(self:TopicMixture,
     "New rows."
     check_is_fitted(self)
     if n_samples<1: raise ValueError(f"`n_samples` is {n_samples}; ask for at least 1")
-    if np.shape(length) not in ((), (n_samples,)): raise ValueError(f"`length` has shape {np.shape(length)} for {n_samples} rows; give one number, or one a row")
+    if np.shape(length) not in ((), (n_samples,)):
+        raise ValueError(f"`length` has shape {np.shape(length)} for {n_samples} rows; give one number, or one a row")
     draws = np.broadcast_to(length, n_samples)
-    if (draws!=np.round(draws)).any() or draws.min()<1: raise ValueError(f"`length` must be whole numbers of at least 1, got {draws.min()}")
+    if (draws!=np.round(draws)).any() or draws.min()<1:
+        raise ValueError(f"`length` must be whole numbers of at least 1, got {draws.min()}")
     rng,p = check_random_state(self.random_state if random_state is None else random_state),self.prototypes()
     theta = rng.dirichlet([self.lda_.doc_topic_prior_]*len(p), n_samples)
     probs = theta@p
-    return np.stack([rng.multinomial(n, q/q.sum()) for n,q in zip(draws.astype(int), probs)]).astype(float),theta.argmax(1)
+    return (np.stack([rng.multinomial(n, q/q.sum()) for n,q in zip(draws.astype(int), probs)]).astype(float),
+        theta.argmax(1))
 
 @patch
 def n_parameters(self:TopicMixture)->int:

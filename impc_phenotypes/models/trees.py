@@ -21,20 +21,28 @@ from ..core.look import GREY, escaped, finish, phenotype_style
 def _gaussians(means, covariances):
     "Means (k, d) and Cholesky factors (k, d, d)."
     means,cov = np.asarray(means, float),np.asarray(covariances, float)
-    if means.ndim!=2 or cov.shape!=(*means.shape,means.shape[-1]): raise ValueError(f"`means` has shape {means.shape} and `covariances` {cov.shape}; they need (k, d) and (k, d, d), whole matrices for every component")
+    if means.ndim!=2 or cov.shape!=(*means.shape,means.shape[-1]):
+        raise ValueError(f"`means` has shape {means.shape} and `covariances` {cov.shape}; they need (k, d) and (k, "
+            f"d, d), whole matrices for every component")
     try: return means,np.linalg.cholesky(cov)
-    except np.linalg.LinAlgError: raise ValueError(f"`covariances` hold a matrix that is not positive definite (least eigenvalue {np.linalg.eigvalsh(cov).min():.3g}); fit with a larger noise floor") from None
+    except np.linalg.LinAlgError:
+        raise ValueError(f"`covariances` hold a matrix that is not positive definite (least eigenvalue "
+            f"{np.linalg.eigvalsh(cov).min():.3g}); fit with a larger noise floor") from None
 
 def kl_distances(
-    weights:np.ndarray, # Share of each component, shape (k,); divergence does not depend on it, only its length is checked
+    # Share of each component, shape (k,); divergence does not depend on it, only its length is checked
+    weights:np.ndarray,
     means:np.ndarray, # In the unit of the data, shape (k, d)
     covariances:np.ndarray, # Unit squared, shape (k, d, d)
 )->np.ndarray: # Nats, 0 to ∞, shape (k, k)
     "Symmetric Kullback–Leibler divergence of every two Gaussian components."
     means,chol = _gaussians(means, covariances)
-    if np.shape(weights)!=means.shape[:1]: raise ValueError(f"`weights` has shape {np.shape(weights)} for {len(means)} components; pass one per component")
+    if np.shape(weights)!=means.shape[:1]:
+        raise ValueError(
+            f"`weights` has shape {np.shape(weights)} for {len(means)} components; pass one per component")
     solved = lambda l, v: np.square(solve_triangular(l, v, lower=True)).sum(0)
-    far = np.array([solved(l, (means-m).T) + solved(l, np.hstack(chol)).reshape(len(means), -1).sum(1) for l,m in zip(chol, means)])
+    far = np.array([solved(l, (means-m).T) + solved(l, np.hstack(chol)).reshape(len(means), -1).sum(1)
+        for l,m in zip(chol, means)])
     out = (far+far.T)/2-means.shape[1]
     np.fill_diagonal(out, 0)
     return np.maximum(out, 0)
@@ -43,9 +51,14 @@ def kl_distances(
 def _memberships(q):
     "Checked memberships, float, (n, k)."
     q = np.asarray(q, float)
-    if q.ndim!=2 or not q.size: raise ValueError(f"`q` has shape {q.shape}; memberships need (n, k), one row a mouse and one column a component")
+    if q.ndim!=2 or not q.size:
+        raise ValueError(
+            f"`q` has shape {q.shape}; memberships need (n, k), one row a mouse and one column a component")
     bad = np.flatnonzero(~((np.abs(q.sum(1)-1)<=1e-4) & (q>=0).all(1)))
-    if len(bad): raise ValueError(f"`q` row {bad[0]} holds {q[bad[0]].round(4).tolist()}, which sums to {q[bad[0]].sum():.4g}; memberships are at least 0 and every row sums to 1 (`predict_proba` gives such rows)")
+    if len(bad):
+        raise ValueError(f"`q` row {bad[0]} holds {q[bad[0]].round(4).tolist()}, which sums to "
+            f"{q[bad[0]].sum():.4g}; memberships are at least 0 and every row sums to 1 (`predict_proba` gives such "
+            f"rows)")
     return q
 
 def _apart(likeness):
@@ -109,7 +122,8 @@ def merge_by_entropy(
     k:int, # Components to keep, at least 1
 )->np.ndarray: # int, shape (many,): the merged component each component went to, 0 … k−1
     "Which components belong together, without the rest of the tree."
-    if not 1<=k<=t.shape[1]: raise ValueError(f"`k` must lie between 1 and the {t.shape[1]} components there are, got {k}")
+    if not 1<=k<=t.shape[1]:
+        raise ValueError(f"`k` must lie between 1 and the {t.shape[1]} components there are, got {k}")
     return _flat(_entropy_path(t, k), t.shape[1])
 
 # %% ../../nbs/models/95_trees.ipynb #6c3ee88e
@@ -128,9 +142,14 @@ class ComponentTree:
 
 def _parts(components):
     "Weights, means, covariances of a model or a tuple."
-    if components is None: raise ValueError("`components` is missing and `rule='kl'` compares Gaussians; pass the fitted model or (weights, means, covariances), or choose another rule, which needs `q` alone")
-    parts = components if isinstance(components, (tuple,list)) else tuple(getattr(components, o, None) for o in ('weights_','means_','covariances_'))
-    if len(parts)!=3 or any(o is None for o in parts): raise ValueError("`components` must be (weights, means, covariances) or a fitted model with `weights_`, `means_` and `covariances_`; the other rules need `q` alone")
+    if components is None:
+        raise ValueError("`components` is missing and `rule='kl'` compares Gaussians; pass the fitted model or "
+            "(weights, means, covariances), or choose another rule, which needs `q` alone")
+    parts = components if isinstance(components,
+        (tuple,list)) else tuple(getattr(components, o, None) for o in ('weights_','means_','covariances_'))
+    if len(parts)!=3 or any(o is None for o in parts):
+        raise ValueError("`components` must be (weights, means, covariances) or a fitted model with `weights_`, "
+            "`means_` and `covariances_`; the other rules need `q` alone")
     return parts
 
 # %% ../../nbs/models/95_trees.ipynb #bfb56206
@@ -138,19 +157,23 @@ def _distances(q, components, rule):
     "Table of distances for average linkage."
     if rule!='kl': return coassignment_distances(q) if rule=='coassignment' else entropy_distances(q)
     out = kl_distances(*_parts(components))
-    if len(out)!=q.shape[1]: raise ValueError(f"`components` has {len(out)} components and `q` {q.shape[1]} columns; pass both from the same fit")
+    if len(out)!=q.shape[1]:
+        raise ValueError(
+            f"`components` has {len(out)} components and `q` {q.shape[1]} columns; pass both from the same fit")
     return out
 
 def component_tree(
     q:np.ndarray, # Memberships, shape (n, k), rows sum to 1
-    components=None, # Fitted model with `weights_`, `means_`, `covariances_`, or those three; only `rule='kl'` needs it
+    # Fitted model with `weights_`, `means_`, `covariances_`, or those three; only `rule='kl'` needs it
+    components=None,
     rule:str='kl', # One of `RULES`
 )->ComponentTree: # With `groups`, `merge`, `cut` and `plot`
     "Grow the tree of a mixture's components."
     if rule not in RULES: raise ValueError(f"`rule` is {rule!r}; choose one of {', '.join(map(repr, RULES))}")
     q = _memberships(q)
     if q.shape[1]<2: raise ValueError(f"`q` has {q.shape[1]} column; a tree needs at least 2 components")
-    rows = _entropy_path(q) if rule=='entropy' else hierarchy.linkage(squareform(_distances(q, components, rule), checks=False), 'average')
+    rows = (_entropy_path(q) if rule=='entropy'
+        else hierarchy.linkage(squareform(_distances(q, components, rule), checks=False), 'average'))
     doubt = [entr(q@np.eye(k)[_flat(rows[:q.shape[1]-k], q.shape[1])]).sum()/len(q) for k in range(1, q.shape[1]+1)]
     return ComponentTree(rows, rule, q.sum(0), np.array(doubt))
 
@@ -160,7 +183,8 @@ def groups(self:ComponentTree,
     k:int, # Groups to keep, 1 to the number of components
 )->np.ndarray: # int, shape (components,); group 0 holds most rows
     "The group each component belongs to."
-    if not 1<=k<=len(self): raise ValueError(f"`k` must lie between 1 and the {len(self)} components there are, got {k}")
+    if not 1<=k<=len(self):
+        raise ValueError(f"`k` must lie between 1 and the {len(self)} components there are, got {k}")
     flat = _flat(self.linkage[:len(self)-k], len(self))
     rank = np.argsort(np.argsort(-np.bincount(flat, self.sizes), kind='stable'))
     return rank[flat]
@@ -172,7 +196,9 @@ def merge(self:ComponentTree,
 )->np.ndarray: # Memberships in the groups, shape (n, k), rows sum to 1
     "Sum the memberships of each group."
     q = _memberships(q)
-    if q.shape[1]!=len(self): raise ValueError(f"`q` has {q.shape[1]} columns, the tree {len(self)} components; pass memberships of the model the tree was grown from")
+    if q.shape[1]!=len(self):
+        raise ValueError(f"`q` has {q.shape[1]} columns, the tree {len(self)} components; pass memberships of the "
+            f"model the tree was grown from")
     return q@np.eye(k)[self.groups(k)]
 
 # %% ../../nbs/models/95_trees.ipynb #2c395892
@@ -196,7 +222,9 @@ def cut(self:ComponentTree)->int: # Groups, 2 to the number of components
     return 2+int(np.argmin([misfit(b) for b in x[1:-1]]))
 
 # %% ../../nbs/models/95_trees.ipynb #0924f72f
-_AXES = dict(kl='symmetric KL divergence, nats, mean over pairs', coassignment='1 − cosine of memberships, mean over pairs', entropy='entropy taken away so far, nats a row', entropy_share='1 − share of possible doubt, mean over pairs')
+_AXES = dict(kl='symmetric KL divergence, nats, mean over pairs',
+    coassignment='1 − cosine of memberships, mean over pairs', entropy='entropy taken away so far, nats a row',
+    entropy_share='1 − share of possible doubt, mean over pairs')
 
 def _brackets(tree, low):
     "Leaves in drawing order; x and y of the bracket of each merge; leaves below it."
@@ -216,18 +244,28 @@ def plot(self:ComponentTree,
 )->go.Figure: # Dendrogram, leaves left
     "Draw the tree."
     k,names = self.cut() if k is None else k,[str(j) for j in range(len(self))] if names is None else list(names)
-    if len(names)!=len(self): raise ValueError(f"`names` has {len(names)} entries for {len(self)} components; pass one per component")
+    if len(names)!=len(self):
+        raise ValueError(f"`names` has {len(names)} entries for {len(self)} components; pass one per component")
     group,up = self.groups(k),self.linkage[:,2]
     low = (up[up>0].min()*.6 if (up>0).any() else 1.) if self.rule=='kl' else 0.
     order,marks = _brackets(self, low)
     colour = lambda j: phenotype_style(group[j]+1)['color']
     fig = go.Figure()
-    for s,(x,y,leaf) in reversed(list(enumerate(marks))): fig.add_scatter(x=np.maximum(x, low), y=y, mode='lines', line=dict(color=colour(leaf) if s<len(self)-k else GREY, width=2.5 if s<len(self)-k else 1.5), showlegend=False, hoverinfo='skip')
+    for s,(x,y,leaf) in reversed(list(enumerate(marks))):
+        fig.add_scatter(x=np.maximum(x, low), y=y, mode='lines',
+            line=dict(color=colour(leaf) if s<len(self)-k else GREY, width=2.5 if s<len(self)-k else 1.5),
+            showlegend=False, hoverinfo='skip')
     share = self.sizes/self.sizes.sum()
-    fig.add_scatter(x=[low]*len(self), y=np.argsort(order), mode='markers', marker=dict(size=6+24*np.sqrt(share), color=[colour(j) for j in range(len(self))]), text=[f'{escaped(n)}: {v:.1%} of rows' for n,v in zip(names, share)], hovertemplate='%{text}<extra></extra>', showlegend=False)
-    fig.update_yaxes(tickvals=list(range(len(self))), ticktext=[escaped(names[j]) for j in order], range=[-.7,len(self)-.3], showgrid=False)
+    fig.add_scatter(x=[low]*len(self), y=np.argsort(order), mode='markers',
+        marker=dict(size=6+24*np.sqrt(share), color=[colour(j) for j in range(len(self))]),
+        text=[f'{escaped(n)}: {v:.1%} of rows' for n,v in zip(names, share)], hovertemplate='%{text}<extra></extra>',
+        showlegend=False)
+    fig.update_yaxes(tickvals=list(range(len(self))), ticktext=[escaped(names[j]) for j in order],
+        range=[-.7,len(self)-.3], showgrid=False)
     fig.update_xaxes(title_text=_AXES[self.rule], type='log' if self.rule=='kl' else 'linear')
-    return finish(fig, f'{len(self)} components, {k} groups', f'rule: {self.rule}; grey: merges above the cut; discs: share of rows', 620, 130+22*len(self), l=40+6*max(map(len, names)), t=84)
+    return finish(fig, f'{len(self)} components, {k} groups',
+        f'rule: {self.rule}; grey: merges above the cut; discs: share of rows', 620, 130+22*len(self),
+        l=40+6*max(map(len, names)), t=84)
 
 # %% ../../nbs/models/95_trees.ipynb #16f4d84b
 @dataclass(frozen=True)
@@ -250,7 +288,9 @@ def match_labels(
     "Give clusters the names of labels."
     if how not in ('hungarian','majority'): raise ValueError(f"`how` is {how!r}; choose 'hungarian' or 'majority'")
     labels,truth = np.asarray(labels),np.asarray(truth)
-    if labels.ndim!=1 or labels.shape!=truth.shape or not len(labels): raise ValueError(f"`labels` has shape {labels.shape} and `truth` {truth.shape}; pass one cluster and one label for each row")
+    if labels.ndim!=1 or labels.shape!=truth.shape or not len(labels):
+        raise ValueError(f"`labels` has shape {labels.shape} and `truth` {truth.shape}; pass one cluster and one "
+            f"label for each row")
     (c,i),(t,j) = (np.unique(o, return_inverse=True) for o in (labels, truth))
     count = np.zeros((len(c),len(t)), int)
     np.add.at(count, (i,j), 1)

@@ -43,8 +43,10 @@ def settings(
     n_phenotypes:int=None, # Number of phenotypes with normal, at least 2; None leaves it to the configuration
 )->tuple: # `ModelConfig`, `TrainingConfig`, both complete
     "The two configurations of a run."
-    m = model_config if isinstance(model_config, ModelConfig) else _model_config(_changed(asdict(preset_model(preset)), model_config or {}))
-    t = training_config if isinstance(training_config, TrainingConfig) else _training_config(_changed(asdict(preset_training(preset)), training_config or {}))
+    m = model_config if isinstance(model_config,
+        ModelConfig) else _model_config(_changed(asdict(preset_model(preset)), model_config or {}))
+    t = training_config if isinstance(training_config,
+        TrainingConfig) else _training_config(_changed(asdict(preset_training(preset)), training_config or {}))
     return m if n_phenotypes is None else replace(m, clustering=replace(m.clustering, n_phenotypes=n_phenotypes)), t
 
 # %% ../../nbs/phenotypes/20_discover.ipynb #7082c9e4
@@ -55,7 +57,8 @@ def fit_lines(
 )->LineMixture: # Fitted
     "Phenotypes of the lines, in dB."
     if not (matched.is_reference & matched.drives_fit).any():
-        raise InputError(f"no technical group has the {matched.reference.min_controls} controls (or {matched.reference.bulk_mice} mice) that say what normal hearing is; "
+        raise InputError(f"no technical group has the {matched.reference.min_controls} controls (or "
+            f"{matched.reference.bulk_mice} mice) that say what normal hearing is; "
                          "add rows whose biological_sample_group is control")
     return LineMixture(config.line_model, n_phenotypes=config.clustering.n_phenotypes, seed=seed).fit(matched)
 
@@ -96,15 +99,20 @@ def judge_joint(
 )->dict: # `accepted`, `before`, `after`, `mice`, `verdict`
     "Keep the joint stage's weights or go back."
     rows,tensors,before = learn.dls.valid.rows,learn.dls.tensors,stage_two(learn)
-    if not before or not len(rows): return dict(accepted=bool(before), verdict='not judged, ' + ('no lines were held out' if before else 'there was none'))
+    if not before or not len(rows):
+        return dict(accepted=bool(before),
+            verdict='not judged, ' + ('no lines were held out' if before else 'there was none'))
     new = copy_weights(learn.model)
     after = _scores(learn.model, tensors, rows, target)
     learn.model.load_state_dict(before)
     start = _scores(learn.model, tensors, rows, target)
     accepted = after['log_loss']<start['log_loss']
     if accepted: learn.model.load_state_dict(new)
-    verdict = (f"{'kept' if accepted else 'dropped, the network of stage 2 stands'}, because on {len(rows):,} mice of held-out lines the network foretells the line model "
-               f"{'better' if accepted else 'no better'} after it (log-loss {start['log_loss']:.2f} → {after['log_loss']:.2f}, phenotypes weighing the same). Memberships come from the line model either way; "
+    verdict = (f"{'kept' if accepted else 'dropped, the network of stage 2 stands'}, because on {len(rows):,} mice "
+        f"of held-out lines the network foretells the line model "
+               f"{'better' if accepted else 'no better'} after it (log-loss {start['log_loss']:.2f} → "
+               f"{after['log_loss']:.2f}, phenotypes weighing the same). Memberships come from the line model "
+               f"either way; "
                "an equal number of epochs without the joint terms was not tried")
     return dict(accepted=accepted, before=start, after=after, mice=len(rows), verdict=verdict)
 
@@ -126,9 +134,12 @@ def anchor_order(
 # %% ../../nbs/phenotypes/20_discover.ipynb #a20a0f60
 def _group_notes(matched):
     t = matched.table()
-    for kind,say in (('bulk-reference', 'no adequate controls, so the bulk of its own mice stands for normal (evidence `bulk-reference`)'),
-                     ('weak-controls', 'fewer than 20 controls, so its mice are assigned but did not drive the fit (evidence `weak-controls`)')):
-        for g in t[t.kind==kind].itertuples(): yield f"{g.technical_group}: {g.mice:,} mice, {g.controls} controls: {say}."
+    for kind,say in (('bulk-reference',
+        'no adequate controls, so the bulk of its own mice stands for normal (evidence `bulk-reference`)'),
+                     ('weak-controls', 'fewer than 20 controls, so its mice are assigned but did not drive the fit '
+                      '(evidence `weak-controls`)')):
+        for g in t[t.kind==kind].itertuples():
+            yield f"{g.technical_group}: {g.mice:,} mice, {g.controls} controls: {say}."
 
 def notes(
     matched:Matched, # n mice
@@ -140,12 +151,20 @@ def notes(
     why = matched.excluded.reason.value_counts()
     out += [f"Left out, {n:,} mice: {reason}." for reason,n in why.head(5).items()]
     if len(why)>5: out.append(f"Left out, {why.iloc[5:].sum():,} mice, for {len(why)-5} more reasons: see `excluded`.")
-    if line_model is None: out.append("Classic preset: phenotype 0 is the cluster that holds most controls; nothing ties it to them.")
-    elif len(line_model.profiles_)==1: out.append("The line model found a single phenotype, normal hearing: too few lines of three or more mice differ from controls to establish another. That does not mean that every mouse hears. The joint stage was skipped.")
+    if line_model is None:
+        out.append("Classic preset: phenotype 0 is the cluster that holds most controls; nothing ties it to them.")
+    elif len(line_model.profiles_)==1:
+        out.append("The line model found a single phenotype, normal hearing: too few lines of three or more mice "
+            "differ from controls to establish another. That does not mean that every mouse hears. The joint stage "
+            "was skipped.")
     else:
         asked,k = line_model.n_phenotypes,len(line_model.profiles_)-bool(line_model.unplaced_)
-        out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, normal included." if asked else f"The line model chose {k} phenotype{'s'*(k!=1)}, normal included.")
-    if line_model is not None and line_model.unplaced_: out.append("Too few lines to learn every kind of loss from: mice that resemble neither wild types nor a phenotype found are called `unplaced`. A model fitted to a larger cohort can name them: `impc-phenotypes download` and `train` make one, `train DATA --model RUN` uses it.")
+        out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, "
+            f"normal included." if asked else f"The line model chose {k} phenotype{'s'*(k!=1)}, normal included.")
+    if line_model is not None and line_model.unplaced_:
+        out.append("Too few lines to learn every kind of loss from: mice that resemble neither wild types nor a "
+            "phenotype found are called `unplaced`. A model fitted to a larger cohort can name them: "
+            "`impc-phenotypes download` and `train` make one, `train DATA --model RUN` uses it.")
     return out + ([f"Joint stage: {joint['verdict']}."] if joint else [])
 
 def doubt_notes(
@@ -153,7 +172,8 @@ def doubt_notes(
 )->list: # One sentence, or none
     "How many mice the model cannot place."
     n = int((membership.max(1)<IN_DOUBT).sum())
-    return [f"{n:,} of {len(membership):,} mice are in doubt: no phenotype reaches a probability of {IN_DOUBT:g} (`ph.in_doubt`). Their `phenotype` is the best guess and no more."] if n else []
+    return [f"{n:,} of {len(membership):,} mice are in doubt: no phenotype reaches a probability of {IN_DOUBT:g} "
+        f"(`ph.in_doubt`). Their `phenotype` is the best guess and no more."] if n else []
 
 # %% ../../nbs/phenotypes/20_discover.ipynb #b81b04e5
 def train(
@@ -171,20 +191,26 @@ def train(
 ): # Trained learner; its `joint` holds the verdict on the joint stage
     "Loaders, learner, curriculum, verdict."
     l = training.loader
-    dls = audiogram_dls(matched, preset_features=config.features.input, batch_size=l.batch_size, valid_pct=l.valid_pct, seed=seed, sampler=l.sampler)
+    dls = audiogram_dls(matched, preset_features=config.features.input, batch_size=l.batch_size, valid_pct=l.valid_pct,
+        seed=seed, sampler=l.sampler)
     k = (config.clustering.n_phenotypes or AUTO_PHENOTYPES) if membership is None else 1
-    if len(driving_rows(dls))<k: raise InputError(f"{len(matched)} mice cannot make {k} phenotypes, {len(driving_rows(dls))} of them may drive a fit; ask for fewer with n_phenotypes, or give more mice")
-    learn = phenotype_learner(dls, config, training, seed=seed, device=device, folder=folder, progress=progress).add_cb(StageTwo()).add_cbs(cbs)
+    if len(driving_rows(dls))<k:
+        raise InputError(f"{len(matched)} mice cannot make {k} phenotypes, {len(driving_rows(dls))} of them may "
+            f"drive a fit; ask for fewer with n_phenotypes, or give more mice")
+    learn = phenotype_learner(dls, config, training, seed=seed, device=device, folder=folder,
+        progress=progress).add_cb(StageTwo()).add_cbs(cbs)
     single = membership is not None and membership.shape[1]==1
     joint = 0 if single else training.stages.joint_epochs
-    learn.fit_curriculum(training.stages.pretrain_epochs, joint, init=None if membership is None else lambda _: membership, resume=resume)
+    learn.fit_curriculum(training.stages.pretrain_epochs, joint,
+        init=None if membership is None else lambda _: membership, resume=resume)
     learn.joint = None if membership is None or single else judge_joint(learn, membership)
     return learn
 
 # %% ../../nbs/phenotypes/20_discover.ipynb #1f28b5a4
 def _fitted(matched, learn, config, line_model):
     state = {} if line_model is None else line_model.state()
-    return Fitted(matched.reference, asdict(config), learn.dls.tensors.prep.to_dict(), copy_weights(learn.model), state)
+    return Fitted(matched.reference, asdict(config), learn.dls.tensors.prep.to_dict(), copy_weights(learn.model),
+        state)
 
 def phenotype_names(matched, membership, line_model):
     label = membership.argmax(1)
@@ -197,7 +223,9 @@ def phenotype_names(matched, membership, line_model):
 
 def _line_info(m):
     if m is None: return None
-    return dict(selection=m.selection_.to_dict('records'), profiles_dB=m.profiles_, shares=m.shares_, heterozygote=m.heterozygote_, calibration=m.calibration_, null_support=m.null_support_, icc=dict(zip(m.background_.groups_, m.icc_)), median_line=dict(zip(m.background_.groups_, m.centre_)))
+    return dict(selection=m.selection_.to_dict('records'), profiles_dB=m.profiles_, shares=m.shares_,
+        heterozygote=m.heterozygote_, calibration=m.calibration_, null_support=m.null_support_,
+        icc=dict(zip(m.background_.groups_, m.icc_)), median_line=dict(zip(m.background_.groups_, m.centre_)))
 
 # %% ../../nbs/phenotypes/20_discover.ipynb #b83a86e4
 def leak_table(
@@ -205,7 +233,8 @@ def leak_table(
     membership:np.ndarray, # Shape (n, K)
     line_model:LineMixture=None, # None for the classic preset
 )->pd.DataFrame: # From `leakage`
-    "Phenotypes against laboratory, sex, strain, date and equipment; wild types are judged as strangers, or nothing could leak."
+    """Phenotypes against laboratory, sex, strain, date and equipment; wild types are judged as strangers, or nothing
+    could leak."""
     labels,wild = membership.argmax(1),np.flatnonzero(matched.cohort.is_control)
     if line_model is not None and len(wild): labels[wild] = line_model.strangers(matched, wild).argmax(1)
     return leakage(labels, matched)
@@ -224,7 +253,8 @@ def _result(matched, learn, line_model, placed, config, info):
     said = notes(matched, line_model, learn.joint) + doubt_notes(membership) + leakage_notes(leak, names)
     info |= dict(joint=learn.joint, line_model=_line_info(line_model), leakage=leak.to_dict('records'), notes=said)
     return Phenotypes.from_membership(matched, membership, names, line_membership=line_membership, embedding=embedding,
-        history=learn.history, config=strict_plain(config), info=strict_plain(info), fitted=_fitted(matched, learn, learn.model.config, line_model), network_membership=q)
+        history=learn.history, config=strict_plain(config), info=strict_plain(info),
+        fitted=_fitted(matched, learn, learn.model.config, line_model), network_membership=q)
 
 # %% ../../nbs/phenotypes/20_discover.ipynb #13e44b6b
 def discover(
@@ -244,14 +274,19 @@ def discover(
     "Hearing phenotypes of a cohort."
     m,t = settings(preset, model_config, training_config, n_phenotypes)
     torch.set_num_threads(t.threads)
-    config,clock = dict(preset=preset, seed=seed, device=device, model=asdict(m), training=asdict(t)),[time.perf_counter()]
+    config,clock = dict(preset=preset, seed=seed, device=device, model=asdict(m),
+        training=asdict(t)),[time.perf_counter()]
     tick = lambda: clock.append(time.perf_counter())
     matched = match_controls(cohort); tick()
     line_model = fit_lines(matched, m, seed) if m.clustering.init=='line_mixture' else None
     placed = line_place(line_model, matched) if line_model else None; tick()
-    learn = train(matched, m, t, membership=placed[0] if placed else None, seed=seed, device=device, folder=folder, resume=resume, progress=progress, cbs=cbs); tick()
+    learn = train(matched, m, t, membership=placed[0] if placed else None, seed=seed, device=device, folder=folder,
+        resume=resume, progress=progress, cbs=cbs)
+    tick()
     seconds = dict(zip(('controls','line_model','training'), np.diff(clock).round(2).tolist()))
-    info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision, versions=versions(), seconds=seconds, source=cohort.source, lost_genes=matched.lost_genes)
+    info = dict(seed=seed, preset=preset, device=str(learn.dls.tensors.device), precision=learn.precision,
+        versions=versions(), seconds=seconds, source=cohort.source, lost_genes=matched.lost_genes)
     ph = _result(matched, learn, line_model, placed, config, info)
-    if len(ph.assignments)+len(ph.excluded)!=len(cohort)+len(cohort.excluded): raise AssertionError("mice were lost between input and tables")
+    if len(ph.assignments)+len(ph.excluded)!=len(cohort)+len(cohort.excluded):
+        raise AssertionError("mice were lost between input and tables")
     return ph

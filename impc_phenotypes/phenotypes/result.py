@@ -38,10 +38,13 @@ def assignment_table(
 )->pd.DataFrame: # One row a mouse, in the order of `matched`
     "Phenotype, probability, evidence and memberships of every placed mouse."
     m = np.asarray(membership, float)
-    if m.shape!=(len(matched), len(names)): raise ValueError(f"`membership` must have shape ({len(matched)}, {len(names)}), got {m.shape}")
-    if not (np.isfinite(m).all() and np.allclose(m.sum(1), 1, atol=1e-4)): raise ValueError("rows of `membership` must be finite and sum to 1")
+    if m.shape!=(len(matched), len(names)):
+        raise ValueError(f"`membership` must have shape ({len(matched)}, {len(names)}), got {m.shape}")
+    if not (np.isfinite(m).all() and np.allclose(m.sum(1), 1, atol=1e-4)):
+        raise ValueError("rows of `membership` must be finite and sum to 1")
     k = m.argmax(1)
-    head = pd.DataFrame(dict(specimen_id=matched.cohort.frame.specimen_id.to_numpy(), phenotype=k, name=np.array(names, object)[k],
+    head = pd.DataFrame(dict(specimen_id=matched.cohort.frame.specimen_id.to_numpy(), phenotype=k,
+        name=np.array(names, object)[k],
                              probability=m.max(1).clip(0, 1), evidence=matched.evidence))
     return pd.concat([head, _members(m)], axis=1)
 
@@ -72,14 +75,16 @@ def _line_facts(matched):
     order = np.array(['line','mouse','weak-controls','bulk-reference'], object)
     weakest = np.zeros(n, int)
     np.maximum.at(weakest, code, pd.Categorical(matched.evidence[rows], order).codes.astype(int))
-    f = matched.cohort.frame.iloc[first][['gene_symbol','allele_symbol','zygosity','phenotyping_center']].reset_index(drop=True)
+    f = matched.cohort.frame.iloc[first][['gene_symbol','allele_symbol','zygosity','phenotyping_center']].reset_index(
+        drop=True)
     return f.assign(n_mice=np.bincount(code, minlength=n), n_controls=controls, n_reference=reference), order[weakest]
 
 def line_table(
     matched:Matched, # n mice
     membership:np.ndarray, # Shape (n, K)
     names:list, # K phenotype names
-    line_membership:np.ndarray=None, # Posterior of each of `matched.line_names`, shape (lines, K); a NaN row falls back on the mice
+    # Posterior of each of `matched.line_names`, shape (lines, K); a NaN row falls back on the mice
+    line_membership:np.ndarray=None,
 )->pd.DataFrame: # One row a line of experimental mice, however small
     "Phenotype, probability, mean offsets and evidence of every line."
     facts,evidence = _line_facts(matched)
@@ -89,7 +94,8 @@ def line_table(
     k = m.argmax(1) if len(m) else np.zeros(0, int)
     offsets = pd.DataFrame(line_offsets(matched), columns=OFFSETS)
     tail = dict(name=np.array(names, object)[k], evidence=evidence, n_reference=reference, line=matched.line_names)
-    return pd.concat([facts.assign(phenotype=k, probability=m.max(1) if len(m) else m.sum(1)), offsets.assign(**tail), _members(m)], axis=1)
+    return pd.concat([facts.assign(phenotype=k, probability=m.max(1) if len(m) else m.sum(1)), offsets.assign(**tail),
+        _members(m)], axis=1)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #3c4207b0
 def profile_table(
@@ -104,9 +110,11 @@ def profile_table(
         v = matched.offset[phenotype==k]
         cols = [c[~np.isnan(c)] for c in v.T]
         stat = {o:c.mean() if len(c) else np.nan for o,c in zip(OFFSETS, cols)}
-        for q in (5, 95): stat |= {f'{o}_p{q:02}':np.percentile(c, q) if len(c) else np.nan for o,c in zip(OFFSETS, cols)}
+        for q in (5, 95):
+            stat |= {f'{o}_p{q:02}':np.percentile(c, q) if len(c) else np.nan for o,c in zip(OFFSETS, cols)}
         bulk = int((matched.evidence[phenotype==k]=='bulk-reference').sum())
-        rows.append(dict(phenotype=k, name=name, n_mice=len(v), n_lines=int((line_phenotype==k).sum())) | stat | dict(n_bulk_reference=bulk))
+        rows.append(dict(phenotype=k, name=name, n_mice=len(v), n_lines=int((line_phenotype==k).sum())) | stat
+            | dict(n_bulk_reference=bulk))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #d66348c7
@@ -115,8 +123,10 @@ IN_DOUBT = .8 # a mouse whose largest membership is smaller is in doubt (ours)
 def _one_summary(k, name, f, probability, line_genes, offset):
     centre = f.phenotyping_center.value_counts()
     n,controls = len(f),int((f.biological_sample_group=='control').sum())
-    return dict(phenotype=k, name=name, n_mice=n, n_controls=controls, share_of_controls=controls/n if n else np.nan, n_lines=len(line_genes),
-        n_genes=line_genes.nunique(), mean_probability=probability.mean() if n else np.nan, n_in_doubt=int((probability<IN_DOUBT).sum()), mean_offset=offset,
+    return dict(phenotype=k, name=name, n_mice=n, n_controls=controls, share_of_controls=controls/n if n else np.nan,
+        n_lines=len(line_genes),
+        n_genes=line_genes.nunique(), mean_probability=probability.mean() if n else np.nan,
+        n_in_doubt=int((probability<IN_DOUBT).sum()), mean_offset=offset,
         largest_center=centre.index[0] if n else None, largest_center_share=centre.iloc[0]/n if n else np.nan)
 
 def summary_table(
@@ -130,19 +140,24 @@ def summary_table(
     for k,name in zip(profiles.phenotype, profiles.name):
         mine = (assignments.phenotype==k).to_numpy()
         offset = np.nanmean(profiles.loc[k, list(OFFSETS)].to_numpy(float)) if mine.any() else np.nan
-        rows.append(_one_summary(k, name, matched.cohort.frame[mine], assignments.probability[mine], lines.gene_symbol[lines.phenotype==k], offset))
+        rows.append(_one_summary(k, name, matched.cohort.frame[mine], assignments.probability[mine],
+            lines.gene_symbol[lines.phenotype==k], offset))
     return pd.DataFrame(rows).assign(n_bulk_reference=profiles.n_bulk_reference.to_numpy())
 
 # %% ../../nbs/phenotypes/10_result.ipynb #271910f3
 def mouse_table(
     matched:Matched, # n mice
-)->pd.DataFrame: # One row a mouse, in the order of `matched`; `offset_…` dB, `threshold_…` and `ceiling` (loudest level of its centre) dB SPL
+# One row a mouse, in the order of `matched`; `offset_…` dB, `threshold_…` and `ceiling` (loudest level of its centre)
+# dB SPL
+)->pd.DataFrame:
     "Centre, group, line, gene, offsets and thresholds of every placed mouse."
     keep = ['specimen_id','biological_sample_group','phenotyping_center','gene_symbol','zygosity','sex','age_in_weeks']
     f = matched.cohort.frame[keep].reset_index(drop=True)
-    f = f.assign(technical_group=matched.cohort.technical_group, line=matched.cohort.line, n_controls=matched.n_controls, matched_by=matched.step)
+    f = f.assign(technical_group=matched.cohort.technical_group, line=matched.cohort.line,
+        n_controls=matched.n_controls, matched_by=matched.step)
     top = pd.Series(matched.cohort.ceilings[:,0], name='ceiling', dtype=float)
-    return pd.concat([f, pd.DataFrame(matched.offset, columns=OFFSETS), pd.DataFrame(matched.cohort.thresholds, columns=THRESHOLDS), top], axis=1)
+    return pd.concat([f, pd.DataFrame(matched.offset, columns=OFFSETS),
+        pd.DataFrame(matched.cohort.thresholds, columns=THRESHOLDS), top], axis=1)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #4e38e604
 @dataclass
@@ -157,20 +172,23 @@ class Fitted:
     def network(self)->ContrastiveVAEDEC: # On the CPU, in evaluation mode
         "The trained network."
         p = Preparation.from_dict(self.scaling)
-        net = ContrastiveVAEDEC(self.config, n_cov=len(p.groups)+len(p.sexes), cat_sizes=tuple(len(l)+1 for l in p.levels))
+        net = ContrastiveVAEDEC(self.config, n_cov=len(p.groups)+len(p.sexes),
+            cat_sizes=tuple(len(l)+1 for l in p.levels))
         net.load_state_dict(self.weights)
         return net.eval()
 
     def line_model(self)->LineMixture|None: # None for the classic preset
         "The fitted line model."
-        return LineMixture.from_state(self.line_state, model_config(self.config).line_model) if self.line_state else None
+        return LineMixture.from_state(self.line_state,
+            model_config(self.config).line_model) if self.line_state else None
 
 # %% ../../nbs/phenotypes/10_result.ipynb #850565a8
 @dataclass
 class Placement:
     "Where mice and lines belong."
     membership:np.ndarray # Shape (n, K), rows sum to 1
-    line_membership:np.ndarray = None # Shape (lines, K), NaN for a line without a posterior of its own; None without line model
+    # Shape (lines, K), NaN for a line without a posterior of its own; None without line model
+    line_membership:np.ndarray = None
     embedding:np.ndarray = None # Latent means, float32, shape (n, d)
     network_membership:np.ndarray = None # The network's own, shape (n, K'); None when it has no centres
 
@@ -181,7 +199,8 @@ def network_place(
     portion:int=8192, # Mice at once
 )->tuple: # Latent means (n, d); memberships (n, K') or None
     "Embedding and memberships by the network."
-    mu = torch.cat([net.encode(tensors.batch(slice(i, i+portion))) for i in range(0, len(tensors), portion)] or [torch.zeros(0, net.config.latent.dim)])
+    mu = torch.cat([net.encode(tensors.batch(slice(i, i+portion))) for i in range(0, len(tensors), portion)]
+        or [torch.zeros(0, net.config.latent.dim)])
     q = net.assign(mu).double() if net.clusters_initialized else None
     return mu.cpu().numpy(),None if q is None else (q/q.sum(1, keepdim=True)).cpu().numpy()
 
@@ -191,7 +210,8 @@ def line_place(
 )->tuple: # Memberships (n, K); posteriors (lines, K), in the order of `matched.line_names`
     "Memberships by the line model."
     membership,table = line_model.predict(matched)
-    return membership,table.set_index('line').reindex(matched.line_names).to_numpy(float).reshape(-1, membership.shape[1])
+    return membership,table.set_index('line').reindex(matched.line_names).to_numpy(float).reshape(-1,
+        membership.shape[1])
 
 def place(
     fitted:Fitted, # From a run
@@ -200,7 +220,8 @@ def place(
     "Place mice in the phenotypes of a run."
     embedding,q = network_place(fitted.network(), audiogram_tensors(matched, Preparation.from_dict(fitted.scaling)))
     model = fitted.line_model()
-    return Placement(q, embedding=embedding, network_membership=q) if model is None else Placement(*line_place(model, matched), embedding, q)
+    return Placement(q, embedding=embedding,
+        network_membership=q) if model is None else Placement(*line_place(model, matched), embedding, q)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #cd54cc71
 @dataclass(repr=False)
@@ -225,7 +246,9 @@ class Phenotypes:
     @property
     def membership(self)->np.ndarray: return self.assignments.filter(regex=r'^membership_\d+$').to_numpy() # (n, K)
     @property
-    def in_doubt(self)->pd.DataFrame: return self.assignments[self.assignments.probability<IN_DOUBT].sort_values('probability') # mice that no phenotype takes with confidence
+    # mice that no phenotype takes with confidence
+    def in_doubt(self)->pd.DataFrame:
+        return self.assignments[self.assignments.probability<IN_DOUBT].sort_values('probability')
     def __getattr__(self, name): return added(self, name, 'phenotypes have')
     def __len__(self): return len(self.assignments)
     def __repr__(self): return f"Phenotypes({len(self):,} mice: {', '.join(self.names)})"
@@ -250,7 +273,8 @@ def from_membership(cls:Phenotypes,
     p = profile_table(matched, a.phenotype.to_numpy(), names, l.phenotype.to_numpy())
     empty = np.zeros((len(matched), 0), np.float32)
     return cls(a, l, p, summary_table(matched, a, l, p), matched.excluded, empty if embedding is None else embedding,
-               pd.DataFrame(dict(stage=[], epoch=[])) if history is None else history, config or {}, info or {}, mouse_table(matched), matched=matched, **kw)
+               pd.DataFrame(dict(stage=[], epoch=[])) if history is None else history, config or {}, info or {},
+               mouse_table(matched), matched=matched, **kw)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #78349de8
 def _tint(v):
@@ -260,16 +284,19 @@ def _tint(v):
 
 def _row(s, p):
     n = lambda v, f: '–' if v is None or v!=v else format(v, f)
-    cells = [s.phenotype, f'<b>{escape(str(s["name"]))}</b>', n(s.n_mice,','), n(s.n_lines,','), n(s.n_genes,','), n(s.share_of_controls,'.1%'), n(s.mean_probability,'.2f'),
+    cells = [s.phenotype, f'<b>{escape(str(s["name"]))}</b>', n(s.n_mice,','), n(s.n_lines,','), n(s.n_genes,','),
+        n(s.share_of_controls,'.1%'), n(s.mean_probability,'.2f'),
              f'{escape(str(s.largest_center))} {s.largest_center_share:.0%}' if s.n_mice else '–']
     return '<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + ''.join(_tint(p[o]) for o in OFFSETS) + '</tr>'
 
 @patch
 def _repr_html_(self:Phenotypes):
-    heads = ['','phenotype','mice','lines','genes','controls','mean probability','largest centre'] + [f'{t}, dB' for t in TONES]
+    heads = ['','phenotype','mice','lines','genes','controls','mean probability',
+        'largest centre'] + [f'{t}, dB' for t in TONES]
     rows = ''.join(_row(s, p) for (_,s),(_,p) in zip(self.summary.iterrows(), self.profiles.iterrows()))
     notes = ''.join(f'<li>{escape(str(o))}</li>' for o in self.info.get('notes', []))
-    return (f'<p><b>{len(self.summary)} hearing phenotypes</b> of {len(self):,} mice in {len(self.lines):,} lines; {len(self.excluded):,} mice left out</p>'
+    return (f'<p><b>{len(self.summary)} hearing phenotypes</b> of {len(self):,} mice in {len(self.lines):,} lines; '
+        f'{len(self.excluded):,} mice left out</p>'
             f'<table><tr>{"".join(f"<th>{h}</th>" for h in heads)}</tr>{rows}</table><ul>{notes}</ul>')
 
 # %% ../../nbs/phenotypes/10_result.ipynb #7f145400
@@ -291,7 +318,9 @@ def predict(self:Phenotypes,
     cohort:Cohort, # New mice, from `read_records`
 )->Prediction: # Every row of `cohort` is assigned or excluded
     "Place new mice in these phenotypes."
-    if self.fitted is None: raise InputError("these phenotypes carry no model that places new mice; take the result of `discover` or `Phenotypes.load`")
+    if self.fitted is None:
+        raise InputError("these phenotypes carry no model that places new mice; take the result of `discover` or "
+            "`Phenotypes.load`")
     ref = self.fitted.reference
     m = match_controls(cohort, reference=replace(ref, groups={g:o for g,o in ref.groups.items() if o['kind']!='none'}))
     p = place(self.fitted, m)
@@ -307,7 +336,8 @@ def _sha(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 def _seal(meta):
     "Checksum of the description itself."
-    return hashlib.sha256(json.dumps({k:v for k,v in meta.items() if k!='seal'}, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps({k:v for k,v in meta.items() if k!='seal'}, sort_keys=True,
+        allow_nan=False).encode()).hexdigest()
 
 # %% ../../nbs/phenotypes/10_result.ipynb #21f321fa
 def _is_ours(folder):
@@ -327,7 +357,9 @@ def staged(
         yield tmp
         if folder.exists(): folder.rename(old)
         tmp.rename(folder)
-    except OSError as e: raise RunError(f"{folder}: could not be written ({e.strerror or e}); what stood there before is unchanged") from e
+    except OSError as e:
+        raise RunError(
+            f"{folder}: could not be written ({e.strerror or e}); what stood there before is unchanged") from e
     finally:
         if old.exists() and not folder.exists(): old.rename(folder)
         for o in (tmp, old): shutil.rmtree(o, ignore_errors=True)
@@ -344,7 +376,8 @@ def _arrays(self:Phenotypes):
 def _description(self:Phenotypes):
     f = self.fitted
     fitted = None if f is None else dict(reference=f.reference.to_dict(), config=f.config, scaling=f.scaling)
-    return strict_plain(dict(kind=KIND, format=FORMAT, versions=versions(), names=self.names, config=self.config, info=self.info, fitted=fitted))
+    return strict_plain(dict(kind=KIND, format=FORMAT, versions=versions(), names=self.names, config=self.config,
+        info=self.info, fitted=fitted))
 
 @patch
 def save(self:Phenotypes,
@@ -357,7 +390,9 @@ def save(self:Phenotypes,
     with staged(folder) as tmp:
         for t in TABLES: getattr(self, t).to_parquet(tmp/f'{t}.parquet', index=False)
         np.savez(tmp/'arrays.npz', **self._arrays())
-        (tmp/'weights.safetensors').write_bytes(as_safetensors({k:v.detach().cpu().contiguous() for k,v in (self.fitted.weights.items() if self.fitted else ())}))
+        (tmp/'weights.safetensors').write_bytes(
+            as_safetensors({k:v.detach().cpu().contiguous()
+            for k,v in (self.fitted.weights.items() if self.fitted else ())}))
         meta = self._description() | dict(sha256={f:_sha(tmp/f) for f in FILES})
         (tmp/'model.json').write_text(json.dumps(meta | dict(seal=_seal(meta)), indent=1))
     return folder
@@ -374,16 +409,26 @@ def _model_folder(folder):
     if folder.is_file(): raise InputError(f"{folder}: is a file; give the folder that holds model.json")
     other = sorted(o.name for o in folder.iterdir() if o.suffix in FOREIGN)
     hint = f" ({other[0]} is another tool's file and was not opened)" if other else ''
-    raise InputError(f"{folder}: is no saved model, model.json is missing{hint}; give a folder written by `Phenotypes.save` or `impc-phenotypes train`")
+    raise InputError(f"{folder}: is no saved model, model.json is missing{hint}; give a folder written by "
+        f"`Phenotypes.save` or `impc-phenotypes train`")
 
 def _description_of(path):
     try: meta = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as e: raise InputError(f"{path}: cannot be read ({type(e).__name__}); the file is cut off or damaged, copy the folder again or train anew") from e
-    if not isinstance(meta, dict) or meta.get('kind')!=KIND: raise InputError(f"{path}: is not a model of impc_phenotypes; give a folder written by `Phenotypes.save`")
+    except (OSError, ValueError, RecursionError) as e:
+        raise InputError(f"{path}: cannot be read ({type(e).__name__}); the file is cut off or damaged, copy the "
+            f"folder again or train anew") from e
+    if not isinstance(meta, dict) or meta.get('kind')!=KIND:
+        raise InputError(f"{path}: is not a model of impc_phenotypes; give a folder written by `Phenotypes.save`")
     new = meta.get('format')
-    if not isinstance(new, int) or new>FORMAT: raise InputError(f"{path}: has format {new!r}, this version ({__version__}) reads up to {FORMAT}; install a newer impc_phenotypes")
-    if new<FORMAT: raise InputError(f"{path}: has format {new}, written by an earlier version whose line model is no longer read; train anew")
-    if meta.get('seal')!=_seal(meta): raise InputError(f"{path}: was changed after it was written (its seal does not match); copy the folder again or train anew")
+    if not isinstance(new, int) or new>FORMAT:
+        raise InputError(f"{path}: has format {new!r}, this version ({__version__}) reads up to {FORMAT}; install a "
+            f"newer impc_phenotypes")
+    if new<FORMAT:
+        raise InputError(f"{path}: has format {new}, written by an earlier version whose line model is no longer "
+            f"read; train anew")
+    if meta.get('seal')!=_seal(meta):
+        raise InputError(f"{path}: was changed after it was written (its seal does not match); copy the folder again "
+            f"or train anew")
     return meta
 
 # %% ../../nbs/phenotypes/10_result.ipynb #f6cfffd6
@@ -392,12 +437,16 @@ def _verify(folder, meta):
     for name in FILES:
         path,noted = folder/name,(meta.get('sha256') or {}).get(name)
         if not path.is_file(): raise InputError(f"{path}: is missing; copy the whole folder again or train anew")
-        if _sha(path)!=noted: raise InputError(f"{path}: is damaged or was changed (its checksum is not the one in model.json); copy the folder again or train anew")
+        if _sha(path)!=noted:
+            raise InputError(f"{path}: is damaged or was changed (its checksum is not the one in model.json); copy "
+                f"the folder again or train anew")
 
 def _open(path, reader):
     "Read one file; whatever is wrong with it becomes an error that names it."
     try: return reader(path)
-    except Exception as e: raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({type(e).__name__}: {e}); copy the folder again or train anew") from e
+    except Exception as e:
+        raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({type(e).__name__}: {e}); copy the folder "
+            f"again or train anew") from e
 
 def _npz(path):
     with np.load(path, allow_pickle=False) as z: return {k:z[k] for k in z.files}
@@ -421,6 +470,7 @@ def load(cls:Phenotypes,
     _verify(folder, meta)
     tables = {t:_open(folder/f'{t}.parquet', pd.read_parquet) for t in TABLES}
     arrays,weights = _open(folder/'arrays.npz', _npz),_open(folder/'weights.safetensors', load_file)
-    build = lambda _: cls(**tables, embedding=arrays['embedding'], network_membership=arrays.get('network_membership'), config=meta['config'],
+    build = lambda _: cls(**tables, embedding=arrays['embedding'], network_membership=arrays.get('network_membership'),
+        config=meta['config'],
                           info=meta['info'], fitted=_fitted(meta, weights, arrays))
     return _open(folder/'model.json', build)

@@ -36,13 +36,18 @@ def save_estimator(
     **facts, # Plain values to keep beside it
 ):
     "Write `estimator.npz` and `estimator.json`."
-    if not can_keep(model): raise InputError(f"model={name}: cannot be kept, it has no `state` and `from_state`; `impc-phenotypes plugins inspect {name}` describes it")
+    if not can_keep(model):
+        raise InputError(f"model={name}: cannot be kept, it has no `state` and `from_state`; `impc-phenotypes "
+            f"plugins inspect {name}` describes it")
     folder,arrays = Path(folder),{k:np.asarray(v) for k,v in model.state().items()}
-    if bad := [k for k,v in arrays.items() if v.dtype.hasobject]: raise InputError(f"model={name}: its state `{bad[0]}` holds objects; a file of objects runs code when it is opened, so return plain arrays")
+    if bad := [k for k,v in arrays.items() if v.dtype.hasobject]:
+        raise InputError(f"model={name}: its state `{bad[0]}` holds objects; a file of objects runs code when it is "
+            f"opened, so return plain arrays")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder/'estimator.npz') as new:
         with open(new, 'wb') as f: np.savez_compressed(f, **arrays) # type: ignore[arg-type]
-    write_json(dict(format=FORMAT, model=name, object=f'{type(model).__module__}:{type(model).__qualname__}', sha256=file_digest(folder/'estimator.npz'), versions=versions(), facts=facts), folder/'estimator.json')
+    write_json(dict(format=FORMAT, model=name, object=f'{type(model).__module__}:{type(model).__qualname__}',
+        sha256=file_digest(folder/'estimator.npz'), versions=versions(), facts=facts), folder/'estimator.json')
 
 # %% ../../nbs/phenotypes/15_saved.ipynb #7bcf2082
 def read_facts(
@@ -51,10 +56,16 @@ def read_facts(
     "What `estimator.json` says."
     path = Path(folder)/'estimator.json'
     try: said = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError: raise InputError(f"{folder}: keeps no registered model that places new rows (`estimator.json` is missing): its kind may have no `state` and `from_state`; train one that has, e.g. `model=factor_mixture` or `model=k_means`") from None
+    except FileNotFoundError:
+        raise InputError(f"{folder}: keeps no registered model that places new rows (`estimator.json` is missing): "
+            f"its kind may have no `state` and `from_state`; train one that has, e.g. `model=factor_mixture` or "
+            f"`model=k_means`") from None
     except (OSError, ValueError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
-    if not isinstance(said, dict) or said.get('format')!=FORMAT: raise InputError(f"{path}: has format {said.get('format') if isinstance(said, dict) else said!r}, this version reads {FORMAT}; open it with the version that wrote it")
-    if lost := [k for k in ('model','sha256','facts') if k not in said]: raise InputError(f"{path}: says nothing of `{lost[0]}`; copy the file from its run again")
+    if not isinstance(said, dict) or said.get('format')!=FORMAT:
+        raise InputError(f"{path}: has format {said.get('format') if isinstance(said, dict) else said!r}, this "
+            f"version reads {FORMAT}; open it with the version that wrote it")
+    if lost := [k for k in ('model','sha256','facts') if k not in said]:
+        raise InputError(f"{path}: says nothing of `{lost[0]}`; copy the file from its run again")
     return said
 
 def load_estimator(
@@ -63,14 +74,20 @@ def load_estimator(
     "The model again."
     said,path = read_facts(folder),Path(folder)/'estimator.npz'
     if not path.is_file(): raise InputError(f"{path}: is missing, `estimator.json` is there; copy both files")
-    if file_digest(path)!=said.get('sha256'): raise InputError(f"{path}: is not the file that `estimator.json` describes (another checksum); copy both from one run")
+    if file_digest(path)!=said.get('sha256'):
+        raise InputError(f"{path}: is not the file that `estimator.json` describes (another checksum); copy both "
+            f"from one run")
     try:
         with np.load(path, allow_pickle=False) as z: arrays = dict(z)
     except (OSError, ValueError, EOFError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
     cls = load_plugin('models', said['model'])
-    if not issubclass(cls, Keeps): raise InputError(f"{folder}: its model `{said['model']}` can no longer be read from a file; install the version that wrote it ({said.get('versions', {}).get('impc_phenotypes', 'unknown')})")
+    if not issubclass(cls, Keeps):
+        raise InputError(f"{folder}: its model `{said['model']}` can no longer be read from a file; install the "
+            f"version that wrote it ({said.get('versions', {}).get('impc_phenotypes', 'unknown')})")
     try: return cls.from_state(arrays),said['facts']
-    except (KeyError, TypeError, ValueError, AttributeError) as e: raise InputError(f"{path}: is no state of `{said['model']}` ({type(e).__name__}: {e}); install the version that wrote it ({said.get('versions', {}).get('impc_phenotypes', 'unknown')})") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise InputError(f"{path}: is no state of `{said['model']}` ({type(e).__name__}: {e}); install the version "
+            f"that wrote it ({said.get('versions', {}).get('impc_phenotypes', 'unknown')})") from None
 
 # %% ../../nbs/phenotypes/15_saved.ipynb #f8663035
 def place_mice(
@@ -79,9 +96,12 @@ def place_mice(
 )->Prediction: # Every row of `cohort` is assigned or excluded
     "Place new mice in the components of a registered model."
     model,facts = load_estimator(folder)
-    if not {'reference','order','names'}<=set(facts): raise InputError(f"{folder}: holds a model of other data than mice; give rows of that data")
+    if not {'reference','order','names'}<=set(facts):
+        raise InputError(f"{folder}: holds a model of other data than mice; give rows of that data")
     ref = ControlReference.from_dict(facts['reference'])
-    m = match_controls(cohort, reference=dataclasses.replace(ref, groups={g:o for g,o in ref.groups.items() if o['kind']!='none'}))
+    m = match_controls(cohort, reference=dataclasses.replace(ref,
+        groups={g:o for g,o in ref.groups.items() if o['kind']!='none'}))
     x = mouse_features(model, m)
-    q = np.asarray(model.predict_proba(x, **mouse_words(model.predict_proba, m)), float)[:,facts['order']] if len(m) else np.zeros((0, len(facts['names'])))
+    q = np.asarray(model.predict_proba(x, **mouse_words(model.predict_proba, m)), float)[:,
+        facts['order']] if len(m) else np.zeros((0, len(facts['names'])))
     return Prediction(assignment_table(m, q, facts['names']), line_table(m, q, facts['names']), m.excluded, x)

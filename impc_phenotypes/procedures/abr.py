@@ -13,7 +13,8 @@ THRESHOLDS = tuple(f'threshold_{t}' for t in TONES) # dB SPL
 OWN_CEILINGS = tuple(f'ceiling_{t}' for t in TONES) # dB SPL, where a cohort made by hand knows them mouse by mouse
 OFFSETS = tuple(f'offset_{t}' for t in TONES) # dB above the centre of matched controls
 IMPC_THRESHOLDS = tuple(f'{t}-evoked ABR Threshold' for t in TONES[:5]) + ('Click-evoked ABR threshold',)
-PARAMETERS = dict(zip(TONES, ('IMPC_ABR_004_001','IMPC_ABR_006_001','IMPC_ABR_008_001','IMPC_ABR_010_001','IMPC_ABR_012_001','IMPC_ABR_002_001')))
+PARAMETERS = dict(zip(TONES, ('IMPC_ABR_004_001','IMPC_ABR_006_001','IMPC_ABR_008_001','IMPC_ABR_010_001',
+    'IMPC_ABR_012_001','IMPC_ABR_002_001')))
 PROCEDURES = ('IMPC_ABR_001', 'IMPC_ABR_002')
 
 # %% ../../nbs/procedures/10_abr.ipynb #3a3cbe11

@@ -20,7 +20,8 @@ def audiogram_axes(
     cell:dict=None, # `row` and `col` of the panel; None for all
 )->go.Figure: # `fig`
     "Frequency on a log axis, tested tones as ticks, the click apart."
-    return fig.update_xaxes(type='log', range=[math.log10(5.3), math.log10(56)], tickvals=X.tolist(), ticktext=[f'{f:g}' for f in FREQUENCIES]+['click'], tickfont=dict(size=10), **(cell or {}))
+    return fig.update_xaxes(type='log', range=[math.log10(5.3), math.log10(56)], tickvals=X.tolist(),
+        ticktext=[f'{f:g}' for f in FREQUENCIES]+['click'], tickfont=dict(size=10), **(cell or {}))
 
 # %% ../../nbs/procedures/20_audiograms.ipynb #1e9de9cb
 def tone_quantiles(
@@ -39,7 +40,8 @@ def band_edges(
     "Closed polygons between two audiograms; missing tones are skipped."
     ok = np.isfinite(lo) & np.isfinite(hi)
     t = np.flatnonzero(ok[:5])
-    box = (CLICK_AT*np.array([.93,1.07,1.07,.93]),np.array([lo[5],lo[5],hi[5],hi[5]])) if ok[5] else (np.zeros(0),np.zeros(0))
+    box = (CLICK_AT*np.array([.93,1.07,1.07,.93]),np.array([lo[5],lo[5],hi[5],hi[5]])) if ok[5] else (np.zeros(0),
+        np.zeros(0))
     return (np.r_[X[t], X[t][::-1]],np.r_[lo[t], hi[t][::-1]]),box
 
 # %% ../../nbs/procedures/20_audiograms.ipynb #d1f677cc
@@ -51,7 +53,9 @@ def band(
     **kw, # Of `go.Scatter`
 )->list: # Traces
     "A band over the tones and a box at the click, as closed polygons; missing tones are skipped."
-    return [go.Scatter(x=x, y=y, fill='toself', fillcolor=colour, mode='none', name=name, showlegend=name is not None and not i, legendgroup=name, hoverinfo='skip', **kw) for i,(x,y) in enumerate(band_edges(lo, hi)) if len(x)]
+    return [go.Scatter(x=x, y=y, fill='toself', fillcolor=colour, mode='none', name=name,
+        showlegend=name is not None and not i, legendgroup=name, hoverinfo='skip', **kw)
+        for i,(x,y) in enumerate(band_edges(lo, hi)) if len(x)]
 
 def audiogram(
     v:np.ndarray, # Thresholds or offsets, dB, shape (6,), the click last
@@ -65,6 +69,9 @@ def audiogram(
     "Line over the tones, a lone symbol for the click."
     marker = dict(symbol=style['symbol'], color=style['color'], size=size)
     both = dict(name=name, legendgroup=name, hovertemplate='%{y:.0f} dB<extra>%{fullData.name}</extra>') | kw
-    traces = [go.Scatter(x=X[:5], y=v[:5], mode='lines+markers' if size else 'lines', line=dict(color=style['color'], dash=style['dash'], width=width), marker=marker, showlegend=legend, **both)]
-    if np.isfinite(v[5]): traces.append(go.Scatter(x=X[5:], y=v[5:], mode='markers', marker=marker | dict(size=size or 4), showlegend=False, **both))
+    traces = [go.Scatter(x=X[:5], y=v[:5], mode='lines+markers' if size else 'lines',
+        line=dict(color=style['color'], dash=style['dash'], width=width), marker=marker, showlegend=legend, **both)]
+    if np.isfinite(v[5]):
+        traces.append(go.Scatter(x=X[5:], y=v[5:], mode='markers', marker=marker | dict(size=size or 4),
+            showlegend=False, **both))
     return traces

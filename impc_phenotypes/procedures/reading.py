@@ -39,10 +39,16 @@ def human_frequency(
 
 # %% ../../nbs/procedures/40_reading.ipynb #6b20e959
 _bands = [ # band, from kHz, to kHz, tested tones, what mice use it for, source, link
-    ('low', 2.3, 8.5, (6.,), 'first two harmonics of pups’ wriggling calls (3.8, 7.6 kHz); distress squeals, which are broadband', 'Ehret & Riecke 2002; Ehret 2013', 'https://pubmed.ncbi.nlm.nih.gov/11756654/'),
-    ('best hearing', 8.5, 21., (12.,18.), 'lowest thresholds; third harmonic of wriggling calls (11.4 kHz)', 'Koay et al. 2002; Radziwon et al. 2009', 'https://doi.org/10.1007/s00359-009-0472-1'),
-    ('high', 21., 32., (24.,30.), 'upper edge of best hearing, lower edge of ultrasonic calls; what the C57BL/6N background loses first', 'Kane et al. 2012', 'https://pubmed.ncbi.nlm.nih.gov/22138310/'),
-    ('ultrasonic', 32., 85.5, (), 'males’ songs (30–110 kHz) and pups’ isolation calls; not measured', 'Holy & Guo 2005; Portfors 2007', 'https://doi.org/10.1371/journal.pbio.0030386'),
+    ('low', 2.3, 8.5, (6.,),
+     'first two harmonics of pups’ wriggling calls (3.8, 7.6 kHz); distress squeals, which are broadband',
+     'Ehret & Riecke 2002; Ehret 2013', 'https://pubmed.ncbi.nlm.nih.gov/11756654/'),
+    ('best hearing', 8.5, 21., (12.,18.), 'lowest thresholds; third harmonic of wriggling calls (11.4 kHz)',
+     'Koay et al. 2002; Radziwon et al. 2009', 'https://doi.org/10.1007/s00359-009-0472-1'),
+    ('high', 21., 32., (24.,30.),
+     'upper edge of best hearing, lower edge of ultrasonic calls; what the C57BL/6N background loses first',
+     'Kane et al. 2012', 'https://pubmed.ncbi.nlm.nih.gov/22138310/'),
+    ('ultrasonic', 32., 85.5, (), 'males’ songs (30–110 kHz) and pups’ isolation calls; not measured',
+     'Holy & Guo 2005; Portfors 2007', 'https://doi.org/10.1371/journal.pbio.0030386'),
 ]
 BANDS = pd.DataFrame(_bands, columns=['band','from_khz','to_khz','tones','sounds','source','link']).set_index('band')
 
@@ -68,18 +74,25 @@ def grade(
 
 def _severity(profile, shape, censored=None):
     "Severity of a profile whose shape is known."
-    return dict(normal='none').get(shape, shape) if shape in ('normal','better than controls') else severity(profile, is_graded(shape), censored)[0]
+    return dict(normal='none').get(shape, shape) if shape in ('normal','better than controls') else severity(profile,
+        is_graded(shape), censored)[0]
 
 # %% ../../nbs/procedures/40_reading.ipynb #1fc13781
 PATTERNS = { # shape, severity taken off → human configuration, an example
     'normal': ('normal', ''), 'better than controls': ('normal', ''),
     'flat': ('flat', ''), **{w:('no one configuration', '') for w,_ in SEVERITIES},
-    'high-frequency': ('sloping (high-frequency)', 'as in presbycusis'), '24 kHz only': ('sloping (high-frequency)', 'as in presbycusis'), '30 kHz only': ('sloping (high-frequency)', 'as in presbycusis'),
-    'low-frequency': ('rising (low-frequency)', 'as with WFS1 variants'), '6 kHz only': ('rising (low-frequency)', 'as with WFS1 variants'),
-    'mid-frequency': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'), '12 kHz only': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'), '18 kHz only': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'),
+    'high-frequency': ('sloping (high-frequency)', 'as in presbycusis'),
+    '24 kHz only': ('sloping (high-frequency)', 'as in presbycusis'),
+    '30 kHz only': ('sloping (high-frequency)', 'as in presbycusis'),
+    'low-frequency': ('rising (low-frequency)', 'as with WFS1 variants'),
+    '6 kHz only': ('rising (low-frequency)', 'as with WFS1 variants'),
+    'mid-frequency': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'),
+    '12 kHz only': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'),
+    '18 kHz only': ('U-shaped (“cookie-bite”)', 'as with TECTA variants'),
     'mid-sparing': ('no common counterpart', ''),
 }
-CAVEAT = (f'Nearest by shape only. By relative place on the cochlea the tones of 6–30 kHz correspond to about {human_frequency(6):.1f}–{human_frequency(30):.1f} kHz in people, '
+CAVEAT = (f'Nearest by shape only. By relative place on the cochlea the tones of 6–30 kHz correspond to about '
+    f'{human_frequency(6):.1f}–{human_frequency(30):.1f} kHz in people, '
     'so the region of 4–8 kHz has no counterpart among them, and a mouse of 14 weeks is a young adult.')
 
 def human_pattern(
@@ -87,14 +100,18 @@ def human_pattern(
 )->str: # Configuration of a human audiogram
     "Human audiogram of the same shape."
     key = 'flat' if shape.endswith('flat') else shape
-    if key not in PATTERNS: raise ValueError(f"`shape` must be a name from `shape_name`, got '{shape}'" + (f"; did you mean '{nearest(shape, PATTERNS)}'?" if nearest(shape, PATTERNS) else ''))
+    if key not in PATTERNS:
+        raise ValueError(f"`shape` must be a name from `shape_name`, got '{shape}'"
+            + (f"; did you mean '{nearest(shape, PATTERNS)}'?" if nearest(shape, PATTERNS) else ''))
     return PATTERNS[key][0]
 
 # %% ../../nbs/procedures/40_reading.ipynb #557ab380
 def _values(offsets):
     "Six offsets from a list, a dict or a row of a table."
     if isinstance(offsets, (Mapping, pd.Series)):
-        if not set(OFFSETS[:5]) & set(offsets.keys()): raise InputError(f"a profile needs the names {', '.join(OFFSETS)}; got {', '.join(map(str, list(offsets.keys())[:6]))}")
+        if not set(OFFSETS[:5]) & set(offsets.keys()):
+            raise InputError(f"a profile needs the names {', '.join(OFFSETS)}; got "
+                f"{', '.join(map(str, list(offsets.keys())[:6]))}")
         offsets = [offsets.get(o, np.nan) for o in OFFSETS]
     try: v = np.asarray(offsets, float).ravel()
     except (TypeError, ValueError): raise InputError(f"a profile holds decibels, got {offsets!r}") from None
@@ -121,7 +138,8 @@ def _band_words(v, sd):
 UNHEARD = 'Above 30 kHz, where mice sing and pups call, nothing was measured.'
 
 def _click_words(v, shape, sd):
-    raised,loss = grade(v[5], sd) not in ('none','better than controls','not measured'),shape not in ('normal','better than controls')
+    raised,loss = grade(v[5], sd) not in ('none','better than controls','not measured'),shape not in ('normal',
+        'better than controls')
     if raised and not loss: return f' The click is raised by {_db(v[5])} dB though no tone is: look at the traces.'
     if loss and not raised and not np.isnan(v[5]): return f' The click is not raised ({_db(v[5])} dB).'
     return ''
@@ -130,11 +148,14 @@ def _sentence(v, shape, word, sd, censored=None):
     "A profile in words."
     hit,spared,lost = _band_words(v, sd)
     limit = ceiling_words(v, censored)
-    tail = (f' {limit[0].upper()}{limit[1:]}.' if limit else '') + _click_words(v, shape, sd) + (f" {_join(lost)} {'was' if len(lost)==1 else 'were'} not measured." if lost else '')
+    tail = (f' {limit[0].upper()}{limit[1:]}.' if limit else '') + _click_words(v, shape,
+        sd) + (f" {_join(lost)} {'was' if len(lost)==1 else 'were'} not measured." if lost else '')
     if len(lost)>5-MIN_TONES: tail += ' From so few tones the shape is a guess.'
     if shape=='normal': return f'No loss: the largest tone is {_db(np.nanmax(v[:5]))} dB above matched controls.{tail}'
-    if shape=='better than controls': return f'Better than matched controls, by {_db(-np.nanmean(v[:5]))} dB on average.{tail}'
-    head = f"{word} loss at {shape}" if shape.endswith('only') else f'{shape} loss' if is_graded(shape) else f'{word} {shape} loss'
+    if shape=='better than controls':
+        return f'Better than matched controls, by {_db(-np.nanmean(v[:5]))} dB on average.{tail}'
+    head = (f"{word} loss at {shape}" if shape.endswith('only') else f'{shape} loss' if is_graded(shape)
+        else f'{word} {shape} loss')
     words = '; '.join(([f'hit: {_join(hit)}'] if hit else []) + ([f'spared: {_join(spared)}'] if spared else []))
     return f'{head[0].upper()}{head[1:]}; {words}.{tail}'
 
@@ -152,7 +173,8 @@ class Reading:
 
     def __repr__(self): return f'Reading({self.shape}: {self.sentence})'
     def _repr_html_(self):
-        return (f'<p><b>{escape(self.sentence)}</b> {UNHEARD}</p><p>Name: {escape(self.reason)}.<br>Human audiogram of this shape: {escape(self.human_pattern)}. {escape(self.caveat)}</p>'
+        return (f'<p><b>{escape(self.sentence)}</b> {UNHEARD}</p><p>Name: {escape(self.reason)}.<br>Human audiogram '
+            f'of this shape: {escape(self.human_pattern)}. {escape(self.caveat)}</p>'
                 + self.summary.to_html(na_rep='–', float_format='{:.1f}'.format))
 
 def read_profile(
@@ -163,15 +185,19 @@ def read_profile(
 )->Reading:
     "Which part of hearing is hit?"
     v = _values(offsets)
-    if np.isnan(v[:5]).all(): raise InputError("no tone of this profile was measured; five tones, of which one at least has a value, are needed")
+    if np.isnan(v[:5]).all():
+        raise InputError(
+            "no tone of this profile was measured; five tones, of which one at least has a value, are needed")
     shape = shape_name(v, sd, censored)
     khz = np.array([*FREQUENCIES, np.nan])
-    t = pd.DataFrame(dict(khz=khz, offset=v, grade=[grade(o, sd) for o in v], per_cent_from_base=cochlear_place(khz), human_khz=human_frequency(khz),
+    t = pd.DataFrame(dict(khz=khz, offset=v, grade=[grade(o, sd) for o in v], per_cent_from_base=cochlear_place(khz),
+        human_khz=human_frequency(khz),
         band=[*(band_of(f) for f in FREQUENCIES), 'all']), index=pd.Index(TONES, name='stimulus'))
     word = _severity(v, shape, censored)
     key = 'flat' if shape.endswith('flat') else shape
     pattern = human_pattern(shape) + (f', {PATTERNS[key][1]}' if PATTERNS[key][1] else '')
-    return Reading(t, shape, word, _sentence(v, shape, word, sd, censored), explain_name(v, sd, censored), pattern, CAVEAT)
+    return Reading(t, shape, word, _sentence(v, shape, word, sd, censored), explain_name(v, sd, censored), pattern,
+        CAVEAT)
 
 # %% ../../nbs/procedures/40_reading.ipynb #8058757e
 _INK = dict(zip(BANDS.index, ('#EAF2F8','#DCEBDD','#FBEBDC','#E6E6E6')))
@@ -180,8 +206,11 @@ def _bands_behind(fig, low, high):
     "Shaded bands with their names."
     for band,r in BANDS.iterrows():
         a,b = max(r.from_khz, 4.), r.to_khz
-        fig.add_scatter(x=[a,b,b,a], y=[low,low,high,high], fill='toself', fillcolor=_INK[band], mode='none', showlegend=False, hoverinfo='skip')
-        fig.add_scatter(x=[np.sqrt(a*b)], y=[high-.07*(high-low)], mode='text', text=[band if r.tones else f'{band}: not measured'], textfont=dict(size=11, color='#444444'), showlegend=False, hovertemplate=f'{escape(r.sounds)}<extra>{band}</extra>')
+        fig.add_scatter(x=[a,b,b,a], y=[low,low,high,high], fill='toself', fillcolor=_INK[band], mode='none',
+            showlegend=False, hoverinfo='skip')
+        fig.add_scatter(x=[np.sqrt(a*b)], y=[high-.07*(high-low)], mode='text',
+            text=[band if r.tones else f'{band}: not measured'], textfont=dict(size=11, color='#444444'),
+            showlegend=False, hovertemplate=f'{escape(r.sounds)}<extra>{band}</extra>')
 
 @patch
 def plot(self:Reading,
@@ -194,16 +223,24 @@ def plot(self:Reading,
     bottom,top = min(-15, np.nanmin(ends)-5),max(70, np.nanmax(ends)+12)
     _bands_behind(fig, bottom, top)
     for db in (8., *(o for _,o in SEVERITIES if np.isfinite(o))):
-        fig.add_scatter(x=[4,85.5], y=[db,db], mode='lines', line=dict(color='#999999', dash='dot', width=1), showlegend=False, hoverinfo='skip')
-        fig.add_scatter(x=[4.8], y=[db+.5], mode='text', text=[grade(db)], textfont=dict(size=10, color='#777777'), showlegend=False, hoverinfo='skip')
+        fig.add_scatter(x=[4,85.5], y=[db,db], mode='lines', line=dict(color='#999999', dash='dot', width=1),
+            showlegend=False, hoverinfo='skip')
+        fig.add_scatter(x=[4.8], y=[db+.5], mode='text', text=[grade(db)], textfont=dict(size=10, color='#777777'),
+            showlegend=False, hoverinfo='skip')
     if low is not None and high is not None:
-        for f,a,b in zip(FREQUENCIES, low, high): fig.add_scatter(x=[f,f], y=[a,b], mode='lines', line=dict(color=PALETTE[0], width=2), showlegend=False, hoverinfo='skip')
-    fig.add_scatter(x=list(FREQUENCIES), y=v, mode='lines+markers', line=dict(color=PALETTE[0], width=3), marker=dict(size=9), showlegend=False, hovertemplate='%{x} kHz: %{y:.0f} dB<extra></extra>')
+        for f,a,b in zip(FREQUENCIES, low, high):
+            fig.add_scatter(x=[f,f], y=[a,b], mode='lines', line=dict(color=PALETTE[0], width=2), showlegend=False,
+                hoverinfo='skip')
+    fig.add_scatter(x=list(FREQUENCIES), y=v, mode='lines+markers', line=dict(color=PALETTE[0], width=3),
+        marker=dict(size=9), showlegend=False, hovertemplate='%{x} kHz: %{y:.0f} dB<extra></extra>')
     ticks = [*FREQUENCIES, 45., 70.]
-    fig.update_xaxes(type='log', range=[np.log10(4), np.log10(85.5)], tickvals=ticks, ticktext=[f'{f:g} kHz<br>{cochlear_place(f):.0f} %<br>{human_frequency(f):.1f} kHz' for f in ticks], showgrid=False, zeroline=False,
+    fig.update_xaxes(type='log', range=[np.log10(4), np.log10(85.5)], tickvals=ticks,
+        ticktext=[f'{f:g} kHz<br>{cochlear_place(f):.0f} %<br>{human_frequency(f):.1f} kHz' for f in ticks],
+        showgrid=False, zeroline=False,
         title_text='frequency · place on the basilar membrane, from the base · human frequency at that place')
     fig.update_yaxes(title_text='dB above matched controls', range=[bottom,top], showgrid=False, zeroline=False)
-    return finish(fig, escape(self.shape[0].upper()+self.shape[1:]), f'human audiogram of this shape: {escape(self.human_pattern)}', 760, 430, b=90)
+    return finish(fig, escape(self.shape[0].upper()+self.shape[1:]),
+        f'human audiogram of this shape: {escape(self.human_pattern)}', 760, 430, b=90)
 
 # %% ../../nbs/procedures/40_reading.ipynb #24a60a52
 READING_COLUMNS = ('severity','shape','reading','human_pattern')
@@ -214,8 +251,10 @@ def _more_words(row, shape):
     top = getattr(row, 'share_at_ceiling', 0.)
     called = getattr(row, 'called', None)
     tested = not pd.isna(getattr(row, 'p_value', 0.))
-    return ((' Half of its mice or more are at the ceiling: the loss is at least this large.' if top==top and top>=.5 else '')
-            + ('' if called is None or called is True or called==1 else ' Not called: chance may explain it.' if tested else ' Not tested: too few mice or controls.'))
+    return ((' Half of its mice or more are at the ceiling: the loss is at least this large.' if top==top and top>=.5
+        else '')
+            + ('' if called is None or called is True or called==1 else ' Not called: chance may explain it.' if tested
+            else ' Not tested: too few mice or controls.'))
 
 def _one_row(v, sd, censored):
     if np.isnan(v[:5]).all(): return None,'not measured','No tone was measured.',None
@@ -223,30 +262,40 @@ def _one_row(v, sd, censored):
     word = _severity(v, shape, censored)
     return word,shape,_sentence(v, shape, word, sd, censored),human_pattern(shape)
 
+# %% ../../nbs/procedures/40_reading.ipynb #d60b21b5
 def read_profiles(
-    frame:pd.DataFrame, # With `offset_6kHz` … `offset_30kHz` (and `offset_click`), dB, e.g. `call_lines(cohort).summary`
+    # With `offset_6kHz` … `offset_30kHz` (and `offset_click`), dB, e.g. `call_lines(cohort).summary`
+    frame:pd.DataFrame,
     *,
     sd=None, # Control SD at each tone, dB, shape (5,) or (6,)
     censored:np.ndarray=None, # Share of the mice of each row at the ceiling, 0–1, shape (n, 5) or (n, 6)
-)->pd.DataFrame: # A copy with `severity`, `shape`, `reading` and `human_pattern`, all text; None and 'not measured' without a tone
+# A copy with `severity`, `shape`, `reading` and `human_pattern`, all text; None and 'not measured' without a tone
+)->pd.DataFrame:
     "Read every profile of a table."
     lack = [o for o in OFFSETS[:5] if o not in frame]
-    if lack: raise InputError(f"the table has no column `{lack[0]}`" + (f"; did you mean '{nearest(lack[0], frame.columns)}'?" if nearest(lack[0], frame.columns) else '') + ' Offsets come from `call_lines(cohort).summary` or `Phenotypes.lines`')
+    if lack:
+        raise InputError(f"the table has no column `{lack[0]}`"
+            + (f"; did you mean '{nearest(lack[0], frame.columns)}'?" if nearest(lack[0], frame.columns) else '')
+            + ' Offsets come from `call_lines(cohort).summary` or `Phenotypes.lines`')
     v = frame.reindex(columns=list(OFFSETS)).apply(pd.to_numeric, errors='coerce').to_numpy(float)
     v[np.isinf(v)] = np.nan
-    if censored is not None and len(censored)!=len(v): raise InputError(f"`censored` has one row a profile, {len(v)}, got {len(censored)}")
+    if censored is not None and len(censored)!=len(v):
+        raise InputError(f"`censored` has one row a profile, {len(v)}, got {len(censored)}")
     rows = [_one_row(o, sd, s) for o,s in zip(v, [None]*len(v) if censored is None else np.asarray(censored, float))]
     extra = frame[[c for c in ('called','p_value','share_at_ceiling') if c in frame]]
-    more = [_more_words(r, o[1]) for r,o in zip(extra.itertuples(index=False), rows)] if extra.shape[1] else ['']*len(rows)
+    more = ([_more_words(r, o[1]) for r,o in zip(extra.itertuples(index=False), rows)] if extra.shape[1]
+        else ['']*len(rows))
     columns = {c:[o[i] for o in rows] for i,c in enumerate(READING_COLUMNS)}
     columns['reading'] = [a+b for a,b in zip(columns['reading'], more)]
     return frame.assign(**{c:pd.Series(x, index=frame.index, dtype=object) for c,x in columns.items()})
 
 # %% ../../nbs/procedures/40_reading.ipynb #afa4b731
 _SPELLINGS = dict( # what we want → headers, letters and digits only
-    mouse_symbol=('mousesymbol','mousegenesymbol','mousegenename','mousegene','mousemarkersymbol','mgisymbol','markersymbol','genesymbol','mouse'),
+    mouse_symbol=('mousesymbol','mousegenesymbol','mousegenename','mousegene','mousemarkersymbol','mgisymbol',
+    'markersymbol','genesymbol','mouse'),
     mgi_id=('mgiid','mousemgiid','mgiaccessionid','mgigeneaccessionid','geneaccessionid','mgdid','mousemgi','mgi'),
-    human_symbol=('humansymbol','humangenesymbol','humangenename','humangene','hgncsymbol','humanorthologsymbol','humanortholog','human'),
+    human_symbol=('humansymbol','humangenesymbol','humangenename','humangene','hgncsymbol','humanorthologsymbol',
+    'humanortholog','human'),
     hgnc_id=('hgncid','humanhgncid','hgncaccessionid','hgnc'))
 ORTHOLOG_COLUMNS = tuple(_SPELLINGS)
 
@@ -256,7 +305,8 @@ def _columns(t):
     "Columns of a table by what they hold."
     plain = {_plain_name(c):c for c in reversed(list(t.columns))}
     found = {k:next((plain[s] for s in names if s in plain), None) for k,names in _SPELLINGS.items()}
-    if not found['human_symbol'] and 'mgdid' in plain and 'symbol' in plain: found['human_symbol'] = plain['symbol'] # HGNC's complete set
+    # HGNC's complete set
+    if not found['human_symbol'] and 'mgdid' in plain and 'symbol' in plain: found['human_symbol'] = plain['symbol']
     return found
 
 def _from_homology(t, where):
@@ -264,21 +314,28 @@ def _from_homology(t, where):
     named = {_plain_name(c):c for c in t.columns}
     key,organism,symbol = (named.get(o) for o in ('dbclasskey','commonorganismname','symbol'))
     key = key or named.get('homologeneid')
-    if not (key and symbol): raise InputError(f"{where}: looks like MGI's HOM_MouseHumanSequence.rpt and has no column `{'Symbol' if key else 'DB Class Key'}`; download it again")
+    if not (key and symbol):
+        raise InputError(f"{where}: looks like MGI's HOM_MouseHumanSequence.rpt and has no column "
+            f"`{'Symbol' if key else 'DB Class Key'}`; download it again")
     mouse,human = (t[t[organism].str.contains(o, case=False)] for o in ('mouse','human'))
     for kind,d in (('mouse',mouse), ('human',human)):
-        if not len(d): raise InputError(f"{where}: holds no {kind} gene; take HOM_MouseHumanSequence.rpt, not a report of other organisms")
+        if not len(d):
+            raise InputError(f"{where}: holds no {kind} gene; take HOM_MouseHumanSequence.rpt, not a report of other "
+                f"organisms")
     ids = lambda d, c: d[named[c]] if c in named else ''
     a = pd.DataFrame(dict(key=mouse[key], mouse_symbol=mouse[symbol], mgi_id=ids(mouse, 'mousemgiid')))
-    return a.merge(pd.DataFrame(dict(key=human[key], human_symbol=human[symbol], hgnc_id=ids(human, 'hgncid'))), on='key')
+    return a.merge(pd.DataFrame(dict(key=human[key], human_symbol=human[symbol], hgnc_id=ids(human, 'hgncid'))),
+        on='key')
 
 # %% ../../nbs/procedures/40_reading.ipynb #a4af644d
 def _from_pairs(t, where):
     "Pairs of a table with mouse and human in one row."
     found = _columns(t)
     if not found['human_symbol'] or not (found['mouse_symbol'] or found['mgi_id']):
-        lack = 'human symbol (`human_symbol`)' if not found['human_symbol'] else 'mouse symbol or MGI id (`mouse_symbol`, `mgi_id`)'
-        raise InputError(f"{where}: has no column with the {lack}; it has {', '.join(map(str, t.columns[:8]))}. Give MGI's HOM_MouseHumanSequence.rpt, HGNC's complete set, or a table with `mouse_symbol,human_symbol`")
+        lack = ('human symbol (`human_symbol`)' if not found['human_symbol']
+            else 'mouse symbol or MGI id (`mouse_symbol`, `mgi_id`)')
+        raise InputError(f"{where}: has no column with the {lack}; it has {', '.join(map(str, t.columns[:8]))}. Give "
+            f"MGI's HOM_MouseHumanSequence.rpt, HGNC's complete set, or a table with `mouse_symbol,human_symbol`")
     d = pd.DataFrame({k:t[c] if c else '' for k,c in found.items()})
     d['mgi_id'] = d.mgi_id.str.findall(r'MGI:\d+') # one human gene may list several
     d['mgi_id'] = d.mgi_id.map(lambda o: o or [''])
@@ -287,8 +344,12 @@ def _from_pairs(t, where):
 def _joined(values): return ' | '.join(dict.fromkeys(v for v in values if v)) or None
 
 def orthologs(
-    path, # Table of MGI or HGNC, or one with `mouse_symbol,human_symbol`; .csv, .tsv, .rpt, .txt, also gzipped; or a DataFrame
-)->pd.DataFrame: # One row a mouse gene: `mouse_symbol`, `mgi_id`, `human_symbol`, `hgnc_id`; None where not given, several joined by ' | '
+    # Table of MGI or HGNC, or one with `mouse_symbol,human_symbol`; .csv, .tsv, .rpt, .txt, also gzipped; or a
+    # DataFrame
+    path,
+# One row a mouse gene: `mouse_symbol`, `mgi_id`, `human_symbol`, `hgnc_id`; None where not given, several joined by '
+# | '
+)->pd.DataFrame:
     "Human orthologs of mouse genes, from your table."
     t,where = text_table(path, 'a table of mouse and human genes')
     d = (_from_homology if any(_plain_name(c)=='commonorganismname' for c in t.columns) else _from_pairs)(t, where)
@@ -296,7 +357,8 @@ def orthologs(
     d = d[d.human_symbol.ne('') & (d.mouse_symbol.ne('') | d.mgi_id.ne(''))]
     if not len(d): raise InputError(f"{where}: pairs no mouse gene with a human gene")
     by = d.groupby(np.where(d.mgi_id.ne(''), d.mgi_id, d.mouse_symbol), sort=False)
-    return by[list(ORTHOLOG_COLUMNS)].agg(_joined).reset_index(drop=True).astype(object).where(lambda o: o.notna(), None)
+    return by[list(ORTHOLOG_COLUMNS)].agg(_joined).reset_index(drop=True).astype(object).where(lambda o: o.notna(),
+        None)
 
 # %% ../../nbs/procedures/40_reading.ipynb #273d0330
 def add_orthologs(
@@ -306,25 +368,37 @@ def add_orthologs(
     "Put human gene symbols beside mouse genes."
     t = table if isinstance(table, pd.DataFrame) and set(ORTHOLOG_COLUMNS)<=set(table) else orthologs(table)
     keys = [(f,k) for f,k in (('gene_accession_id','mgi_id'), ('gene_symbol','mouse_symbol')) if f in frame]
-    if not keys: raise InputError(f"the table of lines has neither `gene_symbol` nor `gene_accession_id`; it has {', '.join(map(str, frame.columns[:8]))}")
+    if not keys:
+        raise InputError(f"the table of lines has neither `gene_symbol` nor `gene_accession_id`; it has "
+            f"{', '.join(map(str, frame.columns[:8]))}")
     out = {}
     for c in ('human_symbol','hgnc_id'):
         v = pd.Series([None]*len(frame), index=frame.index, dtype=object)
         for f,k in keys: v = v.where(v.notna(), frame[f].map(dict(t.loc[t[k].notna(), [k,c]].to_numpy())))
         out[c] = v.astype(object).where(v.notna(), None)
-    if len(frame) and frame[keys[-1][0]].notna().any() and out['human_symbol'].isna().all(): raise InputError(f"the table of orthologs ({len(t):,} mouse genes) knows none of the {frame[keys[-1][0]].nunique():,} genes, for instance {frame[keys[-1][0]].dropna().iloc[0]}; does it hold mouse symbols or MGI ids?")
+    if len(frame) and frame[keys[-1][0]].notna().any() and out['human_symbol'].isna().all():
+        raise InputError(f"the table of orthologs ({len(t):,} mouse genes) knows none of the "
+            f"{frame[keys[-1][0]].nunique():,} genes, for instance {frame[keys[-1][0]].dropna().iloc[0]}; does it "
+            f"hold mouse symbols or MGI ids?")
     return frame.assign(**(out if t.hgnc_id.notna().any() else dict(human_symbol=out['human_symbol'])))
 
 # %% ../../nbs/procedures/40_reading.ipynb #ddcb5a38
 LIMITATIONS = (
-    'Each mouse was measured once, at about 14 weeks: a loss that begins later is missed, and a loss that grows cannot be told from one that stands still.',
-    'IMPC’s C57BL/6N background carries Cdh23ahl and loses high frequencies with age (raised thresholds at 32 kHz by six months, Kane et al. 2012), so a loss at 24–30 kHz may be the background’s own, come early.',
+    'Each mouse was measured once, at about 14 weeks: a loss that begins later is missed, and a loss that grows '
+    'cannot be told from one that stands still.',
+    'IMPC’s C57BL/6N background carries Cdh23ahl and loses high frequencies with age (raised thresholds at 32 kHz by '
+    'six months, Kane et al. 2012), so a loss at 24–30 kHz may be the background’s own, come early.',
     'Nothing above 30 kHz was played: hearing of ultrasonic songs and isolation calls was not measured.',
-    'An ABR threshold does not tell a conductive from a sensorineural loss, nor the hair cell from the nerve, and not what the mouse does with the sound.',
-    'Centres stop at 85 to 100 dB SPL: the loss of a mouse without any response is at least what is shown, and a profound loss looks flat.',
+    'An ABR threshold does not tell a conductive from a sensorineural loss, nor the hair cell from the nerve, and '
+    'not what the mouse does with the sound.',
+    'Centres stop at 85 to 100 dB SPL: the loss of a mouse without any response is at least what is shown, and a '
+    'profound loss looks flat.',
     'Five tones, an octave to a third of one apart, cannot show a notch between them.',
     'Severity is in dB above matched controls with borders of our own; it is no human grade of hearing loss.',
-    'A human audiogram of the same shape is no diagnosis: the tested tones match about .1–3.8 kHz in people by place on the cochlea.',
-    'A mutation elsewhere in the genome can be the cause: in one programme 25 of 1,311 lines were deaf independently of the targeted allele (Lewis et al. 2022).',
-    'A heterozygous line says little about the loss of both copies; lines are studied as heterozygotes mostly because homozygotes do not live.',
+    'A human audiogram of the same shape is no diagnosis: the tested tones match about .1–3.8 kHz in people by place '
+    'on the cochlea.',
+    'A mutation elsewhere in the genome can be the cause: in one programme 25 of 1,311 lines were deaf independently '
+    'of the targeted allele (Lewis et al. 2022).',
+    'A heterozygous line says little about the loss of both copies; lines are studied as heterozygotes mostly '
+    'because homozygotes do not live.',
 )

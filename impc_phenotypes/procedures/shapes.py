@@ -11,14 +11,18 @@ import numpy as np
 from .abr import STEP, TONES
 
 # %% ../../nbs/procedures/30_shapes.ipynb #703b4068
-CEILING_SHARE = .5 # from this share of its mice at the ceiling on, a tone is silent and its offset a lower limit (ours)
+# from this share of its mice at the ceiling on, a tone is silent and its offset a lower limit (ours)
+CEILING_SHARE = .5
 
 def _silent(p, censored):
     "Silent tones, bool, shape (5,)."
     if censored is None: return np.zeros(5, bool)
     s = np.asarray(censored, float)
-    if s.shape not in ((5,),(6,)): raise ValueError(f"`censored` has one share a tone, 5, or 6 with the click, got shape {s.shape}")
-    if (s<0).any() or (s>1).any(): raise ValueError(f"`censored` holds shares of mice from 0 to 1, got {s[(s<0)|(s>1)][0]:g}; take them from `censored_shares`")
+    if s.shape not in ((5,),(6,)):
+        raise ValueError(f"`censored` has one share a tone, 5, or 6 with the click, got shape {s.shape}")
+    if (s<0).any() or (s>1).any():
+        raise ValueError(f"`censored` holds shares of mice from 0 to 1, got {s[(s<0)|(s>1)][0]:g}; take them from "
+            f"`censored_shares`")
     return (np.nan_to_num(s[:5])>=CEILING_SHARE) & ~np.isnan(p)
 
 def contrasts(
@@ -32,8 +36,10 @@ def contrasts(
     if np.isnan(p).all(): raise ValueError("a profile needs at least one tone")
     mean = lambda *i: float(np.nanmean(p[list(i)])) if not np.isnan(p[list(i)]).all() else float(np.nanmean(p))
     top = np.argsort(np.nan_to_num(p, nan=-np.inf))[::-1]
-    return dict(mean=float(np.nanmean(p)), largest=float(p[top[0]]), range=float(np.nanmax(p)-np.nanmin(p)), tilt=mean(3,4)-mean(0,1),
-        middle=mean(1,2,3)-mean(0,4), lead=float(p[top[0]]-p[top[1]]) if not np.isnan(p[top[1]]) else 0., second=float(np.nan_to_num(p[top[1]])), top=int(top[0]),
+    return dict(mean=float(np.nanmean(p)), largest=float(p[top[0]]), range=float(np.nanmax(p)-np.nanmin(p)),
+        tilt=mean(3,4)-mean(0,1),
+        middle=mean(1,2,3)-mean(0,4), lead=float(p[top[0]]-p[top[1]]) if not np.isnan(p[top[1]]) else 0.,
+        second=float(np.nan_to_num(p[top[1]])), top=int(top[0]),
         tones=int((~np.isnan(p)).sum()), silent=int(_silent(p, censored).sum()))
 
 # %% ../../nbs/procedures/30_shapes.ipynb #91553299
@@ -44,20 +50,30 @@ def _flat_below(c): return max(SHAPE_DB, .4*c['mean'])
 def _mostly_silent(c): return 2*c['silent']>c['tones']
 
 RULES = ( # name, rule in words, test on (contrasts, edge), the numbers of a profile in words
-    ('better than controls', 'mean at or below −edge', lambda c,e: c['mean']<=-e, 'a mean of {mean} dB, −{edge} or less'),
-    ('normal', 'no tone reaches the edge', lambda c,e: c['largest']<e, 'the largest tone has {largest} dB, {edge} would show'),
-    ('severe', f'mean of the five tones at least {SEVERITIES[0][1]:g} dB, or most tones silent; flat if it is', lambda c,e: c['mean']>=SEVERITIES[0][1] or _mostly_silent(c),
+    ('better than controls', 'mean at or below −edge', lambda c,e: c['mean']<=-e,
+     'a mean of {mean} dB, −{edge} or less'),
+    ('normal', 'no tone reaches the edge', lambda c,e: c['largest']<e,
+     'the largest tone has {largest} dB, {edge} would show'),
+    ('severe', f'mean of the five tones at least {SEVERITIES[0][1]:g} dB, or most tones silent; flat if it is',
+     lambda c,e: c['mean']>=SEVERITIES[0][1] or _mostly_silent(c),
         'severity comes before shape; the tones differ by {range} dB (flat below {flat})'),
-    ('{tone} only', f'one tone leads every other by {SHAPE_DB:g} dB or more, and the next stays below half of it', lambda c,e: c['lead']>=SHAPE_DB and c['second']<c['largest']/2,
+    ('{tone} only', f'one tone leads every other by {SHAPE_DB:g} dB or more, and the next stays below half of it',
+     lambda c,e: c['lead']>=SHAPE_DB and c['second']<c['largest']/2,
         'it leads every other tone by {lead} dB ({shape} needed); the next has {second}, below half of {largest}'),
-    ('flat', f'range of the five tones below {SHAPE_DB:g} dB, or two fifths of the mean', lambda c,e: c['range']<_flat_below(c), 'the tones differ by {range} dB (flat below {flat})'),
-    ('mid-frequency', f'12–24 kHz exceed 6 and 30 kHz by {SHAPE_DB:g} dB, and by more than the tilt', lambda c,e: c['middle']>=SHAPE_DB and c['middle']>=abs(c['tilt']),
+    ('flat', f'range of the five tones below {SHAPE_DB:g} dB, or two fifths of the mean',
+     lambda c,e: c['range']<_flat_below(c), 'the tones differ by {range} dB (flat below {flat})'),
+    ('mid-frequency', f'12–24 kHz exceed 6 and 30 kHz by {SHAPE_DB:g} dB, and by more than the tilt',
+     lambda c,e: c['middle']>=SHAPE_DB and c['middle']>=abs(c['tilt']),
         '12–24 kHz exceed 6 and 30 kHz by {middle} dB ({shape} needed), the tilt is {tilt}'),
-    ('mid-sparing', f'6 and 30 kHz exceed 12–24 kHz by {SHAPE_DB:g} dB, and by more than the tilt', lambda c,e: c['middle']<=-SHAPE_DB and -c['middle']>=abs(c['tilt']),
+    ('mid-sparing', f'6 and 30 kHz exceed 12–24 kHz by {SHAPE_DB:g} dB, and by more than the tilt',
+     lambda c,e: c['middle']<=-SHAPE_DB and -c['middle']>=abs(c['tilt']),
         '6 and 30 kHz exceed 12–24 kHz by {middle} dB ({shape} needed), the tilt is {tilt}'),
-    ('high-frequency', f'24–30 kHz exceed 6–12 kHz by {SHAPE_DB:g} dB', lambda c,e: c['tilt']>=SHAPE_DB, '24–30 kHz exceed 6–12 kHz by {tilt} dB ({shape} needed)'),
-    ('low-frequency', f'6–12 kHz exceed 24–30 kHz by {SHAPE_DB:g} dB', lambda c,e: c['tilt']<=-SHAPE_DB, '6–12 kHz exceed 24–30 kHz by {tilt} dB ({shape} needed)'),
-    ('no shape', 'what remains: severity alone', lambda c,e: True, 'the tones differ by {range} dB (flat below {flat}), and no shape reaches {shape}'),
+    ('high-frequency', f'24–30 kHz exceed 6–12 kHz by {SHAPE_DB:g} dB', lambda c,e: c['tilt']>=SHAPE_DB,
+     '24–30 kHz exceed 6–12 kHz by {tilt} dB ({shape} needed)'),
+    ('low-frequency', f'6–12 kHz exceed 24–30 kHz by {SHAPE_DB:g} dB', lambda c,e: c['tilt']<=-SHAPE_DB,
+     '6–12 kHz exceed 24–30 kHz by {tilt} dB ({shape} needed)'),
+    ('no shape', 'what remains: severity alone', lambda c,e: True,
+     'the tones differ by {range} dB (flat below {flat}), and no shape reaches {shape}'),
 )
 
 # %% ../../nbs/procedures/30_shapes.ipynb #ee2006be
@@ -86,19 +102,22 @@ def shape_name(
 )->str: # For example 'severe flat'
     "Name of a profile by the first rule that holds."
     (name,*_),c,_ = first_rule(profile, sd, censored)
-    if name in ('severe','flat','no shape'): return severity(profile, censored=censored)[0] + ' flat'*(c['range']<_flat_below(c))
+    if name in ('severe','flat','no shape'):
+        return severity(profile, censored=censored)[0] + ' flat'*(c['range']<_flat_below(c))
     return name.format(tone=TONES[c['top']].replace('kHz', ' kHz'))
 
 # %% ../../nbs/procedures/30_shapes.ipynb #2556cc5b
 def censored_shares(
-    censored:np.ndarray, # Where a mouse did not respond at the loudest level, bool, shape (n, 6), e.g. `Matched.censored`
+    # Where a mouse did not respond at the loudest level, bool, shape (n, 6), e.g. `Matched.censored`
+    censored:np.ndarray,
     measured:np.ndarray, # Where it was measured, bool, shape (n, 6), e.g. `Matched.mask`
     phenotype:np.ndarray, # Phenotype of each mouse, int, shape (n,)
     k:int, # Number of phenotypes
 )->np.ndarray: # 0–1, shape (k, 6); NaN where nobody was measured
     "Share of each phenotype's mice at the ceiling, stimulus by stimulus."
     member = np.asarray(phenotype)[:,None]==np.arange(k)
-    n,top = (member.T.astype(float)@np.asarray(o, float) for o in (measured, np.asarray(censored, bool) & np.asarray(measured, bool)))
+    n,top = (member.T.astype(float)@np.asarray(o, float)
+        for o in (measured, np.asarray(censored, bool) & np.asarray(measured, bool)))
     return np.divide(top, n, out=np.full(n.shape, np.nan), where=n>0)
 
 # %% ../../nbs/procedures/30_shapes.ipynb #347d63d8
@@ -110,7 +129,8 @@ def _severity_words(profile, censored, flat=True):
     (word,db),p = severity(profile, flat, censored),np.asarray(profile, float)[:5]
     behind = np.arange(5) if flat else np.argsort(np.nan_to_num(p, nan=-np.inf))[-2:]
     i,low = [w for w,_ in SEVERITIES].index(word),dict(SEVERITIES)[word]
-    why = 'most tones are at the ceiling' if db<low else f'from {low:g}' if np.isfinite(low) else f'below {SEVERITIES[i-1][1]:g}'
+    why = ('most tones are at the ceiling' if db<low else f'from {low:g}' if np.isfinite(low)
+        else f'below {SEVERITIES[i-1][1]:g}')
     return f"{'at least '*bool(_silent(p, censored)[behind].any())}{_db(db)} dB, is {word} ({why})"
 
 def ceiling_words(profile, censored):
@@ -118,7 +138,8 @@ def ceiling_words(profile, censored):
     p = np.asarray(profile, float)[:5]
     i = np.flatnonzero(_silent(p, censored))
     if not len(i): return ''
-    return f"at {_listed([TONES[j].removesuffix('kHz') for j in i])} kHz half of the mice or more are at the ceiling, so the loss there is at least {_listed([_db(p[j]) for j in i])} dB"
+    return (f"at {_listed([TONES[j].removesuffix('kHz') for j in i])} kHz half of the mice or more are at the "
+        f"ceiling, so the loss there is at least {_listed([_db(p[j]) for j in i])} dB")
 
 def explain_name(
     profile:np.ndarray, # dB above matched controls at 6, 12, 18, 24, 30 kHz (and the click), shape (5,) or (6,)
@@ -128,7 +149,8 @@ def explain_name(
     "Why a profile has its name."
     (_,_,_,reason),c,edge = first_rule(profile, sd, censored)
     name = shape_name(profile, sd, censored)
-    numbers = {k:_db(abs(v) if k in ('tilt','middle') else v) for k,v in c.items()} | dict(edge=_db(edge), flat=_db(_flat_below(c)), shape=_db(SHAPE_DB))
+    numbers = {k:_db(abs(v) if k in ('tilt','middle') else v) for k,v in c.items()} | dict(edge=_db(edge),
+        flat=_db(_flat_below(c)), shape=_db(SHAPE_DB))
     how = f'; their mean, {_severity_words(profile, censored)}' if is_graded(name) else ''
     limit = ceiling_words(profile, censored)
     return f'{name}: {reason.format(**numbers)}{how}{"; "*bool(limit)}{limit}'
@@ -138,13 +160,15 @@ def _each(censored, k):
     "A row of shares for each profile."
     if censored is None: return [None]*k
     s = np.atleast_2d(np.asarray(censored, float))
-    if len(s)!=k: raise ValueError(f"`censored` has one row a profile, {k}, got {len(s)}; take them from `censored_shares`")
+    if len(s)!=k:
+        raise ValueError(f"`censored` has one row a profile, {k}, got {len(s)}; take them from `censored_shares`")
     return list(s)
 
 def name_profiles(
     profiles:np.ndarray, # dB above matched controls, shape (k, 6); row 0 is the normal phenotype
     sd:np.ndarray=None, # Control SD in dB at each tone
-    censored:np.ndarray=None, # Share of each phenotype's mice at the ceiling, 0–1, shape (k, 6), from `censored_shares`
+    # Share of each phenotype's mice at the ceiling, 0–1, shape (k, 6), from `censored_shares`
+    censored:np.ndarray=None,
 )->list: # k different names; the first is 'normal'
     "A name for each phenotype, no two alike."
     p = np.atleast_2d(np.asarray(profiles, float))
@@ -152,8 +176,10 @@ def name_profiles(
     names = ['normal'] + ['empty' if e else shape_name(o, sd, s) for o,e,s in zip(p[1:], empty[1:], top[1:])]
     names = [n if i==0 or n!='normal' else 'near-normal' for i,n in enumerate(names)]
     db = [np.nan if e else severity(o, flat=False)[1] for o,e in zip(p, empty)]
-    for n in {n for n in names if names.count(n)>1 and not is_graded(n) and n not in ('empty','near-normal','better than controls')}:
-        for i in [i for i,o in enumerate(names) if o==n]: names[i] = f'{severity(p[i], flat=False, censored=top[i])[0]} {n}'
+    for n in {n for n in names if names.count(n)>1 and not is_graded(n)
+            and n not in ('empty','near-normal','better than controls')}:
+        for i in [i for i,o in enumerate(names) if o==n]:
+            names[i] = f'{severity(p[i], flat=False, censored=top[i])[0]} {n}'
     for n in {n for n in names if names.count(n)>1}:
         twins = sorted((i for i,o in enumerate(names) if o==n), key=lambda i: -np.nan_to_num(db[i]))
         for j,i in enumerate(twins[1:], 2): names[i] = f'{n} ({j})'
@@ -163,13 +189,16 @@ def name_profiles(
 def _added(name, shape, profile, censored):
     "What `name_profiles` added to a shape, and why."
     out = ''
-    if is_graded(name) and not is_graded(shape): out += f'; the mean of its two worst tones, {_severity_words(profile, censored, flat=False)}, which tells it from another of this shape'
+    if is_graded(name) and not is_graded(shape):
+        out += (f'; the mean of its two worst tones, {_severity_words(profile, censored, flat=False)}, which tells '
+            f'it from another of this shape')
     return out + (f'; number {name[name.rindex("(")+1:-1]} of this name, by loss' if name.endswith(')') else '')
 
 def explain_profiles(
     profiles:np.ndarray, # dB above matched controls, shape (k, 6); row 0 is the normal phenotype
     sd:np.ndarray=None, # Control SD in dB at each tone, as given to `name_profiles`
-    censored:np.ndarray=None, # Share of each phenotype's mice at the ceiling, shape (k, 6), as given to `name_profiles`
+    # Share of each phenotype's mice at the ceiling, shape (k, 6), as given to `name_profiles`
+    censored:np.ndarray=None,
 )->list: # k sentences, each begins with the name that `name_profiles` gives
     "Why each phenotype has its name."
     out,p = [],np.atleast_2d(np.asarray(profiles, float))
@@ -184,7 +213,8 @@ def explain_profiles(
 _EXPERT = {'severe':'severe', 'high-frequency':'high', 'low-frequency':'low'} # rule → class
 
 def expert_class(
-    profile:np.ndarray, # dB above matched controls of a line with a loss, at 6, 12, 18, 24, 30 kHz (and the click), shape (5,) or (6,)
+    # dB above matched controls of a line with a loss, at 6, 12, 18, 24, 30 kHz (and the click), shape (5,) or (6,)
+    profile:np.ndarray,
     censored:np.ndarray=None, # Share of its mice at the ceiling at each tone, 0–1, shape (5,) or (6,)
 )->str: # 'severe', 'high', 'low' or 'mild'
     "Class of Bowl et al. 2017 by the rules of this page."

@@ -49,7 +49,8 @@ class Subject:
     @property
     def source(self): return self.fit.source
     @property
-    def memberships(self): return self.fit.memberships # 'train' and perhaps 'test', in the order of the model's components
+    # 'train' and perhaps 'test', in the order of the model's components
+    def memberships(self): return self.fit.memberships
     def __repr__(self): return f'Subject({self.run.name})'
 
 # %% ../../nbs/runs/45_analyses.ipynb #1cac9fc2
@@ -68,23 +69,27 @@ class Profiles(Analysis):
     columns = dict(phenotype=float, name=str, n_mice=float) | dict.fromkeys(OFFSETS, float)
     def generate(self, s): return s.phenotypes.profiles
     def plot(self, table, s): return s.phenotypes.plot_profiles()
-    def metrics(self, t): return dict(phenotypes=len(t), largest_offset=float(np.nanmax(t[list(OFFSETS)].to_numpy(float))))
+    def metrics(self, t):
+        return dict(phenotypes=len(t), largest_offset=float(np.nanmax(t[list(OFFSETS)].to_numpy(float))))
 
 class Sizes(Analysis):
     "Mice, lines, genes and controls of each phenotype."
     columns = dict(phenotype=float, name=str, n_mice=float, n_lines=float, share_of_controls=float)
     def generate(self, s): return s.phenotypes.summary
     def plot(self, table, s): return s.phenotypes.plot_sizes()
-    def metrics(self, t): return dict(smallest=int(t.n_mice.min()), not_normal=float(t.n_mice[1:].sum()/max(t.n_mice.sum(), 1)))
+    def metrics(self, t):
+        return dict(smallest=int(t.n_mice.min()), not_normal=float(t.n_mice[1:].sum()/max(t.n_mice.sum(), 1)))
 
 class CertaintyOfMice(Analysis):
     "Mice by the probability of their phenotype."
     columns = dict(phenotype=float, above_95=float)
     def generate(self, s):
         a = s.phenotypes.assignments.groupby('phenotype').probability
-        return pd.DataFrame(dict(mice=a.size(), mean=a.mean(), above_95=a.apply(lambda p: (p>.95).mean()), in_doubt=a.apply(lambda p: int((p<.8).sum())))).reset_index()
+        return pd.DataFrame(dict(mice=a.size(), mean=a.mean(), above_95=a.apply(lambda p: (p>.95).mean()),
+            in_doubt=a.apply(lambda p: int((p<.8).sum())))).reset_index()
     def plot(self, table, s): return s.phenotypes.plot_certainty()
-    def metrics(self, t): return dict(mean_probability=float(np.average(t['mean'], weights=t.mice)), in_doubt=int(t.in_doubt.sum()))
+    def metrics(self, t):
+        return dict(mean_probability=float(np.average(t['mean'], weights=t.mice)), in_doubt=int(t.in_doubt.sum()))
 
 # %% ../../nbs/runs/45_analyses.ipynb #af805a0b
 class Centres(Analysis):
@@ -112,11 +117,14 @@ class Leakage(Analysis):
 class Selection(Analysis):
     "The evidence for each number of phenotypes that the line model tried."
     columns = dict(n_phenotypes=float, bic=float, icl=float)
-    def why_not(self, s): return '' if len(s.lines.get('selection') or [])>1 else 'the line model did not choose among numbers of phenotypes'
+    def why_not(self, s):
+        return '' if len(s.lines.get('selection')
+            or [])>1 else 'the line model did not choose among numbers of phenotypes'
     def generate(self, s): return pd.DataFrame(s.lines['selection'])
     def plot(self, table, s):
         from impc_phenotypes.evaluation.selection import plot_selection
-        return plot_selection(table, s.lines.get('null_support'), len(s.phenotypes.names)-('unplaced' in s.phenotypes.names))
+        return plot_selection(table, s.lines.get('null_support'),
+            len(s.phenotypes.names)-('unplaced' in s.phenotypes.names))
     def metrics(self, t): return dict(bic=float(t.bic.min()), best_by_bic=int(t.n_phenotypes[t.bic.idxmin()]))
 
 # %% ../../nbs/runs/45_analyses.ipynb #3d528db9
@@ -126,7 +134,8 @@ class History(Analysis):
     def why_not(self, s): return '' if len(s.phenotypes.history) else 'no epoch was trained'
     def generate(self, s): return s.phenotypes.history
     def plot(self, table, s): return s.phenotypes.plot_history()
-    def metrics(self, t): return dict(epochs=len(t), best_criterion=float(t.criterion.min()), training_seconds=float(t.seconds.sum()))
+    def metrics(self, t):
+        return dict(epochs=len(t), best_criterion=float(t.criterion.min()), training_seconds=float(t.seconds.sum()))
 
 class Map(Analysis):
     "The latent space in its first two principal components."
@@ -136,9 +145,11 @@ class Map(Analysis):
         from impc_phenotypes.show.latent import project
         ph = s.phenotypes
         xy = project(ph.embedding, np.arange(len(ph)))[0]
-        return pd.DataFrame(dict(specimen_id=ph.assignments.specimen_id, phenotype=ph.assignments.phenotype, x=xy[:,0], y=xy[:,1]))
+        return pd.DataFrame(dict(specimen_id=ph.assignments.specimen_id, phenotype=ph.assignments.phenotype, x=xy[:,0],
+            y=xy[:,1]))
     def plot(self, table, s): return s.phenotypes.plot_map()
 
+# %% ../../nbs/runs/45_analyses.ipynb #9da5b444
 class Comparison(Analysis):
     "Simple methods on the same mice beside the model."
     columns = dict(method=str, silhouette=float)
@@ -147,7 +158,8 @@ class Comparison(Analysis):
         ph = s.phenotypes
         simple, seconds = run_baselines(s.matched, max(2, len(ph.names)), seed=ph.info.get('seed', 42))
         return compare({'model':ph.membership} | simple, s.matched, seconds=seconds).reset_index()
-    def metrics(self, t): return {k:float(v) for k,v in t.iloc[0].items() if k not in ('method','seconds') and v==v and v is not None}
+    def metrics(self, t):
+        return {k:float(v) for k,v in t.iloc[0].items() if k not in ('method','seconds') and v==v and v is not None}
 
 class StabilityOfFits(Analysis):
     "Would the phenotypes come back with other lines and other seeds?"
@@ -160,7 +172,8 @@ class StabilityOfFits(Analysis):
         self.found = s.phenotypes.assess_stability(seeds=2, bootstraps=5, matched=s.matched)
         return self.found.summary
     def plot(self, table, s): return self.found.plot_stability()
-    def metrics(self, t): return dict(unstable=int((~t.stable.astype(bool)).sum()), mean_jaccard=float(t.jaccard.mean()))
+    def metrics(self, t):
+        return dict(unstable=int((~t.stable.astype(bool)).sum()), mean_jaccard=float(t.jaccard.mean()))
 
 # %% ../../nbs/runs/45_analyses.ipynb #821476b6
 def _names(only, skip): # analyses to run, in the order of the registry
@@ -171,7 +184,9 @@ def _names(only, skip): # analyses to run, in the order of the registry
     loaded = {n:load_plugin('analyses', n) for n in known if n not in skip and (not only or n in only)}
     return {n:a for n,a in loaded.items() if isinstance(a, type) and (only or not getattr(a, 'slow', False))}
 
-def _model_digest(run): return hashlib.sha256(next(p for p in (run.model/'model.json', run.model/'estimator.json', run/'assignments.csv') if p.is_file()).read_bytes()).hexdigest()
+def _model_digest(run):
+    return hashlib.sha256(next(p for p in (run.model/'model.json', run.model/'estimator.json', run/'assignments.csv')
+        if p.is_file()).read_bytes()).hexdigest()
 
 def _done(run, name, digest):
     try: return json.loads((run/'analyses'/f'{name}.json').read_text(encoding='utf-8'))['model']==digest
@@ -195,18 +210,24 @@ def _unmet(s, needs):
         if n=='mice':
             if not s.of_mice: return f"the run was made from {s.run.metadata['data']['source']} and holds no mice"
             continue
-        if not (s.run.model/'estimator.json').is_file(): return 'the run keeps no registered model (`train model=NAME` makes one that does, where the model has `state` and `from_state`)'
+        if not (s.run.model/'estimator.json').is_file():
+            return ('the run keeps no registered model (`train model=NAME` makes one that does, where the model has '
+                '`state` and `from_state`)')
         if n=='labels':
             if s.source.train.labels is None or not (s.source.train.labels!='').any(): return 'no classes are known'
         elif lacking(s.model, [n]): return f"{s.run.metadata['model']} cannot do it (it lacks `{n}`)"
     return ''
 
 def _typed(table, columns):
-    fits = {float:pd.api.types.is_numeric_dtype, bool:lambda v: pd.api.types.is_bool_dtype(v) or set(v.dropna().unique())<={True,False}, str:lambda v: v.dropna().map(lambda o: isinstance(o, str)).all()}
+    fits = {float:pd.api.types.is_numeric_dtype,
+        bool:lambda v: pd.api.types.is_bool_dtype(v) or set(v.dropna().unique())<={True,False},
+        str:lambda v: v.dropna().map(lambda o: isinstance(o, str)).all()}
     for c in columns:
         if c not in table: raise ValueError(f"its table lacks {c}")
         want = columns[c] if isinstance(columns, dict) else None
-        if want is not None and not fits[want](table[c]): raise ValueError(f"its column {c} must hold {dict({float:'numbers', bool:'yes or no', str:'words'})[want]}, got {table[c].dtype}")
+        if want is not None and not fits[want](table[c]):
+            raise ValueError(f"its column {c} must hold "
+                f"{dict({float:'numbers', bool:'yes or no', str:'words'})[want]}, got {table[c].dtype}")
 
 # %% ../../nbs/runs/45_analyses.ipynb #a45cd001
 def _analyse(name, kind, subject, digest):
@@ -214,15 +235,18 @@ def _analyse(name, kind, subject, digest):
     start, folder, a = time.monotonic(), subject.run/'analyses', kind()
     took = lambda: round(time.monotonic()-start, 2)
     try:
-        if why := _unmet(subject, getattr(a, 'needs', ('mice',))) or a.why_not(subject): return Analysed(name, 'not applicable', why, {}, [], took())
+        if why := _unmet(subject, getattr(a, 'needs', ('mice',))) or a.why_not(subject):
+            return Analysed(name, 'not applicable', why, {}, [], took())
         table = a.generate(subject)
         _typed(table, a.columns)
         numbers, figure = a.metrics(table), a.plot(table, subject)
     except InputError: raise
     except Exception as e: return Analysed(name, 'failed', f'{type(e).__name__}: {e}', {}, [], took())
     (folder/f'{name}.json').unlink(missing_ok=True)
-    files = [write_table(table, folder/f'{name}.csv'), *(save_figure(figure, folder/name) if figure is not None else ())]
-    write_json(dict(analysis=name, object=f'{kind.__module__}:{kind.__qualname__}', model=digest, seconds=took(), metrics=numbers), folder/f'{name}.json')
+    files = [write_table(table, folder/f'{name}.csv'),
+        *(save_figure(figure, folder/name) if figure is not None else ())]
+    write_json(dict(analysis=name, object=f'{kind.__module__}:{kind.__qualname__}', model=digest, seconds=took(),
+        metrics=numbers), folder/f'{name}.json')
     return Analysed(name, 'done', '', numbers, [*files, folder/f'{name}.json'], took())
 
 def analyze_run(
@@ -239,7 +263,9 @@ def analyze_run(
     subject, out = Subject(run, data), []
     with run.lock():
         for name,kind in kinds.items():
-            if not (again or only) and _done(run, name, digest): r = Analysed(name, 'kept', '', json.loads((run/'analyses'/f'{name}.json').read_text())['metrics'], [], 0.)
+            if not (again or only) and _done(run, name, digest):
+                r = Analysed(name, 'kept', '', json.loads((run/'analyses'/f'{name}.json').read_text())['metrics'], [],
+                    0.)
             else: r = _analyse(name, kind, subject, digest)
             out.append(r)
             if tell: tell(r)

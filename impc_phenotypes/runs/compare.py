@@ -24,18 +24,23 @@ class RunComparison:
     metrics:pd.DataFrame # metric, then a column a run
     agreement:pd.DataFrame # a, b, mice in both, adjusted Rand index
     notes:tuple # What makes them hard to compare
-    def __repr__(self): return f'RunComparison({len(self.metrics.columns)-1} runs, {len(self.settings)} settings differ)'
+    def __repr__(self):
+        return f'RunComparison({len(self.metrics.columns)-1} runs, {len(self.settings)} settings differ)'
     def _repr_html_(self): return ''.join(t._repr_html_() for t in (self.settings, self.metrics, self.agreement))
 
 def run_numbers(run): # what is known of a run
     m = run.metadata
     result = m.get('result') or {}
-    out = dict(status=run.status, mice=result.get('mice'), excluded=result.get('excluded'), phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total')) | (m.get('objective') or {})
+    out = dict(status=run.status, mice=result.get('mice'), excluded=result.get('excluded'),
+        phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total')) | (m.get('objective') or {})
     try: rows = json.loads((run/'metrics.json').read_text(encoding='utf-8'))['methods']
     except (OSError, ValueError, KeyError): rows = []
-    out |= {k:v for k,v in (rows[0] if rows else {}).items() if isinstance(v, (int, float)) and k not in ('phenotypes','seconds')}
+    out |= {k:v for k,v in (rows[0] if rows else {}).items() if isinstance(v, (int, float))
+        and k not in ('phenotypes','seconds')}
     for f in sorted((run/'analyses').glob('*.json')): # of `analyze`; the comparison repeats `evaluate`
-        try: out |= {f'{f.stem}: {k}':v for k,v in json.loads(f.read_text(encoding='utf-8'))['metrics'].items() if f.stem!='comparison'}
+        try:
+            out |= {f'{f.stem}: {k}':v for k,v in json.loads(f.read_text(encoding='utf-8'))['metrics'].items()
+                if f.stem!='comparison'}
         except (OSError, ValueError, KeyError, TypeError): continue
     return out
 
@@ -49,11 +54,13 @@ def run_settings(run): # what a run was told
     m = run.metadata
     if not m.get('model'): return dict(setting_values(run.config))
     source = {k:v for k,v in (m.get('data') or {}).items() if k in ('source',) and v}
-    return dict(model=m['model'], seed=m.get('seed')) | source | {f'data.{k}':v for k,v in ((m.get('data') or {}).get('options') or {}).items()} | (m.get('parameters') or {})
+    return dict(model=m['model'], seed=m.get('seed')) | source | {f'data.{k}':v
+        for k,v in ((m.get('data') or {}).get('options') or {}).items()} | (m.get('parameters') or {})
 
 # %% ../../nbs/runs/24_compare.ipynb #6059c0d1
 def _same_rows(a, b): # rows without names of their own are known by their place
-    told = [(str(d.get('source')).partition(':')[0], d.get('options'), d.get('sha256')) for d in (r.metadata.get('data') or {} for r in (a, b)) ]
+    told = [(str(d.get('source')).partition(':')[0], d.get('options'), d.get('sha256'))
+        for d in (r.metadata.get('data') or {} for r in (a, b)) ]
     return 'fit' not in (a.metadata.get('kind'), b.metadata.get('kind')) or told[0]==told[1]
 
 def _agree(a, b):
@@ -62,8 +69,10 @@ def _agree(a, b):
 
 def _hard(runs): # sentences
     known = {r.name:(r.metadata.get('data') or {}).get('sha256') for r in runs}
-    if len(set(known.values()))>1: yield 'the runs were made from different files, so that their metrics are of different mice'
-    if any(not _same_rows(a, b) for a,b in combinations(runs, 2)): yield 'rows are matched only between runs of one source with the same `data.` options'
+    if len(set(known.values()))>1:
+        yield 'the runs were made from different files, so that their metrics are of different mice'
+    if any(not _same_rows(a, b) for a,b in combinations(runs, 2)):
+        yield 'rows are matched only between runs of one source with the same `data.` options'
     if unfinished := [r.name for r in runs if r.status!='done']: yield f"not done: {', '.join(unfinished)}"
 
 def compare_runs(
@@ -71,7 +80,8 @@ def compare_runs(
 )->RunComparison:
     "What differs between runs, in settings and in results."
     names = [r.name for r in runs]
-    if len(names)<2 or len(set(names))<len(names): raise InputError(f"name two different runs or more to compare, got {', '.join(names) or 'none'}")
+    if len(names)<2 or len(set(names))<len(names):
+        raise InputError(f"name two different runs or more to compare, got {', '.join(names) or 'none'}")
     configs = [run_settings(r) for r in runs]
     keys = dict.fromkeys(k for c in configs for k in c)
     differ = [k for k in keys if len({repr(c.get(k)) for c in configs})>1]
@@ -80,15 +90,19 @@ def compare_runs(
     keys = [k for k in dict.fromkeys(k for n in numbers for k in n) if any(n.get(k) is not None for n in numbers)]
     metrics = pd.DataFrame([[k, *(n.get(k) for n in numbers)] for k in keys], columns=['metric', *names], dtype=object)
     calls = [_calls(r) for r in runs]
-    agreement = pd.DataFrame([dict(a=names[i], b=names[j]) | _agree(calls[i], calls[j]) for i,j in combinations(range(len(runs)), 2) if calls[i] is not None and calls[j] is not None and _same_rows(runs[i], runs[j])], columns=['a','b','mice','ari'])
+    agreement = pd.DataFrame([dict(a=names[i], b=names[j]) | _agree(calls[i], calls[j])
+        for i,j in combinations(range(len(runs)), 2) if calls[i] is not None and calls[j] is not None
+        and _same_rows(runs[i], runs[j])], columns=['a','b','mice','ari'])
     return RunComparison(settings, metrics, agreement, tuple(_hard(runs)))
 
 # %% ../../nbs/runs/24_compare.ipynb #36da824d
 CLEARED = ('created','failed','killed') # statuses that are cleared unless others are named
 _OF_EPOCHS = 'epoch_*/checkpoint.pt'
+
 _KNOWN = ('created','failed','killed','interrupted','pruned','done','unreadable')
 
 def _size(path): return sum(p.stat().st_size for p in path.rglob('*') if p.is_file())
+
 def _age(run, now): return (now-datetime.fromtimestamp(run.path.stat().st_mtime)).total_seconds()/86400
 
 def clean_plan(
@@ -100,18 +114,22 @@ def clean_plan(
     checkpoints:bool=False, # Only the checkpoints of runs that are done
 )->pd.DataFrame: # run, status, days, megabytes, what, path
     "What `clean` would delete."
-    if bad := [s for s in status if s not in _KNOWN]: raise InputError(f"--status: unknown `{bad[0]}`; choose among {', '.join(_KNOWN)}")
+    if bad := [s for s in status if s not in _KNOWN]:
+        raise InputError(f"--status: unknown `{bad[0]}`; choose among {', '.join(_KNOWN)}")
     rows, now = [], datetime.now()
     for run in map(RunFolder, all_runs(root)):
         if experiment and run.path.parent.name!=experiment: continue
         try: is_ = run.status
         except InputError: is_ = 'unreadable'
         folder = run/'checkpoints' if checkpoints else run.path
-        if is_ not in (('done',) if checkpoints else status) or not folder.is_dir() or _age(run, now)<older_than: continue
+        if is_ not in (('done',) if checkpoints else status) or not folder.is_dir() or _age(run, now)<older_than:
+            continue
         size = _size(folder) + sum(p.stat().st_size for p in run.path.glob(_OF_EPOCHS) if checkpoints)
-        rows.append(dict(run=run.name, status=is_, days=round(_age(run, now), 1), megabytes=round(size/1e6, 2), what='checkpoints' if checkpoints else 'run', path=str(folder)))
+        rows.append(dict(run=run.name, status=is_, days=round(_age(run, now), 1), megabytes=round(size/1e6, 2),
+            what='checkpoints' if checkpoints else 'run', path=str(folder)))
     return pd.DataFrame(rows, columns=['run','status','days','megabytes','what','path'])
 
+# %% ../../nbs/runs/24_compare.ipynb #45e1df23
 def clean(
     plan:pd.DataFrame, # From `clean_plan`
 )->int: # Folders removed
@@ -124,6 +142,7 @@ def clean(
                 for f in run.path.glob(_OF_EPOCHS) if what=='checkpoints' else (): f.unlink()
                 shutil.rmtree(p)
         except InputError: continue
-        except OSError as e: raise RunError(f"{p}: could not be removed ({e.strerror or e}); {n} folders are gone") from None
+        except OSError as e:
+            raise RunError(f"{p}: could not be removed ({e.strerror or e}); {n} folders are gone") from None
         n += 1
     return n

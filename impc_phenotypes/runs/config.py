@@ -21,7 +21,8 @@ from ..training.config import TrainingConfig
 
 # %% ../../nbs/runs/10_config.ipynb #07eda8da
 PRESETS = ('anchored', 'classic')
-FOLDER = Path(__file__).parent.parent/'config' if '__file__' in globals() else Path('../../impc_phenotypes/config') # packaged YAML
+# packaged YAML
+FOLDER = Path(__file__).parent.parent/'config' if '__file__' in globals() else Path('../../impc_phenotypes/config')
 
 @dataclass
 class RunConfig:
@@ -32,9 +33,11 @@ class RunConfig:
     model:ModelConfig = field(default_factory=ModelConfig) # The network and the line model
     training:TrainingConfig = field(default_factory=TrainingConfig) # How they are fitted
     def __post_init__(self):
-        if self.preset not in PRESETS: raise ValueError(f"`preset` must be {' or '.join(PRESETS)}, got {self.preset!r}")
+        if self.preset not in PRESETS:
+            raise ValueError(f"`preset` must be {' or '.join(PRESETS)}, got {self.preset!r}")
         if not 0<=self.seed<2**32: raise ValueError(f"`seed` must lie in 0 … 4294967295, got {self.seed}")
-        if self.device not in ('auto','cpu','mps','cuda') and not (self.device.startswith('cuda:') and self.device[5:].isdigit()):
+        if self.device not in ('auto','cpu','mps',
+                'cuda') and not (self.device.startswith('cuda:') and self.device[5:].isdigit()):
             raise ValueError(f"`device` must be auto, cpu, mps, cuda or cuda:0, got {self.device!r}")
 
 # %% ../../nbs/runs/10_config.ipynb #182a34ef
@@ -60,7 +63,9 @@ def _means(written, key): # are the parts of `written` found in `key`, in order,
     w, k = written.split('.'), iter(key.split('.'))
     return key.split('.')[-1]==w[-1] and all(p in k for p in w)
 
-SYNONYMS = dict(learning_rate='lr', wd='weight_decay', bs='batch_size', random_state='seed', n_clusters='n_phenotypes', k='n_phenotypes') # other programs' word → ours
+# other programs' word → ours
+SYNONYMS = dict(learning_rate='lr', wd='weight_decay', bs='batch_size', random_state='seed', n_clusters='n_phenotypes',
+    k='n_phenotypes')
 
 def _alike(a, b): return SequenceMatcher(None, *(re.sub('[_.]', '', o) for o in (a, b))).ratio()
 
@@ -106,8 +111,10 @@ def read_yaml(
     try: tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError: raise InputError(f"{path}: no such configuration file") from None
     except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
-    except (YAMLError, OmegaConfBaseException, ValueError) as e: raise InputError(f"{path}: is no YAML ({str(e).splitlines()[0]})") from None
-    if not isinstance(tree, dict): raise InputError(f"{path}: must hold `key: value` lines, found a {type(tree).__name__}")
+    except (YAMLError, OmegaConfBaseException, ValueError) as e:
+        raise InputError(f"{path}: is no YAML ({str(e).splitlines()[0]})") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: must hold `key: value` lines, found a {type(tree).__name__}")
     return tree
 
 # %% ../../nbs/runs/10_config.ipynb #91242616
@@ -121,7 +128,8 @@ def parse_overrides(
         key, eq, value = o.partition('=')
         if not eq or not key.strip(): raise InputError(f"{origin}: `{o}` is no `key=value` override")
         try: value = OmegaConf.to_container(OmegaConf.from_dotlist([f'v={value}']))['v'] # type: ignore[index]
-        except (YAMLError, OmegaConfBaseException): raise InputError(f"{origin}: the value of `{o}` is no YAML") from None
+        except (YAMLError, OmegaConfBaseException):
+            raise InputError(f"{origin}: the value of `{o}` is no YAML") from None
         pairs |= dict(_pairs({key.strip():value}, '', origin))
     return pairs
 
@@ -129,7 +137,8 @@ def parse_overrides(
 _words = {int:'a whole number', float:'a number', bool:'true or false', str:'text'}
 def _word(t):
     args = [a for a in typing.get_args(t) if a is not type(None) and a is not Ellipsis]
-    return _words.get(t) or (f"a list, each {_word(args[0])}" if typing.get_origin(t) in (list, tuple) else _word(args[0]) if args else str(t))
+    return _words.get(t) or (f"a list, each {_word(args[0])}" if typing.get_origin(t) in (list, tuple)
+        else _word(args[0]) if args else str(t))
 
 def _set(cfg, key, value, origin):
     nan = isinstance(value, float) and (value!=value or abs(value)==float('inf'))
@@ -150,14 +159,17 @@ def _checked(cfg, origins):
 # %% ../../nbs/runs/10_config.ipynb #5efca535
 def _layers(preset, training, model):
     own = [(s,p) for s,p in (('training', training), ('model', model)) if p is not None]
-    packaged = [('model', FOLDER/'model_config.yaml'), ('training', FOLDER/'training_config.yaml'), ('', FOLDER/f'{preset}.yaml')]
+    packaged = [('model', FOLDER/'model_config.yaml'), ('training', FOLDER/'training_config.yaml'),
+        ('', FOLDER/f'{preset}.yaml')]
     return packaged + own
 
 def _preset(preset, files):
-    if preset is not None and preset not in PRESETS: raise InputError(f"unknown preset `{preset}`; choose {' or '.join(PRESETS)}")
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"unknown preset `{preset}`; choose {' or '.join(PRESETS)}")
     for f in files:
         said = read_yaml(f).get('preset') if f is not None else None
-        if preset and said and said!=preset: raise InputError(f"{f}: is for the preset `{said}`, `{preset}` was asked for; drop one of them")
+        if preset and said and said!=preset:
+            raise InputError(f"{f}: is for the preset `{said}`, `{preset}` was asked for; drop one of them")
         preset = preset or said
     return preset or PRESETS[0]
 
@@ -193,7 +205,9 @@ def check_file(
     return len(dict(_pairs(tree, section, str(path))))
 
 # %% ../../nbs/runs/10_config.ipynb #00bc7368
-def _value(v): return OmegaConf.to_yaml(OmegaConf.create([v])).removeprefix('- ').strip() if not isinstance(v, (list, tuple)) else '[' + ', '.join(_value(o) for o in v) + ']'
+def _value(v):
+    return OmegaConf.to_yaml(OmegaConf.create([v])).removeprefix('- ').strip() if not isinstance(v,
+        (list, tuple)) else '[' + ', '.join(_value(o) for o in v) + ']'
 
 def to_yaml(
     config, # A configuration dataclass
@@ -212,9 +226,12 @@ def to_yaml(
 # %% ../../nbs/runs/10_config.ipynb #101106dc
 def packaged()->dict: # File name → text
     "What the packaged files of defaults must hold."
-    head = "# {}: every key with its default, which is the anchored preset. Made from `{}`.\n# Your own file needs only the keys it changes: `impc-phenotypes train DATA {} mine.yaml`.\n"
-    return {'model_config.yaml': head.format('The model', 'impc_phenotypes.models.config', '--model-config') + to_yaml(ModelConfig()),
-            'training_config.yaml': head.format('Training', 'impc_phenotypes.training.config', '--config') + to_yaml(TrainingConfig())}
+    head = ("# {}: every key with its default, which is the anchored preset. Made from `{}`.\n# Your own file needs "
+        "only the keys it changes: `impc-phenotypes train DATA {} mine.yaml`.\n")
+    return {'model_config.yaml': head.format('The model', 'impc_phenotypes.models.config', '--model-config')
+        + to_yaml(ModelConfig()),
+            'training_config.yaml': head.format('Training', 'impc_phenotypes.training.config', '--config')
+            + to_yaml(TrainingConfig())}
 
 def write_packaged():
     "Make the packaged files of defaults from the dataclasses."

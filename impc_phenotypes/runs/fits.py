@@ -50,12 +50,16 @@ def check_options(
     "Refuse an option that the loader does not know; nothing is loaded."
     known = [k for k in inspect.signature(load_plugin('data', name)).parameters if k!='path']
     for k in given:
-        if k not in known: raise InputError(f"data={name}: has no option `{k}`; " + meant(f'data.{k}', [f'data.{o}' for o in known], 'it takes'))
+        if k not in known:
+            raise InputError(f"data={name}: has no option `{k}`; "
+                + meant(f'data.{k}', [f'data.{o}' for o in known], 'it takes'))
 
 # %% ../../nbs/runs/27_fits.ipynb #077d1c62
 WORTH = 1. # Seconds of reading that make a copy worth its place on the disk
 
-def cache_folder()->Path|None: # $IMPC_PHENOTYPES_CACHE, else $XDG_CACHE_HOME/impc_phenotypes, else ~/.cache/impc_phenotypes; None where the first says `off`
+# $IMPC_PHENOTYPES_CACHE, else $XDG_CACHE_HOME/impc_phenotypes, else ~/.cache/impc_phenotypes; None where the first
+# says `off`
+def cache_folder()->Path|None:
     "Where opened sources are kept."
     if os.environ.get('IMPC_PHENOTYPES_CACHE')=='off': return None
     home = os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache'
@@ -64,9 +68,12 @@ def cache_folder()->Path|None: # $IMPC_PHENOTYPES_CACHE, else $XDG_CACHE_HOME/im
 def _key(name, path, options):
     root = Path(path).expanduser().absolute()
     seen = [root] if root.is_file() else sorted(p for p in root.rglob('*') if p.is_file())
-    seen += [Path(v).expanduser().absolute() for v in options.values() if isinstance(v, (str,Path)) and os.path.isfile(os.path.expanduser(v))] # a file of roles, for one
+    # a file of roles, for one
+    seen += [Path(v).expanduser().absolute() for v in options.values() if isinstance(v, (str,Path))
+        and os.path.isfile(os.path.expanduser(v))]
     stamp = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in seen]
-    return hashlib.sha256(json.dumps([name, options, __version__, stamp], sort_keys=True, default=str).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps([name, options, __version__, stamp], sort_keys=True,
+        default=str).encode()).hexdigest()[:24]
 
 def keep_source(
     source:Source, # Opened
@@ -76,14 +83,17 @@ def keep_source(
     arrays,plain = {},dict(kind=type(source).__name__)
     for f in fields(source):
         v = getattr(source, f.name)
-        if isinstance(v, Part): arrays |= {f'{f.name}.{o.name}':(a.astype(str) if a.dtype==object else a) for o in fields(v) if (a := getattr(v, o.name)) is not None}
+        if isinstance(v, Part):
+            arrays |= {f'{f.name}.{o.name}':(a.astype(str) if a.dtype==object else a) for o in fields(v)
+                if (a := getattr(v, o.name)) is not None}
         elif isinstance(v, np.ndarray): arrays[f.name] = v
         else: plain[f.name] = v
     with atomic_path(file) as new:
         with open(new, 'wb') as o: np.savez(o, plain=np.array(json.dumps(plain)), **arrays) # type: ignore[arg-type]
 
 # %% ../../nbs/runs/27_fits.ipynb #ae427579
-def _try_to_keep(source, file): # a full disk, or a source of another package with fields of its own kind, costs time and no result
+# a full disk, or a source of another package with fields of its own kind, costs time and no result
+def _try_to_keep(source, file):
     try: keep_source(source, file)
     except (RunError, OSError, TypeError, ValueError): pass
 
@@ -97,35 +107,45 @@ def kept_source(
         with np.load(file, allow_pickle=False) as z: a = dict(z)
         plain = json.loads(str(a.pop('plain')))
         cls = _kinds()[plain.pop('kind')]
-        part = lambda k: Part(**{n.removeprefix(f'{k}.'):v for n,v in a.items() if n.startswith(f'{k}.')}) if f'{k}.X' in a else None
+        part = lambda k: Part(**{n.removeprefix(f'{k}.'):v for n,v in a.items()
+            if n.startswith(f'{k}.')}) if f'{k}.X' in a else None
         whole = {k:v for k,v in a.items() if '.' not in k}
-        given = {f.name:(tuple(v) if isinstance(v := plain[f.name], list) and isinstance(f.default, tuple) else v) for f in fields(cls) if f.name in plain}
+        given = {f.name:(tuple(v) if isinstance(v := plain[f.name], list) and isinstance(f.default, tuple) else v)
+            for f in fields(cls) if f.name in plain}
         return cls(**given | whole | dict(train=part('train'), test=part('test')))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error): return None
 
+# %% ../../nbs/runs/27_fits.ipynb #1acf8982
 def open_source(
     text:str, # 'digits', 'mnist:FOLDER' …
     options:dict=None, # Of the loader
     *,
-    cache=None, # Folder that keeps every opened source; None = `cache_folder()`, for those that took longer than `WORTH`; False = none
+    # Folder that keeps every opened source; None = `cache_folder()`, for those that took longer than `WORTH`;
+    # False = none
+    cache=None,
 )->Source:
     "A registered source, opened."
     known = source_words(text)
-    if known is None: raise InputError(f"data={text}: is no registered source; `impc-phenotypes plugins list data` names them, `table:FILE` reads any table")
+    if known is None:
+        raise InputError(f"data={text}: is no registered source; `impc-phenotypes plugins list data` names them, "
+            f"`table:FILE` reads any table")
     (name,path),loader,options = known,load_plugin('data', known[0]),options or {}
     check_options(name, options)
     folder = cache_folder() if cache is None else cache
-    file = None if path is None or not folder or not Path(path).expanduser().exists() else Path(folder)/f'{name}_{_key(name, path, options)}.npz'
+    file = (None if path is None or not folder or not Path(path).expanduser().exists()
+        else Path(folder)/f'{name}_{_key(name, path, options)}.npz')
     if file is not None and file.is_file() and (source := kept_source(file)) is not None: return source
     start = time.monotonic()
     try: source = loader(path, **options)
-    except (ValueError, TypeError) as e: raise e if isinstance(e, InputError) else InputError(f"data={text}: {e}") from None
+    except (ValueError, TypeError) as e:
+        raise e if isinstance(e, InputError) else InputError(f"data={text}: {e}") from None
     if file is not None and (cache or time.monotonic()-start>WORTH): _try_to_keep(source, file)
     return source
 
 # %% ../../nbs/runs/27_fits.ipynb #cb892fa5
 @cache
-def _presets(): return yaml.safe_load(files('impc_phenotypes').joinpath('config/fits.yaml').read_text(encoding='utf-8'))
+def _presets():
+    return yaml.safe_load(files('impc_phenotypes').joinpath('config/fits.yaml').read_text(encoding='utf-8'))
 
 def preset(
     model:str, # Registered name
@@ -143,8 +163,10 @@ def settings(
     "Every parameter of a fit, and who set it."
     start,given = preset(model, source),named_parameters(model, given or {})
     m = build_model(model, start | given, seed)
-    by = lambda p: 'command line' if p in given else 'preset' if p in start else 'seed' if p in ('random_state','seed') else 'default'
-    rows = [dict(setting=p, value=str(getattr(m, p)), set_by=by(p)) for p in inspect_plugin(model, 'models').parameters.parameter if hasattr(m, p)]
+    by = lambda p: 'command line' if p in given else 'preset' if p in start else 'seed' if p in ('random_state',
+        'seed') else 'default'
+    rows = [dict(setting=p, value=str(getattr(m, p)), set_by=by(p))
+        for p in inspect_plugin(model, 'models').parameters.parameter if hasattr(m, p)]
     return pd.DataFrame(rows, columns=['setting','value','set_by'])
 
 # %% ../../nbs/runs/27_fits.ipynb #7e7a0b52
@@ -157,8 +179,11 @@ def memberships(
 )->np.ndarray: # Shape (n, k), rows sum to 1
     "How much each row belongs to each cluster."
     try: q = np.asarray(model.predict_proba(part.X, **part_words(model.predict_proba, part)), float)
-    except (ValueError, TypeError) as e: raise InputError(f"{type(model).__name__}: cannot place these rows: {str(e).splitlines()[0]}") from None
-    if q.ndim!=2 or len(q)!=len(part) or not np.allclose(q.sum(1), 1, atol=1e-4): raise RunError(f"{type(model).__name__}: gives no memberships; `predict_proba` must return one row a row that sums to 1, got shape {q.shape}")
+    except (ValueError, TypeError) as e:
+        raise InputError(f"{type(model).__name__}: cannot place these rows: {str(e).splitlines()[0]}") from None
+    if q.ndim!=2 or len(q)!=len(part) or not np.allclose(q.sum(1), 1, atol=1e-4):
+        raise RunError(f"{type(model).__name__}: gives no memberships; `predict_proba` must return one row a row "
+            f"that sums to 1, got shape {q.shape}")
     return q
 
 def model_of_rows(
@@ -168,7 +193,9 @@ def model_of_rows(
 ): # An estimator that is not fitted
     "A registered model, if it can be fitted to rows of numbers."
     model = build_model(name, parameters or {}, seed)
-    if next(iter(inspect.signature(model.fit).parameters), '')=='m': raise InputError(f"model={name}: is fitted to mice beside their controls; give `data=` a table of audiograms, or name another model")
+    if next(iter(inspect.signature(model.fit).parameters), '')=='m':
+        raise InputError(f"model={name}: is fitted to mice beside their controls; give `data=` a table of "
+            f"audiograms, or name another model")
     return model
 
 def fit_source(
@@ -180,8 +207,10 @@ def fit_source(
     "Fit a registered model to a source."
     model = model_of_rows(name, parameters, seed)
     try: return model.fit(source.train.X, **part_words(model.fit, source.train))
-    except (FloatingPointError, np.linalg.LinAlgError, MemoryError) as e: raise RunError(f"model={name}: could not be fitted to {len(source.train):,} rows ({e})") from e
-    except (ValueError, TypeError) as e: raise InputError(f"model={name}: does not fit {source.name}: {str(e).splitlines()[0]}") from None
+    except (FloatingPointError, np.linalg.LinAlgError, MemoryError) as e:
+        raise RunError(f"model={name}: could not be fitted to {len(source.train):,} rows ({e})") from e
+    except (ValueError, TypeError) as e:
+        raise InputError(f"model={name}: does not fit {source.name}: {str(e).splitlines()[0]}") from None
 
 # %% ../../nbs/runs/27_fits.ipynb #7714696d
 def agreement(
@@ -206,9 +235,14 @@ def judged(
     "Fit, size, certainty, and agreement with known classes."
     can,parts = capabilities(model),{k:getattr(source, k) for k in q}
     out = dict(clusters=int(len(np.unique(q['train'].argmax(1)))), certainty=float(q['train'].max(1).mean()))
-    if can['likelihood']: out |= {f'log_likelihood_{k}':float(np.mean(model.score_samples(p.X, **part_words(model.score_samples, p)))) for k,p in parts.items()}
-    if can['criteria']: out |= {c:float(getattr(model, c)(source.train.X, **part_words(getattr(model, c), source.train))) for c in ('bic','icl')} | dict(n_parameters=int(model.n_parameters()))
-    return out | agreement({k:v.argmax(1) for k,v in q.items()}, {k:p.labels for k,p in parts.items() if p.labels is not None})
+    if can['likelihood']:
+        out |= {f'log_likelihood_{k}':float(np.mean(model.score_samples(p.X, **part_words(model.score_samples, p))))
+            for k,p in parts.items()}
+    if can['criteria']:
+        out |= {c:float(getattr(model, c)(source.train.X, **part_words(getattr(model, c), source.train)))
+            for c in ('bic','icl')} | dict(n_parameters=int(model.n_parameters()))
+    return out | agreement({k:v.argmax(1) for k,v in q.items()},
+        {k:p.labels for k,p in parts.items() if p.labels is not None})
 
 # %% ../../nbs/runs/27_fits.ipynb #20e24fe9
 def assigned(
@@ -220,7 +254,8 @@ def assigned(
     for k,m in q.items():
         p = getattr(source, k)
         ids = np.arange(len(p)).astype(str) if p.ids is None else p.ids
-        out.append(pd.DataFrame(dict(id=ids, part=k, cluster=m.argmax(1), probability=m.max(1)) | {f'membership_{j}':m[:,j] for j in range(m.shape[1])}))
+        out.append(pd.DataFrame(dict(id=ids, part=k, cluster=m.argmax(1), probability=m.max(1))
+            | {f'membership_{j}':m[:,j] for j in range(m.shape[1])}))
     return pd.concat(out, ignore_index=True)
 
 def typical(
@@ -235,8 +270,10 @@ def typical(
 
 def _pictures(source, table, folder, n=10):
     "Clusters and some observations, as pictures."
-    made = dict(clusters=source.paint_clusters(table.to_numpy()[:24], [f'cluster {k}' for k in range(min(len(table), 24))]))
-    rows = made['observations'] = source.paint_clusters(source.train.X[:n], [f'row {k}' for k in range(min(n, len(source.train)))])
+    made = dict(clusters=source.paint_clusters(table.to_numpy()[:24],
+        [f'cluster {k}' for k in range(min(len(table), 24))]))
+    rows = made['observations'] = source.paint_clusters(source.train.X[:n],
+        [f'row {k}' for k in range(min(n, len(source.train)))])
     rows.layout.title.text = rows.layout.title.text.replace('clusters', 'of the rows to fit')
     return [f for k,fig in made.items() for f in save_figure(fig, Path(folder)/k)]
 
@@ -248,7 +285,8 @@ def absolute_source(
     "A source as it is called from any folder."
     name,path = source_words(text) or (text, None)
     full = lambda p: str(Path(p).expanduser().absolute())
-    return f'{name}:{full(path)}' if path else text, {k:full(v) if isinstance(v, str) and os.path.isfile(os.path.expanduser(v)) else v for k,v in options.items()}
+    return f'{name}:{full(path)}' if path else text, {k:full(v) if isinstance(v, str)
+        and os.path.isfile(os.path.expanduser(v)) else v for k,v in options.items()}
 
 def source_record(
     text:str, # As given to `open_source`
@@ -257,7 +295,8 @@ def source_record(
 )->dict: # `source`, `options`, `path`, `sha256`, `steps`
     "What a run remembers of its source; paths are absolute, so that it can be opened from anywhere."
     text,options = absolute_source(text, options or {})
-    return dict(source=text, options=options, path=source.info.get('file', ''), sha256=source.info.get('sha256', ''), steps=source.info.get('steps', []))
+    return dict(source=text, options=options, path=source.info.get('file', ''), sha256=source.info.get('sha256', ''),
+        steps=source.info.get('steps', []))
 
 # %% ../../nbs/runs/27_fits.ipynb #1c82578a
 @contextlib.contextmanager
@@ -267,6 +306,7 @@ def _or_nothing(run):
         run.discard()
         raise
 
+# %% ../../nbs/runs/27_fits.ipynb #0374b433
 def train_fit(
     name:str, # Registered model
     text:str, # Source: 'digits', 'mnist:FOLDER' …
@@ -286,7 +326,8 @@ def train_fit(
     full = preset(name, source_name) | given
     model_of_rows(name, full, seed)
     source = open_source(text, options, cache=cache) if source is None else source
-    run = create_run(dict(model=name, parameters=full, seed=seed), name=experiment, root=root, data=source_record(text, options or {}, source), kind='fit', **facts)
+    run = create_run(dict(model=name, parameters=full, seed=seed), name=experiment, root=root,
+        data=source_record(text, options or {}, source), kind='fit', **facts)
     with _or_nothing(run), run.working():
         start = time.monotonic()
         model = fit_source(name, source, full, seed)
@@ -298,7 +339,8 @@ def train_fit(
         write_table(table.reset_index(), run/'prototypes.csv')
         write_json(dict(kind='fit', methods=[dict(method=name) | numbers | dict(seconds=seconds)]), run/'metrics.json')
         _pictures(source, table, run/'figures')
-        run.update(result=dict(rows=sum(map(len, q.values())), phenotypes=numbers['clusters']), durations=dict(fit=seconds), objective={k:numbers[k] for k in ('bic','icl') if k in numbers})
+        run.update(result=dict(rows=sum(map(len, q.values())), phenotypes=numbers['clusters']),
+            durations=dict(fit=seconds), objective={k:numbers[k] for k in ('bic','icl') if k in numbers})
     return run,numbers
 
 # %% ../../nbs/runs/27_fits.ipynb #40a223fb
@@ -324,8 +366,11 @@ def load_fit(
     if meta.get('kind')!='fit': raise InputError(f"{run.name}: is a run of mice; `Phenotypes.load` opens it")
     (model,_),rec = load_estimator(run.model),meta['data']
     source = open_source(str(data or rec['source']), rec['options'], cache=cache)
-    if source.info.get('sha256', '')!=rec['sha256']: raise InputError(f"{data or rec['source']}: is not the data that {run.name} was made from (another checksum); say where that is, or train a new run")
-    return Fit(run, model, source, {k:memberships(model, p) for k in ('train','test') if (p := getattr(source, k)) is not None and len(p)})
+    if source.info.get('sha256', '')!=rec['sha256']:
+        raise InputError(f"{data or rec['source']}: is not the data that {run.name} was made from (another "
+            f"checksum); say where that is, or train a new run")
+    return Fit(run, model, source, {k:memberships(model, p) for k in ('train','test')
+        if (p := getattr(source, k)) is not None and len(p)})
 
 def mouse_fit(
     run:RunFolder, # Of mice, made by `train model=NAME`
@@ -334,9 +379,11 @@ def mouse_fit(
     "The same for a run of mice."
     (model,facts),line = load_estimator(run.model),np.array(matched.line_names+[''], object)[matched.line]
     ids = matched.cohort.frame.specimen_id.astype(str).to_numpy(object)
-    part = Part(mouse_features(model, matched), None, np.where(line=='', 'wild type '+ids, line), matched.censored, ids)
+    part = Part(mouse_features(model, matched), None, np.where(line=='', 'wild type '+ids, line), matched.censored,
+        ids)
     dB = getattr(model, 'mouse_unit', 'sd')=='dB'
-    source = Audiograms('hearing', [o if dB else o.replace('offset_', 'z_') for o in OFFSETS], part, unit='dB' if dB else 'control SD', info=dict(rows=len(matched)))
+    source = Audiograms('hearing', [o if dB else o.replace('offset_', 'z_') for o in OFFSETS], part,
+        unit='dB' if dB else 'control SD', info=dict(rows=len(matched)))
     q = np.asarray(model.predict_proba(part.X, **mouse_words(model.predict_proba, matched)), float)
     return Fit(run, model, source, dict(train=q), facts['order'], fitted_mice(matched))
 
@@ -353,16 +400,27 @@ def place_rows(
     "Place new rows in the clusters of a run, and write them."
     model,facts = load_estimator(run.model)
     known = source_words(data)
-    table,then,told = known is None or known[0]=='table',source_words(run.metadata['data']['source']),run.metadata['data']['options']
+    table,then,told = (known is None or known[0]=='table',source_words(run.metadata['data']['source']),
+        run.metadata['data']['options'])
     ids = ids or (told.get('ids') if table and then and then[0]=='table' else None)
-    options = dict(columns=dict(features=facts['columns']), test=0) | ({} if ids is None else dict(ids=ids)) if table else told if then and known and known[0]==then[0] else {}
+    options = dict(columns=dict(features=facts['columns']),
+        test=0) | ({} if ids is None
+        else dict(ids=ids)) if table else told if then and known and known[0]==then[0] else {}
     source = open_source(data if known else f'table:{data}', options, cache=False)
-    if not table and known and known[0] in LEARNED and source.info.get('sha256', '')!=run.metadata['data'].get('sha256', ''): raise InputError(f"{data}: {known[0]} learns its {LEARNED[known[0]]} from the rows it is given, so new rows would be put on another scale than {run.name}; write them as a table with the run's columns (`table:FILE`)")
+    if not table and known and known[0] in LEARNED and source.info.get('sha256',
+            '')!=run.metadata['data'].get('sha256', ''):
+        raise InputError(f"{data}: {known[0]} learns its {LEARNED[known[0]]} from the rows it is given, so new rows "
+            f"would be put on another scale than {run.name}; write them as a table with the run's columns "
+            f"(`table:FILE`)")
     gone = [c for c in facts['columns'] if c not in source.columns]
-    if gone: raise InputError(f"{data}: lacks {len(gone)} columns that {run.name} was fitted to, e.g. `{gone[0]}`; open it with the same options")
+    if gone:
+        raise InputError(f"{data}: lacks {len(gone)} columns that {run.name} was fitted to, e.g. `{gone[0]}`; open "
+            f"it with the same options")
     at = [source.columns.index(c) for c in facts['columns']]
-    parts = {k:Part(p.X[:,at], None, p.groups, None if p.censored is None else p.censored[:,at], p.ids) for k in ('train','test') if (p := getattr(source, k)) is not None and len(p)}
-    placed = assigned(Source(source.name, facts['columns'], parts['train'], parts.get('test')), {k:memberships(model, p) for k,p in parts.items()})
+    parts = {k:Part(p.X[:,at], None, p.groups, None if p.censored is None else p.censored[:,at], p.ids)
+        for k in ('train','test') if (p := getattr(source, k)) is not None and len(p)}
+    placed = assigned(Source(source.name, facts['columns'], parts['train'], parts.get('test')),
+        {k:memberships(model, p) for k,p in parts.items()})
     if table: placed['part'] = 'new'
     write_table(placed, out)
     return placed

@@ -48,7 +48,9 @@ def metadata(self:RunFolder)->dict:
 @patch(as_prop=True)
 def config(self:RunFolder)->RunConfig:
     "The configuration it was made with."
-    if (model := self.metadata.get('model')): raise InputError(f"{self.name}: is a fit of the registered model {model}, which has parameters and no configuration; they stand in {self/'config.yaml'}")
+    if (model := self.metadata.get('model')):
+        raise InputError(f"{self.name}: is a fit of the registered model {model}, which has parameters and no "
+            f"configuration; they stand in {self/'config.yaml'}")
     return load_config(base=self/'config.yaml')
 
 @patch
@@ -64,7 +66,8 @@ def write_config(self:RunFolder,
     config:RunConfig|dict, # Complete; of a registered model its name, parameters and seed
 ):
     "Write `config.yaml`."
-    text = yaml.safe_dump(json.loads(json.dumps(config, default=as_plain)), sort_keys=False, allow_unicode=True) if isinstance(config, dict) else to_yaml(config)
+    text = yaml.safe_dump(json.loads(json.dumps(config, default=as_plain)), sort_keys=False,
+        allow_unicode=True) if isinstance(config, dict) else to_yaml(config)
     with atomic_path(self/'config.yaml') as new: new.write_text(text, encoding='utf-8')
 
 # %% ../../nbs/runs/20_folder.ipynb #ac00e803
@@ -77,7 +80,8 @@ def open_data(
     "Read and check a cohort."
     mapped = column_map(columns) or None
     cohort = read_records(path, columns=columns, on_bad_rows=on_bad_rows, verbose=False)
-    return cohort, dict(path=str(Path(path).expanduser().absolute()), sha256=cohort.source['sha256'], rows=cohort.source['rows'], columns=mapped, on_bad_rows=on_bad_rows)
+    return cohort, dict(path=str(Path(path).expanduser().absolute()), sha256=cohort.source['sha256'],
+        rows=cohort.source['rows'], columns=mapped, on_bad_rows=on_bad_rows)
 
 @patch
 def cohort(self:RunFolder,
@@ -86,15 +90,19 @@ def cohort(self:RunFolder,
     "The cohort that the run was made from, checked to be the same file."
     rec = self.metadata.get('data') or {}
     path = Path(data or rec.get('path', '')).expanduser()
-    if not path.is_file(): raise InputError(f"{path}: no such file; say with --data where the cohort of {self.name} is now")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; say with --data where the cohort of {self.name} is now")
     digest = file_digest(path)
-    if digest!=rec.get('sha256'): raise InputError(f"{path}: is not the file that {self.name} was made from (checksum {digest[:12]}…, then {str(rec.get('sha256'))[:12]}…); "
+    if digest!=rec.get('sha256'): raise InputError(f"{path}: is not the file that {self.name} was made from "
+        f"(checksum {digest[:12]}…, then {str(rec.get('sha256'))[:12]}…); "
         "say with --data where that file is, or train a new run")
     return read_records(path, columns=rec.get('columns'), on_bad_rows=rec.get('on_bad_rows', 'error'), verbose=False)
 
 # %% ../../nbs/runs/20_folder.ipynb #d8b94f26
 def check_name(name):
-    if not re.fullmatch(r'[\w][\w.+-]*', name): raise InputError(f"experiment name `{name}`: use letters, digits, `_`, `-`, `.` and `+`, beginning with a letter or digit")
+    if not re.fullmatch(r'[\w][\w.+-]*', name):
+        raise InputError(f"experiment name `{name}`: use letters, digits, `_`, `-`, `.` and `+`, beginning with a "
+            f"letter or digit")
 
 @contextlib.contextmanager
 def new_folder(
@@ -103,7 +111,8 @@ def new_folder(
     "Room for a run or a sweep, which appears whole or not at all."
     base = Path(base)
     for p in (base, *base.parents):
-        if p.exists() and not p.is_dir(): raise InputError(f"{p}: is a file; choose another experiment name or output folder")
+        if p.exists() and not p.is_dir():
+            raise InputError(f"{p}: is a file; choose another experiment name or output folder")
     for left in range(9, -1, -1): # another process may be clearing away an empty folder
         base.mkdir(parents=True, exist_ok=True)
         try: new = Path(tempfile.mkdtemp(prefix='.new-', dir=base))
@@ -129,7 +138,8 @@ def create_run(
     check_name(name)
     host, now = socket.gethostname().split('.')[0] or 'host', datetime.now()
     said = config if isinstance(config, dict) else dict(preset=config.preset, seed=config.seed)
-    meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], **said,
+    meta = dict(status='created', experiment=name, created=now.isoformat(timespec='seconds'),
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]], **said,
         host=host, platform=platform.platform(), data=data, versions=versions(), durations={}, **facts)
     base = (Path(root)/name).absolute()
     made = [p for p in (base, *base.parents) if not p.exists()]
@@ -157,7 +167,9 @@ def lock(self:RunFolder):
     with open(self/'.lock', 'a') as f:
         try:
             if fcntl: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError: raise InputError(f"{self.path}: another process is working on this run; wait for it or start a new one") from None
+        except BlockingIOError:
+            raise InputError(
+                f"{self.path}: another process is working on this run; wait for it or start a new one") from None
         yield
 
 @patch(as_prop=True)
@@ -189,7 +201,8 @@ def working(self:RunFolder):
     "Lock the run, keep its status, and time it."
     with self.lock(), stop_signals():
         start, before = time.monotonic(), self.metadata.get('durations', {}).get('total', 0)
-        said = lambda status, **kw: self.update(status=status, durations=dict(total=round(before+time.monotonic()-start, 2)), **kw)
+        said = lambda status, **kw: self.update(status=status,
+            durations=dict(total=round(before+time.monotonic()-start, 2)), **kw)
         said('running', pid=os.getpid(), error=None)
         try: yield self
         except Stopped:
@@ -203,7 +216,9 @@ def working(self:RunFolder):
 @patch
 def discard(self:RunFolder)->bool: # Was it removed?
     "Remove a run that came to nothing, and the folders that were made for it; one with results or checkpoints stays."
-    if self.metadata.get('result') or any(p for p in self.path.rglob('*') if p.is_file() and p.name not in ('.lock','config.yaml','metadata.json')): return False
+    if self.metadata.get('result') or any(p for p in self.path.rglob('*') if p.is_file()
+            and p.name not in ('.lock','config.yaml','metadata.json')):
+        return False
     shutil.rmtree(self.path)
     for p in self.made:
         with contextlib.suppress(OSError): p.rmdir()
@@ -216,7 +231,8 @@ def setting_values(config, prefix=''): # pairs of dotted key and value
         if dataclasses.is_dataclass(v): yield from setting_values(v, f'{prefix}{f.name}.')
         else: yield prefix+f.name, v
 
-MAY_CHANGE = ('device','training.checkpoints.','training.tracking.','training.paths.','training.threads') # when a run goes on
+# when a run goes on
+MAY_CHANGE = ('device','training.checkpoints.','training.tracking.','training.paths.','training.threads')
 
 def resume_run(
     run:RunFolder, # Interrupted, killed or failed
@@ -225,11 +241,15 @@ def resume_run(
     start:str='latest', # 'latest', 'fresh' or a kept epoch
 )->Cohort|None: # None when the run is done already
     "Check that a run can go on, and read its mice."
-    if (run.status!='done' or start!='latest') and run.metadata.get('adapted_from'): raise InputError(f"{run.name} adapts {run.metadata['adapted_from']}, which takes seconds: give that command again")
+    if (run.status!='done' or start!='latest') and run.metadata.get('adapted_from'):
+        raise InputError(
+            f"{run.name} adapts {run.metadata['adapted_from']}, which takes seconds: give that command again")
     old = dict(setting_values(run.config))
     changed = [k for k,v in setting_values(config) if v!=old[k]]
     fixed = [k for k in changed if not k.startswith(MAY_CHANGE)]
-    if fixed: raise InputError(f"`{fixed[0]}` is {old[fixed[0]]!r} in {run.name} and cannot change when it is resumed; start a new run")
+    if fixed:
+        raise InputError(f"`{fixed[0]}` is {old[fixed[0]]!r} in {run.name} and cannot change when it is resumed; "
+            f"start a new run")
     if run.status!='done' or start!='latest':
         cohort = run.cohort(data)
         rewind(run, start)
@@ -241,7 +261,8 @@ def resume_run(
 def model(self:RunFolder)->Path:
     "The folder of the saved model."
     if self.status=='done': return self/'model'
-    raise InputError(f"{self.name} is {self.status}, not done; go on with `impc-phenotypes train --resume {self.path}`")
+    raise InputError(
+        f"{self.name} is {self.status}, not done; go on with `impc-phenotypes train --resume {self.path}`")
 
 # %% ../../nbs/runs/20_folder.ipynb #six20_01
 def kept_epochs(
@@ -258,7 +279,10 @@ def rewind(
     folder, kept = run/'checkpoints', kept_epochs(run)
     if start=='latest': return
     n = int(start) if str(start).isdecimal() else None
-    if start!='fresh' and n not in kept: raise InputError(f"{run.name}: no checkpoint of epoch `{start}` was kept; choose latest, fresh" + (f" or {', '.join(map(str, kept))}" if kept else '. `training.checkpoints.keep=10` keeps one every ten epochs'))
+    if start!='fresh' and n not in kept:
+        raise InputError(f"{run.name}: no checkpoint of epoch `{start}` was kept; choose latest, fresh"
+            + (f" or {', '.join(map(str, kept))}" if kept
+            else '. `training.checkpoints.keep=10` keeps one every ten epochs'))
     from impc_phenotypes.training.checkpoints import load_checkpoint
     stage = 'pretrain' if start=='fresh' else load_checkpoint(run/f'epoch_{n:04d}'/'checkpoint.pt')['stage']
     with run.lock():
@@ -273,7 +297,8 @@ def rewind(
             (run/'history.csv').unlink(missing_ok=True)
 
 # %% ../../nbs/runs/20_folder.ipynb #16e6a805
-def all_runs(root): return sorted((p.parent for p in Path(root).glob('*/*/metadata.json')), key=lambda p: (_created(p), p.name))
+def all_runs(root):
+    return sorted((p.parent for p in Path(root).glob('*/*/metadata.json')), key=lambda p: (_created(p), p.name))
 def _created(path):
     try: return RunFolder(path).metadata.get('created', '')
     except InputError: return ''
@@ -284,8 +309,10 @@ def open_run(
 )->RunFolder: # A readable run
     "The run that is meant."
     runs = all_runs(root)
-    here = next((p for p in (Path(run), Path(root)/run) if (p/'metadata.json').exists()), None) # a trial of a sweep lies deeper than a run
-    hits = [here] if here else [p for p in runs if str(run) in ('latest', p.parent.name, p.name, f'{p.parent.name}/{p.name}')]
+    # a trial of a sweep lies deeper than a run
+    here = next((p for p in (Path(run), Path(root)/run) if (p/'metadata.json').exists()), None)
+    hits = [here] if here else [p for p in runs
+        if str(run) in ('latest', p.parent.name, p.name, f'{p.parent.name}/{p.name}')]
     if hits:
         found = RunFolder(hits[-1])
         found.metadata
@@ -297,14 +324,18 @@ def _known(run, names, show=10): # what there is, newest first
     if not names: return ', which holds none; `impc-phenotypes train` makes one'
     near = nearest(str(run), [*(n.split('/')[0] for n in names), *names])
     listed = '\n'.join(f'  {n}' for n in names[::-1][:show])
-    return (f"; did you mean `{near}`?" if near else '') + f"\nRuns there, newest first:\n{listed}" + (f'\n  … and {len(names)-show:,} more' if len(names)>show else '')
+    return (f"; did you mean `{near}`?" if near
+        else '') + f"\nRuns there, newest first:\n{listed}" + (f'\n  … and {len(names)-show:,} more' if len(names)>show
+        else '')
 
 # %% ../../nbs/runs/20_folder.ipynb #ca68951e
 def list_runs(
     root='experiments', # Folder of all experiments
 )->pd.DataFrame: # One row per run, oldest first
     "All runs with status, data and size."
-    return pd.DataFrame([_row(RunFolder(p)) for p in all_runs(root)], columns=['run','status','model','seed','data','mice','phenotypes','seconds']).astype(dict(seed='Int64', mice='Int64', phenotypes='Int64'))
+    return pd.DataFrame([_row(RunFolder(p)) for p in all_runs(root)],
+        columns=['run','status','model','seed','data','mice','phenotypes','seconds']).astype(
+        dict(seed='Int64', mice='Int64', phenotypes='Int64'))
 
 def _short_source(data): # 'digits', 'table:plants.csv', or the file of mice
     name,_,path = str(data.get('source') or '').partition(':')
@@ -314,5 +345,7 @@ def _row(run):
     try: m = run.metadata
     except InputError: return dict(run=run.name, status='unreadable')
     result = m.get('result') or {}
-    return dict(run=run.name, status=run.status, model=m.get('model') or m.get('preset'), seed=m.get('seed'), data=_short_source(m.get('data') or {}),
-        mice=result.get('mice', result.get('rows')), phenotypes=result.get('phenotypes'), seconds=m.get('durations', {}).get('total'))
+    return dict(run=run.name, status=run.status, model=m.get('model') or m.get('preset'), seed=m.get('seed'),
+        data=_short_source(m.get('data') or {}),
+        mice=result.get('mice', result.get('rows')), phenotypes=result.get('phenotypes'),
+        seconds=m.get('durations', {}).get('total'))

@@ -45,7 +45,8 @@ from ..training.checkpoints import load_checkpoint
 # %% ../../nbs/runs/25_jobs.ipynb #15c9606e
 def _apart(ph, drawn): # seconds of training, and of looking at it
     h = ph.history
-    return dict(train=float(h.seconds.sum()), analyses=float(h.watch_seconds.sum())+drawn) if 'watch_seconds' in h else {}
+    return dict(train=float(h.seconds.sum()),
+        analyses=float(h.watch_seconds.sum())+drawn) if 'watch_seconds' in h else {}
 
 def _main_axes(z): # (n, 2), centred; the signs as `PCA` would not promise them
     z = z-z.mean(0)
@@ -59,12 +60,15 @@ def plot_epoch(
     ph:Phenotypes, # What came of it
 )->go.Figure:
     "Where the watched mice lay in an epoch that was kept."
-    with np.load(run/f'epoch_{epoch:04d}'/'latent.npz', allow_pickle=False) as a: rows, at = a['rows'], _main_axes(a['latent'])
+    with np.load(run/f'epoch_{epoch:04d}'/'latent.npz', allow_pickle=False) as a:
+        rows, at = a['rows'], _main_axes(a['latent'])
     fig, end = go.Figure(), ph.assignments.phenotype.to_numpy()[rows]
     for k,name in enumerate(ph.names):
-        fig.add_scatter(x=at[end==k,0], y=at[end==k,1], mode='markers', name=escaped(name), marker=dict(color=PALETTE[k%len(PALETTE)], size=4, opacity=.7))
+        fig.add_scatter(x=at[end==k,0], y=at[end==k,1], mode='markers', name=escaped(name),
+            marker=dict(color=PALETTE[k%len(PALETTE)], size=4, opacity=.7))
     fig.update_xaxes(title_text='first main axis').update_yaxes(title_text='second main axis')
-    return below(finish(fig, f'Epoch {epoch}', f'latent means of {len(rows):,} mice, coloured by their phenotype in the end', 620, 420))
+    return below(finish(fig, f'Epoch {epoch}',
+        f'latent means of {len(rows):,} mice, coloured by their phenotype in the end', 620, 420))
 
 def draw_epochs(
     run:RunFolder, # With epochs kept, perhaps
@@ -79,7 +83,8 @@ def draw_epochs(
 
 # %% ../../nbs/runs/25_jobs.ipynb #a40e9029
 def _write_embedding(path, embedding, specimen_id):
-    with atomic_path(path) as new, open(new, 'wb') as f: np.savez_compressed(f, latent=embedding, specimen_id=np.asarray(specimen_id, str))
+    with atomic_path(path) as new, open(new, 'wb') as f:
+        np.savez_compressed(f, latent=embedding, specimen_id=np.asarray(specimen_id, str))
     return path
 
 @patch
@@ -92,7 +97,8 @@ def write_result(self:RunFolder,
     for name in ('assignments','excluded','lines'): write_table(getattr(ph, name), self/f'{name}.csv')
     _write_embedding(self/'embeddings'/'latent_embeddings.npz', ph.embedding, ph.assignments.specimen_id)
     write_cards(ph, self.path)
-    self.update(result=dict(rows=len(cohort)+len(cohort.excluded), mice=len(ph), excluded=len(ph.excluded), phenotypes=len(ph.names), names=ph.names))
+    self.update(result=dict(rows=len(cohort)+len(cohort.excluded), mice=len(ph), excluded=len(ph.excluded),
+        phenotypes=len(ph.names), names=ph.names))
 
 def train_run(
     run:RunFolder, # From `create_run`
@@ -107,12 +113,14 @@ def train_run(
     with run.working():
         if config is not None: run.write_config(config)
         cfg, start = run.config, time.monotonic()
-        ph = discover(cohort, preset=cfg.preset, model_config=cfg.model, training_config=cfg.training, seed=cfg.seed, device=cfg.device, folder=run.path, resume=resume, progress=progress, cbs=cbs)
+        ph = discover(cohort, preset=cfg.preset, model_config=cfg.model, training_config=cfg.training, seed=cfg.seed,
+            device=cfg.device, folder=run.path, resume=resume, progress=progress, cbs=cbs)
         fitted = time.monotonic()
         run.write_result(ph, cohort)
         written = time.monotonic()
         draw_epochs(run, ph)
-        run.update(durations={k:round(v, 2) for k,v in dict(fit=fitted-start, write=written-fitted, **_apart(ph, time.monotonic()-written)).items()})
+        run.update(durations={k:round(v, 2)
+            for k,v in dict(fit=fitted-start, write=written-fitted, **_apart(ph, time.monotonic()-written)).items()})
     return ph
 
 # %% ../../nbs/runs/25_jobs.ipynb #1f040f91
@@ -121,20 +129,25 @@ def _at_checkpoint(ph, matched, path):
     state = load_checkpoint(path)
     fitted = dataclasses.replace(ph.fitted, weights=state['model'], line_state={})
     try: placed = place(fitted, matched)
-    except (RuntimeError, KeyError, ValueError) as e: raise InputError(f"{path}: does not belong to this run ({str(e).splitlines()[0]})") from None
-    if placed.membership is None: raise InputError(f"{path}: was saved before the phenotypes were placed; choose a checkpoint of the joint stage")
+    except (RuntimeError, KeyError, ValueError) as e:
+        raise InputError(f"{path}: does not belong to this run ({str(e).splitlines()[0]})") from None
+    if placed.membership is None:
+        raise InputError(
+            f"{path}: was saved before the phenotypes were placed; choose a checkpoint of the joint stage")
     return placed
 
 def _memberships(ph, placed):
     if placed is not None: return {'network at checkpoint':placed.membership}
     found = {f"{ph.config.get('preset', 'model')} model":ph.membership}
-    if ph.fitted is not None and ph.fitted.line_state and ph.network_membership is not None: found['its network alone'] = ph.network_membership
+    if ph.fitted is not None and ph.fitted.line_state and ph.network_membership is not None:
+        found['its network alone'] = ph.network_membership
     return found
 
 # %% ../../nbs/runs/25_jobs.ipynb #d787e5e0
 def _matched(run, ph, cohort):
     matched = match_controls(cohort, reference=ph.fitted.reference if run.metadata.get('adapted_from') else None)
-    if matched.cohort.frame.specimen_id.tolist()!=ph.assignments.specimen_id.tolist(): raise InputError(f"{run.model}: holds other mice than the data of {run.name}; train a new run")
+    if matched.cohort.frame.specimen_id.tolist()!=ph.assignments.specimen_id.tolist():
+        raise InputError(f"{run.model}: holds other mice than the data of {run.name}; train a new run")
     return matched
 
 def _truth(matched):
@@ -143,6 +156,7 @@ def _truth(matched):
 
 MIN_COMPARED = 20 # mice
 
+# %% ../../nbs/runs/25_jobs.ipynb #0f276ed4
 def evaluate_run(
     run:RunFolder, # A run that is done
     cohort:Cohort, # Its mice, from `run.cohort`
@@ -155,19 +169,26 @@ def evaluate_run(
     ph = Phenotypes.load(run.model)
     matched = _matched(run, ph, cohort)
     placed = _at_checkpoint(ph, matched, checkpoint) if checkpoint else None
-    if len(ph)<MIN_COMPARED: raise InputError(f"{run.name}: {len(ph)} mice are too few to compare methods on; {MIN_COMPARED} are needed")
+    if len(ph)<MIN_COMPARED:
+        raise InputError(f"{run.name}: {len(ph)} mice are too few to compare methods on; {MIN_COMPARED} are needed")
     own = _memberships(ph, placed)
     simple, seconds = run_baselines(matched, max(2, len(ph.names)), seed=ph.info.get('seed', 42))
     if not checkpoint: seconds[next(iter(own))] = sum(ph.info.get('seconds', {}).values())
     table = compare(own | simple, matched, truth=_truth(matched), seconds=seconds).reset_index()
     tag = f'-{Path(checkpoint).parent.name}-{Path(checkpoint).stem}' if checkpoint else ''
     files = [run/f'metrics{tag}.json']
-    write_json(dict(mice=len(ph), phenotypes=len(ph.names), truth=_truth(matched) is not None, checkpoint=checkpoint and str(checkpoint),
-        methods=[{k:None if v!=v else v for k,v in r.items()} for r in table.to_dict('records')], training=_last_epoch(ph.history)), files[0])
+    write_json(dict(mice=len(ph), phenotypes=len(ph.names), truth=_truth(matched) is not None,
+        checkpoint=checkpoint and str(checkpoint),
+        methods=[{k:None if v!=v else v for k,v in r.items()} for r in table.to_dict('records')],
+        training=_last_epoch(ph.history)), files[0])
     if not checkpoint: write_cards(ph, run.path, table)
     ids = ph.assignments.specimen_id
-    if save_embeddings: files.append(_write_embedding(run/'embeddings'/f'embeddings{tag}.npz', placed.embedding if placed else ph.embedding, ids))
-    if save_predictions: files.append(write_table(_predictions(ids, next(iter(own.values())), None if placed else ph.names), run/f'predictions{tag}.csv'))
+    if save_embeddings:
+        files.append(_write_embedding(run/'embeddings'/f'embeddings{tag}.npz',
+            placed.embedding if placed else ph.embedding, ids))
+    if save_predictions:
+        files.append(write_table(_predictions(ids, next(iter(own.values())), None if placed else ph.names),
+            run/f'predictions{tag}.csv'))
     return table, files
 
 # %% ../../nbs/runs/25_jobs.ipynb #64a93573
@@ -178,13 +199,15 @@ def _last_epoch(history): # monitors at the end of training
 def _predictions(specimen_id, membership, names):
     k = membership.argmax(1)
     names = names or [f'cluster {i}' for i in range(membership.shape[1])]
-    return pd.DataFrame(dict(specimen_id=specimen_id, phenotype=k, name=np.array(names, object)[k], probability=membership.max(1)) | {f'membership_{i}':m for i,m in enumerate(membership.T)})
+    return pd.DataFrame(dict(specimen_id=specimen_id, phenotype=k, name=np.array(names, object)[k],
+        probability=membership.max(1)) | {f'membership_{i}':m for i,m in enumerate(membership.T)})
 
 # %% ../../nbs/runs/25_jobs.ipynb #eba8d3e2
 MIN_DRAWN = 30 # lines; fewer say little about other draws (ours)
 
 def _measured(run): # what `evaluate` found, as a table, or None
-    return metrics_frame(json.loads((run/'metrics.json').read_text(encoding='utf-8'))) if (run/'metrics.json').is_file() else None
+    return (metrics_frame(json.loads((run/'metrics.json').read_text(encoding='utf-8')))
+        if (run/'metrics.json').is_file() else None)
 
 def _no_stability(run, ph, matched): # a reason, or ''
     lines = len(np.unique(matched.line[matched.usable_line & matched.drives_fit]))
@@ -210,11 +233,13 @@ def stability_run(
     if tell: tell(f'fitting the lines {bootstraps+refits} times more, to see what stays')
     st = ph.assess_stability(seeds=refits, bootstraps=bootstraps, matched=matched, n_jobs=n_jobs)
     with run.lock():
-        files = [write_table(t, run/f'{name}.csv') for name,t in dict(stability=st.summary, stability_agreement=st.ari).items()]
+        files = [write_table(t, run/f'{name}.csv')
+            for name,t in dict(stability=st.summary, stability_agreement=st.ari).items()]
         ph = with_stability(ph, st)
         ph.save(run.model)
         write_cards(ph, run.path, _measured(run))
-    files += [f for name,fig in (('stability',st.plot_stability()),('coassignment',st.plot_coassignment())) for f in save_figure(fig, run/'figures'/name)]
+    files += [f for name,fig in (('stability',st.plot_stability()),('coassignment',st.plot_coassignment()))
+        for f in save_figure(fig, run/'figures'/name)]
     return st,'',files
 
 # %% ../../nbs/runs/25_jobs.ipynb #bio2
@@ -228,9 +253,14 @@ def biology_inputs(
     orthologs=None, # Mouse and human symbols, .csv, .tsv or MGI's .rpt
 )->dict: # Arguments of `validate`
     "Read what a run's calls are compared with."
-    if (obo is None)!=(annotations is None): raise InputError(f"{obo or annotations}: an ontology and the terms of genes go together; give both `--obo` and `--annotations`")
-    sets = [*map(read_gmt, gene_sets), *([] if mp is None else [read_top_level_mp(mp)]), *([] if obo is None else [read_obo(obo, annotations)])]
-    return dict(gene_sets=sets, references=('known','candidate', *[reference_genes(Path(f), name=Path(f).name) for f in references]), orthologs=None if orthologs is None else read_orthologs(orthologs))
+    if (obo is None)!=(annotations is None):
+        raise InputError(f"{obo or annotations}: an ontology and the terms of genes go together; give both `--obo` "
+            f"and `--annotations`")
+    sets = [*map(read_gmt, gene_sets), *([] if mp is None else [read_top_level_mp(mp)]),
+        *([] if obo is None else [read_obo(obo, annotations)])]
+    return dict(gene_sets=sets, references=('known','candidate',
+        *[reference_genes(Path(f), name=Path(f).name) for f in references]),
+        orthologs=None if orthologs is None else read_orthologs(orthologs))
 
 def biology_run(
     run:RunFolder, # A run that is done
@@ -243,7 +273,8 @@ def biology_run(
     ph = Phenotypes.load(run.model)
     matched = _matched(run, ph, cohort)
     own = matched.is_reference & matched.cohort.is_control & (matched.evidence!='bulk-reference')
-    why = 'no technical group has 20 controls' if np.bincount(matched.group[own], minlength=1).max()<20 else 'no experimental mouse belongs to a line' if not (matched.line>=0).any() else ''
+    why = 'no technical group has 20 controls' if np.bincount(matched.group[own],
+        minlength=1).max()<20 else 'no experimental mouse belongs to a line' if not (matched.line>=0).any() else ''
     if why:
         with run.lock(): (run/'biology.json').unlink(missing_ok=True) # calls of an earlier evaluation
         return None,why,[]
@@ -259,22 +290,30 @@ def _replaced(run, ph, cohort, embeddings, results):
         if list(map(str, found))!=ids.astype(str).tolist(): raise InputError(f"{path}: holds other mice than the run")
     if embeddings is not None:
         try: z = np.load(embeddings, allow_pickle=False); latent, found = z['latent'], z['specimen_id']
-        except (OSError, ValueError, KeyError, EOFError, IndexError) as e: raise InputError(f"{embeddings}: is no file of embeddings ({e}); `impc-phenotypes evaluate --save-embeddings` writes one") from None
+        except (OSError, ValueError, KeyError, EOFError, IndexError) as e:
+            raise InputError(f"{embeddings}: is no file of embeddings ({e}); `impc-phenotypes evaluate "
+                f"--save-embeddings` writes one") from None
         same(found, embeddings)
         ph = dataclasses.replace(ph, embedding=latent)
     if results is None: return ph
     a, membership = _results(results)
     same(a.specimen_id, results)
-    names = [a['name'][a.phenotype==k].iloc[0] if (a.phenotype==k).any() else f'cluster {k}' for k in range(membership.shape[1])]
-    return Phenotypes.from_membership(_matched(run, ph, cohort), membership, names, embedding=ph.embedding, history=ph.history, config=ph.config, info=ph.info)
+    names = [a['name'][a.phenotype==k].iloc[0] if (a.phenotype==k).any() else f'cluster {k}'
+        for k in range(membership.shape[1])]
+    return Phenotypes.from_membership(_matched(run, ph, cohort), membership, names, embedding=ph.embedding,
+        history=ph.history, config=ph.config, info=ph.info)
 
 def _results(path):
     try:
         a = pd.read_csv(path)
         member = a[[f'membership_{k}' for k in range(sum(c.startswith('membership_') for c in a))]].to_numpy(float)
         a[['specimen_id','phenotype','name']]
-    except (OSError, ValueError, KeyError) as e: raise InputError(f"{path}: is no table of assignments ({e}); `impc-phenotypes evaluate --save-predictions` writes one") from None
-    if not member.shape[1] or not np.allclose(member.sum(1), 1, atol=1e-3): raise InputError(f"{path}: holds no memberships that add up to 1; `impc-phenotypes evaluate --save-predictions` writes them")
+    except (OSError, ValueError, KeyError) as e:
+        raise InputError(f"{path}: is no table of assignments ({e}); `impc-phenotypes evaluate --save-predictions` "
+            f"writes one") from None
+    if not member.shape[1] or not np.allclose(member.sum(1), 1, atol=1e-3):
+        raise InputError(f"{path}: holds no memberships that add up to 1; `impc-phenotypes evaluate "
+            f"--save-predictions` writes them")
     return a, member
 
 # %% ../../nbs/runs/25_jobs.ipynb #c20ccade
@@ -298,11 +337,15 @@ def visualize_run(
     folder = run/'figures'/Path(other).stem if other else run/'figures'
     figures = dict(profiles=ph.plot_profiles, sizes=ph.plot_sizes, certainty=ph.plot_certainty)
     if len(ph.lines): figures |= dict(centres=ph.plot_centres)
-    figures |= {f'map_{m}':lambda m=m: ph.plot_map(method=m) for m in methods} | dict(map_centre=lambda: ph.plot_map(by='centre'))
+    figures |= {f'map_{m}':lambda m=m: ph.plot_map(method=m)
+        for m in methods} | dict(map_centre=lambda: ph.plot_map(by='centre'))
     if ((ph.lines.phenotype>0) & (ph.lines.n_mice>=3)).any(): figures |= dict(map_line=lambda: ph.plot_map(by='line'))
-    if not other and ph.fitted is not None: figures |= {f'walk_{k}':lambda k=k: ph.plot_walk(0, k) for k in _walked(ph)}
+    if not other and ph.fitted is not None:
+        figures |= {f'walk_{k}':lambda k=k: ph.plot_walk(0, k) for k in _walked(ph)}
     if not other and (run/'biology.json').is_file(): figures |= dict(volcano=Validation.load(run).calls.plot_volcano)
-    if len(tried := _tried(ph))>1: figures |= dict(selection=lambda: plot_selection(tried, ph.info['line_model'].get('null_support'), len(ph.names)-('unplaced' in ph.names)))
+    if len(tried := _tried(ph))>1:
+        figures |= dict(selection=lambda: plot_selection(tried, ph.info['line_model'].get('null_support'),
+            len(ph.names)-('unplaced' in ph.names)))
     if len(ph.history): figures |= dict(history=ph.plot_history, monitor=lambda: ph.plot_history('monitor'))
     return [f for name,draw in figures.items() for f in save_figure(draw(), folder/name)]
 
@@ -315,12 +358,14 @@ def report_run(
     metrics = _measured(run)
     v = Validation.load(run) if (run/'biology.json').is_file() else None
     write_cards(ph, run.path, metrics)
-    return write_report(ph, run/'report.html', metrics=metrics, extra=() if v is None else biology_sections(v), calls=None if v is None else v.lines, methods=methods_text(ph, v), title=f'Hearing phenotypes: {run.name}')
+    return write_report(ph, run/'report.html', metrics=metrics, extra=() if v is None else biology_sections(v),
+        calls=None if v is None else v.lines, methods=methods_text(ph, v), title=f'Hearing phenotypes: {run.name}')
 
 # %% ../../nbs/runs/25_jobs.ipynb #b5674238
 def _simulated(ph, cohort): # a warning, or ''
     if not ph.info.get('source', {}).get('simulated') or cohort.source.get('simulated'): return ''
-    return 'THE MODEL WAS TRAINED ON SIMULATED MICE. Yours would be compared with simulated controls, and the result says nothing about their hearing. Train on real records first'
+    return ('THE MODEL WAS TRAINED ON SIMULATED MICE. Yours would be compared with simulated controls, and the '
+        'result says nothing about their hearing. Train on real records first')
 
 # %% ../../nbs/runs/25_jobs.ipynb #41a7a788
 def predict_file(
@@ -342,17 +387,25 @@ def _adapted(old, cohort):
     f = old.fitted
     known = {g:o for g,o in f.reference.groups.items() if o['kind']!='none'}
     matched, lines = match_controls(cohort, reference=dataclasses.replace(f.reference, groups=known)), f.line_model()
-    if not len(matched): raise InputError(f"none of {len(matched.excluded):,} mice can be placed; the first reason: {matched.excluded.reason.iloc[0]}")
+    if not len(matched):
+        raise InputError(f"none of {len(matched.excluded):,} mice can be placed; the first reason: "
+            f"{matched.excluded.reason.iloc[0]}")
     embedding, q = network_place(f.network(), audiogram_tensors(matched, Preparation.from_dict(f.scaling)))
     membership, posterior = (q, None) if lines is None else line_place(lines, matched)
     fitted = dataclasses.replace(f, reference=matched.reference, line_state={} if lines is None else lines.state())
     new = sorted(set(matched.groups)-set(known))
-    notes = [*cohort.notes, f"Phenotypes of an earlier run; {len(new)} of {len(matched.groups)} technical groups are new to it" + (f": {'; '.join(new)}." if new else '.')]
+    notes = [*cohort.notes,
+        f"Phenotypes of an earlier run; {len(new)} of {len(matched.groups)} technical groups are new to it"
+        + (f": {'; '.join(new)}." if new else '.')]
     leak = leak_table(matched, membership, lines)
     notes += doubt_notes(membership) + leakage_notes(leak, old.names)
     if note := _simulated(old, cohort): warnings.warn(note); notes.append(f'{note}.')
-    info = old.info | dict(adapted=True, source=cohort.source | dict(simulated=bool(old.info.get('source', {}).get('simulated') or cohort.source.get('simulated'))), notes=notes, leakage=json.loads(leak.to_json(orient='records')), seconds={})
-    return Phenotypes.from_membership(matched, membership, old.names, line_membership=posterior, embedding=embedding, config=old.config, info=info, fitted=fitted, network_membership=q)
+    info = old.info | dict(adapted=True,
+        source=cohort.source | dict(
+        simulated=bool(old.info.get('source', {}).get('simulated') or cohort.source.get('simulated'))), notes=notes,
+        leakage=json.loads(leak.to_json(orient='records')), seconds={})
+    return Phenotypes.from_membership(matched, membership, old.names, line_membership=posterior, embedding=embedding,
+        config=old.config, info=info, fitted=fitted, network_membership=q)
 
 def adapt_run(
     model, # Folder of a saved model
@@ -366,12 +419,14 @@ def adapt_run(
     old = Phenotypes.load(model)
     if old.fitted is None: raise InputError(f"{model}: holds tables only, no fitted model")
     ph = _adapted(old, cohort)
-    run = create_run(load_config(base=old.config), name=name, root=root, data=data, adapted_from=str(Path(model).absolute()))
+    run = create_run(load_config(base=old.config), name=name, root=root, data=data,
+        adapted_from=str(Path(model).absolute()))
     with run.working(): run.write_result(ph, cohort)
     return run, ph
 
 # %% ../../nbs/runs/25_jobs.ipynb #a50e7d10
-DEMO = ('stages.pretrain_epochs=15', 'stages.joint_epochs=30', 'stages.kl_warmup=5', 'stages.loss_warmup=5') # settings of the demonstration
+# settings of the demonstration
+DEMO = ('stages.pretrain_epochs=15', 'stages.joint_epochs=30', 'stages.kl_warmup=5', 'stages.loss_warmup=5')
 
 def demo_run(
     config:RunConfig, # With `DEMO` among its overrides
@@ -402,10 +457,12 @@ def missed(
     normal:str='normal', # Name of normal hearing
 )->str: # One sentence
     "Planted phenotypes that were not found."
-    hurt = table[table.planted!=normal].assign(same=lambda t: t.planted==t.called).sort_values(['same','mice'], ascending=False)
+    hurt = table[table.planted!=normal].assign(same=lambda t: t.planted==t.called).sort_values(['same','mice'],
+        ascending=False)
     lost = hurt.called.isin([normal, 'unplaced'])
     said, seen = [f'{p} (mostly called {c})' for p,c in zip(hurt.planted[lost], hurt.called[lost])], hurt[~lost]
-    said += [f'{o.planted} (not told from {seen.planted[seen.called==o.called].iloc[0]})' for o in seen[seen.called.duplicated()].itertuples()]
+    said += [f'{o.planted} (not told from {seen.planted[seen.called==o.called].iloc[0]})'
+        for o in seen[seen.called.duplicated()].itertuples()]
     return f"Missed: {', '.join(said)}." if said else 'No planted phenotype was missed.'
 
 # %% ../../nbs/runs/25_jobs.ipynb #51c36a8f
@@ -419,7 +476,9 @@ def _benchmark_figures(b):
         out[metric+tail] = plot_benchmark(b, metric, kind=kind)
         bins = b.bins[b.bins.kind==kind] if len(b.bins) else b.bins
         for cohort in dict.fromkeys(bins.cohort if len(bins) else []):
-            out[f'reliability{tail}' + ('_'+re.sub('[^a-z0-9]+', '-', cohort))*(bins.cohort.nunique()>1)] = plot_reliability(dataclasses.replace(b, bins=bins), cohort=cohort)
+            out[f'reliability{tail}'
+                + ('_'+re.sub('[^a-z0-9]+', '-', cohort))*(bins.cohort.nunique()>1)] = plot_reliability(
+                dataclasses.replace(b, bins=bins), cohort=cohort)
     return out
 
 def write_benchmark(
@@ -429,10 +488,14 @@ def write_benchmark(
 )->tuple: # `Benchmark`; files that were written
     "Run methods on cohorts with known truth, and write everything down."
     folder = Path(folder)
-    if folder.is_file() or folder.is_dir() and any(folder.iterdir()) and not (folder/'benchmark.json').is_file(): raise InputError(f"{folder}: exists and holds no benchmark; choose another folder")
+    if folder.is_file() or folder.is_dir() and any(folder.iterdir()) and not (folder/'benchmark.json').is_file():
+        raise InputError(f"{folder}: exists and holds no benchmark; choose another folder")
     try: b = run_benchmark(kinds, out=folder, **options)
     except InputError: raise
-    except ValueError as e: raise InputError(f"{', '.join(kinds)}: {e}") from None # methods report their own errors; this one is of a cohort that cannot be made
+    # methods report their own errors; this one is of a cohort that cannot be made
+    except ValueError as e: raise InputError(f"{', '.join(kinds)}: {e}") from None
     if not (b.table.note=='').any(): raise RunError(f"no method ran: {'; '.join(b.notes())}")
-    with atomic_path(folder/'benchmark.md') as new: new.write_text(f'# Benchmark\n\n{b._repr_markdown_()}\n', encoding='utf-8')
-    return b,[folder/'benchmark.md', *(f for name,fig in _benchmark_figures(b).items() for f in save_figure(fig, folder/name))]
+    with atomic_path(folder/'benchmark.md') as new:
+        new.write_text(f'# Benchmark\n\n{b._repr_markdown_()}\n', encoding='utf-8')
+    return b,[folder/'benchmark.md',
+        *(f for name,fig in _benchmark_figures(b).items() for f in save_figure(fig, folder/name))]

@@ -12,7 +12,9 @@ from .analyses import Analysis
 from .fits import agreement
 from ..core.look import BLUES, escaped, finish, numbered
 from ..procedures.abr import STEP
-from ..evaluation.components import cluster_statistics, drawn_like, loadings_table, plot_loadings, plot_predictive_check, plot_samples, predictive_check, typical_rows
+from impc_phenotypes.evaluation.components import (
+    cluster_statistics, drawn_like, loadings_table, plot_loadings, plot_predictive_check, plot_samples,
+    predictive_check, typical_rows)
 from ..models.trees import component_tree, match_labels
 from ..core.contracts import capabilities
 
@@ -25,20 +27,28 @@ def _numbered(s, table):
 
 def _painted(s, rows, names, title):
     "Rows of a source, painted."
-    return s.source.paint_clusters(np.array(rows), names).update_layout(title_text=f'<b>{escaped(s.source.name)}: {title}</b>')
+    return s.source.paint_clusters(np.array(rows),
+        names).update_layout(title_text=f'<b>{escaped(s.source.name)}: {title}</b>')
 
 def _called(s, k):
     "Names of the components, by number: those of the phenotypes where they are numbered alike."
-    return [numbered(i, n) for i,n in enumerate(s.phenotypes.names)] if s.of_mice and s.fit.order==list(range(k)) else [f'cluster {i}' for i in range(k)]
+    return ([numbered(i, n) for i,n in enumerate(s.phenotypes.names)] if s.of_mice and s.fit.order==list(range(k))
+        else [f'cluster {i}' for i in range(k)])
 
 class Clusters(Analysis):
     "Rows, certainty, mean and spread of each cluster."
     columns = dict(component=float, rows=float, share=float, certainty=float, spread=float)
     needs = ('soft',)
-    def generate(self, s): return _numbered(s, cluster_statistics(s.source.train.X, s.memberships['train'], s.source.columns))
-    def plot(self, table, s): return s.source.paint_clusters(table[[f'mean_{c}' for c in s.source.columns]].to_numpy(), [f'{name}: {n:.0%}' for name,n in zip(_called(s, len(table)), table.share)])
-    def metrics(self, t): return dict(clusters=int((t.rows>0).sum()), largest_share=float(t.share.max()), mean_certainty=float(np.average(t.certainty.fillna(0), weights=t.rows)))
+    def generate(self, s):
+        return _numbered(s, cluster_statistics(s.source.train.X, s.memberships['train'], s.source.columns))
+    def plot(self, table, s):
+        return s.source.paint_clusters(table[[f'mean_{c}' for c in s.source.columns]].to_numpy(),
+            [f'{name}: {n:.0%}' for name,n in zip(_called(s, len(table)), table.share)])
+    def metrics(self, t):
+        return dict(clusters=int((t.rows>0).sum()), largest_share=float(t.share.max()),
+            mean_certainty=float(np.average(t.certainty.fillna(0), weights=t.rows)))
 
+# %% ../../nbs/runs/46_model_analyses.ipynb #050a2771
 class Prototypes(Analysis):
     "Centre and most typical row of each cluster."
     columns = dict(component=float, kind=str, row=str)
@@ -46,13 +56,17 @@ class Prototypes(Analysis):
     def generate(self, s):
         p,rows = s.source.train,typical_rows(s.source.train.X, s.memberships['train'])
         ids = np.arange(len(p)).astype(str) if p.ids is None else p.ids
-        both = [(k, kind, str(row), *v) for k,(centre,r) in enumerate(zip(s.model.prototypes(), rows)) for kind,row,v in (('centre','',centre), *([('typical',ids[r],p.X[r])] if r>=0 and not s.of_mice else []))]
+        both = [(k, kind, str(row), *v) for k,(centre,r) in enumerate(zip(s.model.prototypes(), rows))
+            for kind,row,v in (('centre','',centre), *([('typical',ids[r],p.X[r])] if r>=0 and not s.of_mice else []))]
         return _numbered(s, pd.DataFrame(both, columns=['component','kind','row',*s.source.columns]))
     def plot(self, table, s):
         name = _called(s, int(table.component.max())+1)
         title = 'centres as the model has them' + (', and the nearest rows' if 'typical' in set(table.kind) else '')
-        return _painted(s, table[list(s.source.columns)], [f'{name[k]}, {kind}' for k,kind in zip(table.component, table.kind)], title)
-    def metrics(self, t): return dict(largest=float(np.nanmax(t.drop(columns=['component','kind','row','phenotype'], errors='ignore').to_numpy(float))))
+        return _painted(s, table[list(s.source.columns)],
+            [f'{name[k]}, {kind}' for k,kind in zip(table.component, table.kind)], title)
+    def metrics(self, t):
+        return dict(largest=float(np.nanmax(
+            t.drop(columns=['component','kind','row','phenotype'], errors='ignore').to_numpy(float))))
 
 # %% ../../nbs/runs/46_model_analyses.ipynb #dc19b62d
 class Tree(Analysis):
@@ -65,7 +79,8 @@ class Tree(Analysis):
         return component_tree(q, s.model.gaussians() if gauss else None, 'kl' if gauss else 'coassignment')
     def generate(self, s):
         t = self._tree(s)
-        return _numbered(s, pd.DataFrame(dict(component=range(len(t)), share=t.sizes/t.sizes.sum(), group=t.groups(t.cut()), rule=t.rule)))
+        return _numbered(s, pd.DataFrame(
+            dict(component=range(len(t)), share=t.sizes/t.sizes.sum(), group=t.groups(t.cut()), rule=t.rule)))
     def plot(self, table, s): return self._tree(s).plot(_called(s, len(table)))
     def metrics(self, t): return dict(components=len(t), groups=int(t.group.nunique()))
 
@@ -75,12 +90,15 @@ class Loadings(Analysis):
     needs = ('loadings','hierarchy')
     def why_not(self, s): return '' if s.model.factor_loadings().shape[2] else 'the model has no factors'
     def generate(self, s): return _numbered(s, loadings_table(s.model, s.source.columns))
-    def plot(self, table, s): return plot_loadings(s.model, s.source.columns, _called(s, len(s.model.factor_loadings())), unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._moved(s)
+    def plot(self, table, s):
+        return plot_loadings(s.model, s.source.columns, _called(s, len(s.model.factor_loadings())),
+            unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._moved(s)
     def _moved(self, s, n=5):
         "Wide rows: what two SDs of its strongest factor make of a large cluster's centre."
         load,(w,centre,_) = s.model.factor_loadings(),s.model.gaussians()
         strong,big = (load**2).sum(1).argmax(1),np.argsort(-w, kind='stable')[:n]
-        rows = [(centre[k]+t*load[k,:,strong[k]],f'{k}, factor {strong[k]}: {say}') for t,say in ((-2,'−2 SD'),(0,'mean'),(2,'+2 SD')) for k in big]
+        rows = [(centre[k]+t*load[k,:,strong[k]],f'{k}, factor {strong[k]}: {say}')
+            for t,say in ((-2,'−2 SD'),(0,'mean'),(2,'+2 SD')) for k in big]
         return _painted(s, *zip(*rows), f'{len(big)} clusters along their strongest factor')
     def metrics(self, t): return dict(factors=int(t.factor.nunique()), mean_explained=float(t.explained.mean()))
 
@@ -95,12 +113,15 @@ class Samples(Analysis):
         x,label = s.model.sample(min(len(s.source.train), 500))
         return pd.DataFrame(x, columns=s.source.columns).assign(component=label)
     def plot(self, table, s):
-        real,drawn = (s.source.train.X,s.memberships['train'].argmax(1)),(table[list(s.source.columns)].to_numpy(),table.component.to_numpy())
-        return plot_samples(*real, *drawn, s.source.columns, names=_called(s, s.memberships['train'].shape[1]), unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._pictures(s, real, drawn)
+        real,drawn = (s.source.train.X,s.memberships['train'].argmax(1)),(table[list(s.source.columns)].to_numpy(),
+            table.component.to_numpy())
+        return plot_samples(*real, *drawn, s.source.columns, names=_called(s, s.memberships['train'].shape[1]),
+            unit=s.source.unit) if len(s.source.columns)<=WIDEST else self._pictures(s, real, drawn)
     def _pictures(self, s, real, drawn, n=5):
         "Wide rows: two of the data and two the model makes, of each of the components it makes most of."
         most = np.sort(np.argsort(-np.bincount(drawn[1]), kind='stable')[:n])
-        rows = [(X[at[i]],f'{say} {k}') for say,(X,of) in (('real',real),('generated',drawn)) for i in range(2) for k in most if len(at := np.flatnonzero(of==k))>i]
+        rows = [(X[at[i]],f'{say} {k}') for say,(X,of) in (('real',real),('generated',drawn)) for i in range(2)
+            for k in most if len(at := np.flatnonzero(of==k))>i]
         return _painted(s, *zip(*rows), 'rows of the data and rows the model makes')
     def metrics(self, t): return dict(components_drawn=int(t.component.nunique()))
 
@@ -110,7 +131,8 @@ class PredictiveCheck(Analysis):
     needs = ('generates',)
     draws = 100
     def generate(self, s):
-        rows = slice(None) if s.fit.fitted is None else s.fit.fitted # mice that are only assigned are no test of the fit
+        # mice that are only assigned are no test of the fit
+        rows = slice(None) if s.fit.fitted is None else s.fit.fitted
         X = s.source.train.X[rows]
         use = np.sort(np.argsort(-np.nan_to_num(np.nanvar(X, 0)), kind='stable')[:WIDEST])
         dB = s.of_mice and s.source.unit=='dB'
@@ -118,7 +140,9 @@ class PredictiveCheck(Analysis):
         kw = top | dict(origin=s.matched.center[rows], step=STEP) if dB else dict(step=0)
         drawn = (v[:,use] for v in drawn_like(s.model, X, draws=self.draws, **kw))
         return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use], **top)
-    def plot(self, table, s): return plot_predictive_check(table, f'Predictive check, {s.run.metadata["model"]}', unit=s.source.unit or 'value')
+    def plot(self, table, s):
+        return plot_predictive_check(table, f'Predictive check, {s.run.metadata["model"]}',
+            unit=s.source.unit or 'value')
     def metrics(self, t): return dict(statistics=len(t), share_below_05=float((t.p<.05).mean()))
 
 # %% ../../nbs/runs/46_model_analyses.ipynb #10eb8086
@@ -130,15 +154,23 @@ class Agreement(Analysis):
         out = []
         for k,q in s.memberships.items():
             truth = getattr(s.source, k).labels
-            if truth is not None: out.append(pd.DataFrame(dict(part=k, cluster=q.argmax(1), label=truth)).query('label!=""').value_counts().rename('rows').reset_index())
+            if truth is not None:
+                out.append(pd.DataFrame(dict(part=k, cluster=q.argmax(1), label=truth)).query(
+                    'label!=""').value_counts().rename('rows').reset_index())
         return pd.concat(out, ignore_index=True).sort_values(['part','cluster','label'], ignore_index=True)
     def plot(self, table, s):
         last = 'test' if 'test' in set(table.part) else 'train'
         t = table[table.part==last].pivot_table(index='label', columns='cluster', values='rows', fill_value=0)
-        name = match_labels(*self._rows(table, 'train'), 'majority')(t.columns.to_numpy()) if 'train' in set(table.part) else ['?']*t.shape[1]
-        fig = go.Figure(go.Heatmap(z=t.to_numpy(), x=[f'{k} ({escaped(n)})' for k,n in zip(t.columns, name)], y=[escaped(v) for v in t.index], colorscale=BLUES, colorbar=dict(title='rows', thickness=12), hovertemplate='%{y} in %{x}: %{z}<extra></extra>'))
-        fig.update_xaxes(title_text='cluster (most frequent class)', type='category', tickangle=-45).update_yaxes(type='category', autorange='reversed')
-        return finish(fig, f'Classes by cluster, {table[table.part==last].rows.sum():,} {"fitted" if last=="train" else "other"} rows', width=min(900, 220+44*t.shape[1]), height=200+24*len(t), l=120, r=90, b=110)
+        name = match_labels(*self._rows(table, 'train'),
+            'majority')(t.columns.to_numpy()) if 'train' in set(table.part) else ['?']*t.shape[1]
+        fig = go.Figure(go.Heatmap(z=t.to_numpy(), x=[f'{k} ({escaped(n)})' for k,n in zip(t.columns, name)],
+            y=[escaped(v) for v in t.index], colorscale=BLUES, colorbar=dict(title='rows', thickness=12),
+            hovertemplate='%{y} in %{x}: %{z}<extra></extra>'))
+        fig.update_xaxes(title_text='cluster (most frequent class)', type='category',
+            tickangle=-45).update_yaxes(type='category', autorange='reversed')
+        return finish(fig, f'Classes by cluster, {table[table.part==last].rows.sum():,} '
+            f'{"fitted" if last=="train" else "other"} rows', width=min(900, 220+44*t.shape[1]), height=200+24*len(t),
+            l=120, r=90, b=110)
     @staticmethod
     def _rows(t, part):
         t = t[t.part==part]

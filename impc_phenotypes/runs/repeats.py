@@ -21,13 +21,15 @@ def same_but_seed(
     groups = {}
     for r in runs:
         told = {k:v for k,v in run_settings(r).items() if k!='seed'}
-        groups.setdefault(json.dumps([told, (r.metadata.get('data') or {}).get('sha256')], sort_keys=True, default=str), []).append(r)
+        groups.setdefault(json.dumps([told, (r.metadata.get('data') or {}).get('sha256')], sort_keys=True,
+            default=str), []).append(r)
     return list(groups.values())
 
 def _titles(groups):
     "What tells the groups apart, in few words."
     told = [run_settings(g[0]) for g in groups]
-    differ = [k for k in dict.fromkeys(k for t in told for k in t) if k!='seed' and len({repr(t.get(k)) for t in told})>1]
+    differ = [k for k in dict.fromkeys(k for t in told for k in t) if k!='seed'
+        and len({repr(t.get(k)) for t in told})>1]
     said = lambda t: ', '.join(f"{k.split('.')[-1]} {t[k]}" for k in differ if k in t)
     return [said(t) or g[0].path.parent.name for t,g in zip(told, groups)]
 
@@ -38,10 +40,13 @@ def averaged(
     "Mean and spread of every number over repeats."
     rows,groups = [],same_but_seed(runs)
     for title,g in zip(_titles(groups), groups):
-        numbers = pd.DataFrame([{k:v for k,v in run_numbers(r).items() if isinstance(v, (int,float)) and not isinstance(v, bool)} for r in g])
+        numbers = pd.DataFrame([{k:v for k,v in run_numbers(r).items() if isinstance(v, (int,float))
+            and not isinstance(v, bool)} for r in g])
         for k in numbers:
             v = numbers[k].dropna().to_numpy(float)
-            if len(v): rows.append(dict(setting=title, metric=k, n=len(v), mean=v.mean(), sd=v.std(ddof=1) if len(v)>1 else np.nan, lowest=v.min(), highest=v.max()))
+            if len(v):
+                rows.append(dict(setting=title, metric=k, n=len(v), mean=v.mean(),
+                    sd=v.std(ddof=1) if len(v)>1 else np.nan, lowest=v.min(), highest=v.max()))
     return pd.DataFrame(rows, columns=['setting','metric','n','mean','sd','lowest','highest'])
 
 def plot_averaged(
@@ -50,9 +55,15 @@ def plot_averaged(
 )->go.Figure: # A bar a setting; the line spans lowest to highest
     "One number over the repeats of each setting."
     t = table[table.metric==metric].reset_index(drop=True)
-    if not len(t): raise InputError(f"no run has a metric `{metric}`; there are {', '.join(dict.fromkeys(table.metric))}")
-    fig = go.Figure(go.Bar(y=list(range(len(t))), x=t['mean'], orientation='h', width=.55, marker_color=[PALETTE[i%len(PALETTE)] for i in range(len(t))], showlegend=False, hovertemplate='%{x:.4g}<extra></extra>'))
+    if not len(t):
+        raise InputError(f"no run has a metric `{metric}`; there are {', '.join(dict.fromkeys(table.metric))}")
+    fig = go.Figure(go.Bar(y=list(range(len(t))), x=t['mean'], orientation='h', width=.55,
+        marker_color=[PALETTE[i%len(PALETTE)] for i in range(len(t))], showlegend=False,
+        hovertemplate='%{x:.4g}<extra></extra>'))
     gap = np.full(len(t), np.nan)
-    fig.add_scatter(x=np.c_[t.lowest, t.highest, gap].ravel(), y=np.repeat(np.arange(len(t)), 3), mode='lines', line=dict(color=INK, width=1.5), showlegend=False, hoverinfo='skip')
-    fig.update_yaxes(tickvals=list(range(len(t))), ticktext=[f'{escaped(s)} (n = {n})' for s,n in zip(t.setting, t.n)], range=[len(t)-.4,-.6], showgrid=False).update_xaxes(title_text=metric)
-    return finish(fig, f'{metric}, mean of repeats', 'line: lowest to highest', width=420+7*int(t.setting.str.len().max()+8), height=150+38*len(t), l=60+7*int(t.setting.str.len().max()+8))
+    fig.add_scatter(x=np.c_[t.lowest, t.highest, gap].ravel(), y=np.repeat(np.arange(len(t)), 3), mode='lines',
+        line=dict(color=INK, width=1.5), showlegend=False, hoverinfo='skip')
+    fig.update_yaxes(tickvals=list(range(len(t))), ticktext=[f'{escaped(s)} (n = {n})' for s,n in zip(t.setting, t.n)],
+        range=[len(t)-.4,-.6], showgrid=False).update_xaxes(title_text=metric)
+    return finish(fig, f'{metric}, mean of repeats', 'line: lowest to highest',
+        width=420+7*int(t.setting.str.len().max()+8), height=150+38*len(t), l=60+7*int(t.setting.str.len().max()+8))

@@ -43,13 +43,17 @@ class Search:
     log:bool=False # Search a range on a log scale
     @property
     def name(self): return self.key.split('.')[-1]
-    def __str__(self): return f"{self.key}=" + (','.join(_said(v) for v in self.values) if self.kind in ('fixed','choice') else '..'.join(_said(v) for v in self.values)+':log'*self.log)
+    def __str__(self):
+        return f"{self.key}=" + (','.join(_said(v) for v in self.values) if self.kind in ('fixed','choice')
+            else '..'.join(_said(v) for v in self.values)+':log'*self.log)
 
 SHORT = dict(k='model.clustering.n_phenotypes') # short names of sweeps only
 _NUMBER = r'[-+]?(?:\d+\.\d+|\d+|\.\d+)(?:[eE][-+]?\d+)?'
 RANGE = re.compile(rf'\s*({_NUMBER})\.\.({_NUMBER})(:log)?\s*$')
 
-def _said(v): return json.dumps(v) if isinstance(v, (list, bool)) or v is None else f'{v:.6g}' if isinstance(v, float) else str(v)
+def _said(v):
+    return json.dumps(v) if isinstance(v, (list, bool)) or v is None else f'{v:.6g}' if isinstance(v,
+        float) else str(v)
 
 def split_outside_brackets(text): # commas outside brackets
     out, depth = [''], 0
@@ -71,43 +75,65 @@ def read_search(
 )->Search:
     "What one swept key may be."
     full = find_key(SHORT.get(key.strip(), key.strip()), '', origin)
-    if isinstance(value, Mapping): raise InputError(f"{origin}: `{full}` must be a value, a list or a range such as 2..6, got {dict(value)!r}")
+    if isinstance(value, Mapping):
+        raise InputError(f"{origin}: `{full}` must be a value, a list or a range such as 2..6, got {dict(value)!r}")
     if m := RANGE.match(value) if isinstance(value, str) else None: return _range(full, *m.groups(), origin)
-    if isinstance(value, str) and '..' in value: raise InputError(f"{origin}: `{full}`: `{value}` is no range; write lowest..highest, e.g. 2..6, .1..1 or 1e-4..1e-2:log")
-    values = list(value) if isinstance(value, (list, tuple)) else [yaml_value(v, origin) for v in split_outside_brackets(value)] if isinstance(value, str) else [value]
-    if not values or len(set(map(repr, values)))<len(values): raise InputError(f"{origin}: `{full}` names {'no value' if not values else 'the same value twice'}: {value}")
+    if isinstance(value, str) and '..' in value:
+        raise InputError(f"{origin}: `{full}`: `{value}` is no range; write lowest..highest, e.g. 2..6, .1..1 or "
+            f"1e-4..1e-2:log")
+    values = list(value) if isinstance(value,
+        (list, tuple)) else [yaml_value(v, origin) for v in split_outside_brackets(value)] if isinstance(value,
+        str) else [value]
+    if not values or len(set(map(repr, values)))<len(values):
+        raise InputError(f"{origin}: `{full}` names {'no value' if not values else 'the same value twice'}: {value}")
     return Search(full, 'choice' if len(values)>1 else 'fixed', tuple(values))
 
 def _range(key, low, high, log, origin):
     kind = known_keys()[key]
-    if kind not in (int, float): raise InputError(f"{origin}: `{key}` holds no number, so {low}..{high} cannot be searched; list its values with commas")
-    if kind is int and not (re.fullmatch(r'[-+]?\d+', low) and re.fullmatch(r'[-+]?\d+', high)): raise InputError(f"{origin}: `{key}` is a whole number; {low}..{high} is no range of whole numbers")
+    if kind not in (int, float):
+        raise InputError(f"{origin}: `{key}` holds no number, so {low}..{high} cannot be searched; list its values "
+            f"with commas")
+    if kind is int and not (re.fullmatch(r'[-+]?\d+', low) and re.fullmatch(r'[-+]?\d+', high)):
+        raise InputError(f"{origin}: `{key}` is a whole number; {low}..{high} is no range of whole numbers")
     a, b = kind(low), kind(high)
     if not a<b: raise InputError(f"{origin}: `{key}`: {low}..{high} must rise")
     if log and a<=0: raise InputError(f"{origin}: `{key}`: a log scale needs numbers above 0, got {low}")
     return Search(key, kind.__name__, (a, b), bool(log))
 
 # %% ../../nbs/runs/40_sweep.ipynb #5a1d6d29
-OBJECTIVES = dict(held_out=('maximize', 'nats a line'), bic=('minimize', ''), valid_rmse=('minimize', 'dB'), valid_criterion=('minimize', 'nats a mouse'), held_out_rows=('maximize', 'nats a row'), icl=('minimize', '')) # name → direction, unit
+# name → direction, unit
+OBJECTIVES = dict(held_out=('maximize', 'nats a line'), bic=('minimize', ''), valid_rmse=('minimize', 'dB'),
+    valid_criterion=('minimize', 'nats a mouse'), held_out_rows=('maximize', 'nats a row'), icl=('minimize', ''))
 OF_LINES,OF_NETWORK = ('held_out','bic'),('valid_rmse','valid_criterion')
 _LINE_KEYS = ('model.line_model.','model.clustering.n_phenotypes','seed') # what the line model depends on
-_SETTLED = ('preset','device','training.paths.','training.checkpoints.','training.tracking.','training.threads') # cannot be swept: no result depends on it, or a preset is a sweep of its own
+# cannot be swept: no result depends on it, or a preset is a sweep of its own
+_SETTLED = ('preset','device','training.paths.','training.checkpoints.','training.tracking.','training.threads')
 
 def _objective(asked, searches, config):
     lines = config.model.clustering.init=='line_mixture'
     shaped = any(s.key.startswith(_LINE_KEYS[:2]) for s in searches)
     if asked=='auto': asked = 'held_out' if lines and shaped else 'valid_rmse'
-    if asked not in OF_NETWORK+OF_LINES: raise InputError(f"--objective: unknown `{asked}`" + (f"; did you mean `{near}`?" if (near := nearest(asked, OF_NETWORK+OF_LINES)) else f"; choose {', '.join(('auto', *OF_LINES, *OF_NETWORK))}"))
-    if asked in OF_LINES and not lines: raise InputError(f"--objective {asked}: the {config.preset} preset has no line model; choose valid_rmse or valid_criterion")
-    if asked not in OF_LINES and not config.training.loader.valid_pct: raise InputError(f"--objective {asked}: no mice are held out, because training.loader.valid_pct is 0")
+    if asked not in OF_NETWORK+OF_LINES:
+        raise InputError(f"--objective: unknown `{asked}`"
+            + (f"; did you mean `{near}`?" if (near := nearest(asked, OF_NETWORK+OF_LINES))
+            else f"; choose {', '.join(('auto', *OF_LINES, *OF_NETWORK))}"))
+    if asked in OF_LINES and not lines:
+        raise InputError(f"--objective {asked}: the {config.preset} preset has no line model; choose valid_rmse or "
+            f"valid_criterion")
+    if asked not in OF_LINES and not config.training.loader.valid_pct:
+        raise InputError(f"--objective {asked}: no mice are held out, because training.loader.valid_pct is 0")
     return asked
 
 def _doubts(objective, searches): # sentences
     if objective in OF_LINES: idle = [s.name for s in searches if not s.key.startswith(_LINE_KEYS)]
     else: idle = [s.name for s in searches if s.key.startswith('model.line_model.')]
-    if idle: yield f"{objective} does not depend on {', '.join(idle)}" + ('; its line model is fitted before the network' if objective in OF_LINES else '')
-    scale = [s.name for s in searches if s.key.startswith(('model.loss_weights.','model.latent.beta','model.decoder.','model.features.'))]
-    if objective=='valid_criterion' and scale: yield f"{', '.join(scale)} change what valid_criterion measures; valid_rmse stays comparable"
+    if idle:
+        yield f"{objective} does not depend on {', '.join(idle)}" + ('; its line model is fitted before the network'
+            if objective in OF_LINES else '')
+    scale = [s.name for s in searches
+        if s.key.startswith(('model.loss_weights.','model.latent.beta','model.decoder.','model.features.'))]
+    if objective=='valid_criterion' and scale:
+        yield f"{', '.join(scale)} change what valid_criterion measures; valid_rmse stays comparable"
 
 # %% ../../nbs/runs/40_sweep.ipynb #62da4e92
 STARTUP = 10 # random trials before `tpe` learns
@@ -125,16 +151,24 @@ class Plan:
     seed:int=42 # Of draws and of the lines held out
     notes:tuple=() # What to know before
     model:dict=None # Of a sweep over a registered model: name, parameters, source, options, repeats
-    def __repr__(self): return f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))}" + (f"; mean of {self.model['repeats']} seeds" if self.model and self.model['repeats']>1 else '') + ')'
+    def __repr__(self):
+        return (f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))}"
+            + (f"; mean of {self.model['repeats']} seeds" if self.model and self.model['repeats']>1 else '') + ')')
 
 def trial_plan(asked, sampler, searches):
     size = math.prod(len(s.values) for s in searches) if all(s.kind=='choice' for s in searches) else None
     if sampler=='auto': sampler = 'tpe' if size is None or asked is not None and asked<size else 'grid'
-    if sampler not in SAMPLERS: raise InputError(f"--sampler: unknown `{sampler}`; choose {', '.join(('auto', *SAMPLERS))}")
-    if sampler=='grid' and size is None: raise InputError(f"--sampler grid: {next(s for s in searches if s.kind!='choice')} is a range; list its values with commas, or take random or tpe")
-    if sampler=='grid' and asked not in (None, size): raise InputError(f"--trials {asked}: the grid has {size} combinations; leave --trials out, or take --sampler random")
+    if sampler not in SAMPLERS:
+        raise InputError(f"--sampler: unknown `{sampler}`; choose {', '.join(('auto', *SAMPLERS))}")
+    if sampler=='grid' and size is None:
+        raise InputError(f"--sampler grid: {next(s for s in searches if s.kind!='choice')} is a range; list its "
+            f"values with commas, or take random or tpe")
+    if sampler=='grid' and asked not in (None, size):
+        raise InputError(
+            f"--trials {asked}: the grid has {size} combinations; leave --trials out, or take --sampler random")
     n = size if sampler=='grid' else 20 if asked is None else asked
-    if not 1<=n<=10_000: raise InputError(f"--trials: must lie in 1 … 10,000, got {n:,}; take fewer values or --sampler random")
+    if not 1<=n<=10_000:
+        raise InputError(f"--trials: must lie in 1 … 10,000, got {n:,}; take fewer values or --sampler random")
     return n, sampler
 
 # %% ../../nbs/runs/40_sweep.ipynb #bd250614
@@ -151,12 +185,15 @@ def plan_sweep(
     "Check and complete a sweep."
     keys = [s.key for s in searches]
     if twice := [k for k in keys if keys.count(k)>1]: raise InputError(f"`{twice[0]}` is given twice; name it once")
-    if bad := [k for k in keys if k.startswith(_SETTLED) and next(s for s in searches if s.key==k).kind!='fixed']: raise InputError(f"`{bad[0]}` cannot be swept; " + ('make one sweep a preset' if bad[0]=='preset' else 'no result depends on it'))
+    if bad := [k for k in keys if k.startswith(_SETTLED) and next(s for s in searches if s.key==k).kind!='fixed']:
+        raise InputError(f"`{bad[0]}` cannot be swept; "
+            + ('make one sweep a preset' if bad[0]=='preset' else 'no result depends on it'))
     base = base or {}
     fixed = [f'{s.key}={json.dumps(s.values[0])}' for s in searches if s.kind=='fixed']
     config = load_config(**base | dict(overrides=[*base.get('overrides', ()), *fixed]))
     searches = tuple(s for s in searches if s.kind!='fixed')
-    if not searches: raise InputError("nothing varies: give a key several values, e.g. k=4,8,12, or a range, e.g. latent.dim=2..6")
+    if not searches:
+        raise InputError("nothing varies: give a key several values, e.g. k=4,8,12, or a range, e.g. latent.dim=2..6")
     n, sampler = trial_plan(trials, sampler, searches)
     objective = _objective(objective, searches, config)
     plan = Plan(searches, config, n, sampler, objective, prune, seed, tuple(_doubts(objective, searches)))
@@ -164,7 +201,8 @@ def plan_sweep(
     return plan
 
 # %% ../../nbs/runs/40_sweep.ipynb #b4996bf5
-def _grid(searches): return [dict(zip([s.key for s in searches], v)) for v in itertools.product(*(s.values for s in searches))]
+def _grid(searches):
+    return [dict(zip([s.key for s in searches], v)) for v in itertools.product(*(s.values for s in searches))]
 
 def sample_settings(plan): # configurations to check beforehand
     if plan.sampler=='grid': return _grid(plan.searches)
@@ -201,14 +239,17 @@ def plan_table(
 )->pd.DataFrame: # One row a trial
     "What a dry run prints."
     short = _short([s.key for s in plan.searches])
-    return pd.DataFrame([{'trial':i} | ({short[k]:_said(v) for k,v in p.items()} if p else {s:'from results' for s in short.values()}) for i,p in enumerate(planned(plan))])
+    return pd.DataFrame([{'trial':i}
+        | ({short[k]:_said(v) for k,v in p.items()} if p else {s:'from results' for s in short.values()})
+        for i,p in enumerate(planned(plan))])
 
 def _short(keys): # last parts, longer where two agree
     last = [k.split('.')[-1] for k in keys]
     return {k:l if last.count(l)==1 else '.'.join(k.split('.')[-2:]) for k,l in zip(keys, last)}
 
 # %% ../../nbs/runs/40_sweep.ipynb #0af4039c
-FILE_KEYS = ('data','name','parameters','trials','sampler','objective','workers','prune','seed','preset','config','model_config','model','repeats')
+FILE_KEYS = ('data','name','parameters','trials','sampler','objective','workers','prune','seed','preset','config',
+    'model_config','model','repeats')
 _OF_NETWORKS,_OF_REGISTERED = ('prune','preset','config','model_config'),('repeats',)
 
 def _wrong(key, v): # what an entry of a sweep file must be, where it is something else
@@ -228,13 +269,20 @@ def read_sweep_file(
     tree = read_yaml(path)
     for k in tree:
         if k not in FILE_KEYS: raise InputError(f"{path}: unknown entry `{k}`; " + meant(k, FILE_KEYS))
-    if not isinstance(tree.get('parameters'), dict): raise InputError(f"{path}: needs an entry `parameters` with a line a key, e.g. `k: [4, 8, 12]`")
-    if named and 'model' not in tree: raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
-    if bad := [k for k in (_OF_NETWORKS if 'model' in tree else _OF_REGISTERED) if k in tree]: raise InputError(f"{path}: `{bad[0]}` " + (f"is about networks; leave it out, or `model: {tree['model']}`" if 'model' in tree else 'is for registered models; leave it out, or name a `model`'))
+    if not isinstance(tree.get('parameters'), dict):
+        raise InputError(f"{path}: needs an entry `parameters` with a line a key, e.g. `k: [4, 8, 12]`")
+    if named and 'model' not in tree:
+        raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
+    if bad := [k for k in (_OF_NETWORKS if 'model' in tree else _OF_REGISTERED) if k in tree]:
+        raise InputError(f"{path}: `{bad[0]}` "
+            + (f"is about networks; leave it out, or `model: {tree['model']}`" if 'model' in tree
+            else 'is for registered models; leave it out, or name a `model`'))
     for k,v in tree.items():
         if word := _wrong(k, v): raise InputError(f"{path}: `{k}` must be {word}, got {v!r}")
-    if odd := [k for k in tree['parameters'] if not isinstance(k, str)]: raise InputError(f"{path}: `parameters`: {odd[0]!r} is no name of a setting")
-    return tree if 'model' in tree else tree | dict(parameters=[read_search(str(k), v, str(path)) for k,v in tree['parameters'].items()])
+    if odd := [k for k in tree['parameters'] if not isinstance(k, str)]:
+        raise InputError(f"{path}: `parameters`: {odd[0]!r} is no name of a setting")
+    return (tree if 'model' in tree else tree
+        | dict(parameters=[read_search(str(k), v, str(path)) for k,v in tree['parameters'].items()]))
 
 # %% ../../nbs/runs/40_sweep.ipynb #b1db0a45
 def need_optuna():
@@ -243,7 +291,8 @@ def need_optuna():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
-class _Flock: # the operating system's lock, which ends with its process; optuna's own leaves a file behind a killed one
+# the operating system's lock, which ends with its process; optuna's own leaves a file behind a killed one
+class _Flock:
     def __init__(self, path): self.path = path
     def acquire(self):
         self.file = open(self.path, 'a')
@@ -259,7 +308,8 @@ class SweepFolder:
         self.path = Path(path).absolute()
         try: self.facts = json.loads((self.path/'sweep.json').read_text(encoding='utf-8'))
         except FileNotFoundError: raise InputError(f"{path}: is no sweep, `sweep.json` is missing") from None
-        except (OSError, ValueError) as e: raise InputError(f"{self.path/'sweep.json'}: cannot be read ({e})") from None
+        except (OSError, ValueError) as e:
+            raise InputError(f"{self.path/'sweep.json'}: cannot be read ({e})") from None
     def __truediv__(self, name): return self.path/name
     def __fspath__(self): return str(self.path)
     def __repr__(self): return f'SweepFolder({self.name})'
@@ -268,8 +318,11 @@ class SweepFolder:
     @cached_property
     def plan(self):
         f = self.facts
-        fixed = RunConfig(seed=f['seed']) if f['model'] else load_config(base=self/'config.yaml') # a registered model's parameters stand in `sweep.json`
-        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), fixed, *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']), f['model'] and dict(repeats=1) | f['model'])
+        # a registered model's parameters stand in `sweep.json`
+        fixed = RunConfig(seed=f['seed']) if f['model'] else load_config(base=self/'config.yaml')
+        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), fixed,
+            *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']),
+            f['model'] and dict(repeats=1) | f['model'])
     def run(self, number): return RunFolder(self/f'{number:03d}') # run folder of a trial
 
 # %% ../../nbs/runs/40_sweep.ipynb #d4168f07
@@ -292,11 +345,17 @@ def open_study(
     "The study of a sweep."
     optuna, plan = need_optuna(), sweep.plan
     seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, constant_liar=True) if plan.sampler=='tpe' else optuna.samplers.RandomSampler(seed=seed)
-    pruner = optuna.pruners.PercentilePruner(75., n_startup_trials=4, n_warmup_steps=max(plan.config.training.stages.pretrain_epochs//3, 1))
-    if not (sweep/'study.journal').is_file(): raise InputError(f"{sweep/'study.journal'}: is missing; the sweep cannot be read without it, start a new one")
-    try: return optuna.load_study(study_name='sweep', storage=_storage(sweep), sampler=sampler, pruner=pruner if plan.prune else optuna.pruners.NopPruner())
-    except (KeyError, ValueError) as e: raise InputError(f"{sweep/'study.journal'}: cannot be read ({e}); start a new sweep") from None
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1,
+        constant_liar=True) if plan.sampler=='tpe' else optuna.samplers.RandomSampler(seed=seed)
+    pruner = optuna.pruners.PercentilePruner(75., n_startup_trials=4,
+        n_warmup_steps=max(plan.config.training.stages.pretrain_epochs//3, 1))
+    if not (sweep/'study.journal').is_file():
+        raise InputError(f"{sweep/'study.journal'}: is missing; the sweep cannot be read without it, start a new one")
+    try:
+        return optuna.load_study(study_name='sweep', storage=_storage(sweep), sampler=sampler,
+            pruner=pruner if plan.prune else optuna.pruners.NopPruner())
+    except (KeyError, ValueError) as e:
+        raise InputError(f"{sweep/'study.journal'}: cannot be read ({e}); start a new sweep") from None
 
 # %% ../../nbs/runs/40_sweep.ipynb #ff4f495d
 def create_sweep(
@@ -310,8 +369,11 @@ def create_sweep(
     check_name(name)
     optuna, base = need_optuna(), Path(root)/name
     with new_folder(base) as new:
-        facts = dict(created=datetime.now().isoformat(timespec='seconds'), command=[Path(sys.argv[0]).name, *sys.argv[1:]], data=data, versions=versions() | dict(optuna=optuna.__version__))
-        facts |= {k:getattr(plan, k) for k in ('trials','sampler','objective','prune','seed','notes','model')} | dict(searches=[asdict(s) for s in plan.searches])
+        facts = dict(created=datetime.now().isoformat(timespec='seconds'),
+            command=[Path(sys.argv[0]).name, *sys.argv[1:]], data=data,
+            versions=versions() | dict(optuna=optuna.__version__))
+        facts |= ({k:getattr(plan, k) for k in ('trials','sampler','objective','prune','seed','notes','model')}
+            | dict(searches=[asdict(s) for s in plan.searches]))
         write_json(facts, new/'sweep.json')
         if plan.model is None: (new/'config.yaml').write_text(to_yaml(plan.config), encoding='utf-8')
         study = optuna.create_study(study_name='sweep', storage=_storage(new), direction=OBJECTIVES[plan.objective][0])
@@ -346,10 +408,13 @@ def find_sweep(
     if hits: return hits[-1]
     names = [s.name for s in list_sweeps(root)]
     near = nearest(str(sweep), names) if names else None
-    raise InputError(f"no sweep `{sweep}` in {Path(root)}/" + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(names[-10:])}" if names else ', which holds none; `impc-phenotypes sweep run` makes one'))
+    raise InputError(f"no sweep `{sweep}` in {Path(root)}/"
+        + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(names[-10:])}" if names
+        else ', which holds none; `impc-phenotypes sweep run` makes one'))
 
 # %% ../../nbs/runs/40_sweep.ipynb #a635e0d9
-STATES = dict(WAITING='waiting', RUNNING='running', COMPLETE='done', PRUNED='pruned', FAIL='failed') # optuna's word → ours
+# optuna's word → ours
+STATES = dict(WAITING='waiting', RUNNING='running', COMPLETE='done', PRUNED='pruned', FAIL='failed')
 
 def trial_table(
     sweep:SweepFolder,
@@ -360,7 +425,9 @@ def trial_table(
     for t in open_study(sweep).get_trials(deepcopy=False):
         given = t.params or {k:v for k,v in t.system_attrs.get('fixed_params', {}).items()}
         state = STATES[t.state.name]
-        rows.append(dict(trial=t.number, state=state, value=t.value if state=='done' else None, seconds=t.user_attrs.get('seconds'), reason=t.user_attrs.get('reason', '')) | {short[k]:given.get(k) for k in short})
+        rows.append(dict(trial=t.number, state=state, value=t.value if state=='done' else None,
+            seconds=t.user_attrs.get('seconds'), reason=t.user_attrs.get('reason', ''))
+            | {short[k]:given.get(k) for k in short})
     return pd.DataFrame(rows).astype(dict(value=float, seconds=float))
 
 # %% ../../nbs/runs/40_sweep.ipynb #c76689c3
@@ -370,13 +437,15 @@ def _importances(sweep, study):
     done = [t for t in study.get_trials(deepcopy=False) if t.state.name=='COMPLETE']
     if len(done)<MIN_IMPORTANCE or len({t.value for t in done})<2: return {}
     optuna = need_optuna()
-    found = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+    found = optuna.importance.get_param_importances(study,
+        evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
     short = _short([s.key for s in sweep.plan.searches])
     return {short[k]:float(v) for k,v in found.items()}
 
 def _middle(column): # median of numbers, commonest of anything else
     numbers = pd.to_numeric(column, errors='coerce')
-    return float(numbers.median()) if numbers.notna().all() and not column.map(lambda v: isinstance(v, bool)).any() else column.astype(str).mode().iloc[0]
+    return (float(numbers.median()) if numbers.notna().all() and not column.map(lambda v: isinstance(v, bool)).any()
+        else column.astype(str).mode().iloc[0])
 
 def sparkline(
     values, # Numbers, better is higher; None where a trial gave none
@@ -404,7 +473,9 @@ class SweepStatus:
         show = lambda d: ', '.join(f'{k} {_said(v)}' for k,v in d.items())
         unit = OBJECTIVES[self.objective][1]
         out = [f'{self.name}: {show({k:v for k,v in self.counts.items() if v})}', f'{self.objective:<10} {self.line}']
-        if self.best: out += [f'best       {show(self.best)}' + f' ({unit})'*bool(unit), f'top tenth  {show(self.top)} (medians)']
+        if self.best:
+            out += [f'best       {show(self.best)}' + f' ({unit})'*bool(unit),
+                f'top tenth  {show(self.top)} (medians)']
         if self.importances: out.append('importance ' + ', '.join(f'{k} {v:.0%}' for k,v in self.importances.items()))
         return '\n'.join(out + [f'{n} × {r}' for r,n in self.reasons.items()])
 
@@ -421,10 +492,12 @@ def sweep_status(
         first = done.head(max(math.ceil(len(done)/10), min(3, len(done))))
         top = dict(trials=len(first), value=float(first.value.median())) | {k:_middle(first[k]) for k in keys}
     mark = dict(waiting='·', running='▸', pruned='×', failed='!', done='?')
-    line = sparkline([None if s!='done' else v if maximise else -v for s,v in zip(t.state, t.value)], [mark[s] for s in t.state])
+    line = sparkline([None if s!='done' else v if maximise else -v for s,v in zip(t.state, t.value)],
+        [mark[s] for s in t.state])
     why = t[t.reason.astype(bool) & t.state.isin(['pruned','failed'])].reason.value_counts().to_dict()
     plain = lambda d: {k:as_plain(v) if hasattr(v, 'item') else v for k,v in d.items()}
-    return SweepStatus(sweep.name, {s:int((t.state==s).sum()) for s in STATES.values()}, sweep.plan.objective, plain(best), plain(top), line, _importances(sweep, open_study(sweep)), why)
+    return SweepStatus(sweep.name, {s:int((t.state==s).sum()) for s in STATES.values()}, sweep.plan.objective,
+        plain(best), plain(top), line, _importances(sweep, open_study(sweep)), why)
 
 # %% ../../nbs/runs/40_sweep.ipynb #afd9a7c5
 def plot_sweep(
@@ -437,11 +510,17 @@ def plot_sweep(
     if not len(done): raise InputError(f"{sweep.name}: no trial is done, so there is nothing to draw")
     best = done.value.cummax() if direction=='maximize' else done.value.cummin()
     two = bool(s.importances)
-    fig = make_subplots(1, 1+two, column_widths=[.64,.36] if two else None, horizontal_spacing=.2, subplot_titles=['trials', 'importance'] if two else None)
-    fig.add_scatter(x=done.trial, y=done.value, mode='markers', name='trial', marker=dict(color=PALETTE[0], size=8), row=1, col=1)
-    fig.add_scatter(x=done.trial, y=best, mode='lines', name='best so far', line=dict(color=PALETTE[1], shape='hv'), row=1, col=1)
-    if two: fig.add_bar(y=list(s.importances)[::-1], x=list(s.importances.values())[::-1], orientation='h', marker=dict(color=PALETTE[2]), showlegend=False, row=1, col=2)
-    fig.update_xaxes(title_text='trial', **(dict(dtick=1) if len(t)<=12 else {}), row=1, col=1).update_yaxes(title_text=f'{s.objective}' + f', {unit}'*bool(unit), row=1, col=1)
+    fig = make_subplots(1, 1+two, column_widths=[.64,.36] if two else None, horizontal_spacing=.2,
+        subplot_titles=['trials', 'importance'] if two else None)
+    fig.add_scatter(x=done.trial, y=done.value, mode='markers', name='trial', marker=dict(color=PALETTE[0], size=8),
+        row=1, col=1)
+    fig.add_scatter(x=done.trial, y=best, mode='lines', name='best so far', line=dict(color=PALETTE[1], shape='hv'),
+        row=1, col=1)
+    if two:
+        fig.add_bar(y=list(s.importances)[::-1], x=list(s.importances.values())[::-1], orientation='h',
+            marker=dict(color=PALETTE[2]), showlegend=False, row=1, col=2)
+    fig.update_xaxes(title_text='trial', **(dict(dtick=1) if len(t)<=12 else {}), row=1,
+        col=1).update_yaxes(title_text=f'{s.objective}' + f', {unit}'*bool(unit), row=1, col=1)
     if two: fig.update_xaxes(title_text='share of variance', row=1, col=2)
     counts = ', '.join(f'{n} {k}' for k,n in s.counts.items() if n)
     return below(finish(fig, f'{sweep.name}: {len(t)} trials', counts, 760, 360, l=92, t=96, b=92))

@@ -33,22 +33,41 @@ def model_search(
     "What one parameter of a model may be."
     known = inspect_plugin(model, 'models').parameters.parameter.tolist()
     if key=='k': key = next((p for p in COUNT_WORDS if p in known), key)
-    if key not in known: raise InputError((f'{origin}: ' if origin!='command line' else '') + f"model={model}: has no parameter `{key}`; " + meant(key, known, 'it takes'))
+    if key not in known:
+        raise InputError((f'{origin}: ' if origin!='command line' else '')
+            + f"model={model}: has no parameter `{key}`; " + meant(key, known, 'it takes'))
     if m := RANGE.match(value) if isinstance(value, str) else None:
         low,high,log = m.groups()
         kind = int if re.fullmatch(r'[-+]?\d+', low) and re.fullmatch(r'[-+]?\d+', high) else float
         if not kind(low)<kind(high): raise InputError(f"{origin}: `{key}`: {low}..{high} must rise")
         if log and kind(low)<=0: raise InputError(f"{origin}: `{key}`: a log scale needs numbers above 0, got {low}")
         return Search(key, kind.__name__, (kind(low), kind(high)), bool(log))
-    if '..' in str(value): raise InputError(f"{origin}: `{key}`: `{value}` is no range; write lowest..highest, e.g. 2..6 or 1e-3..1:log")
-    values = [yaml_value(v, origin) for v in split_outside_brackets(value)] if isinstance(value, str) else value if isinstance(value, list) else [value]
-    if not values or any(isinstance(v, dict) for v in values): raise InputError(f"{origin}: `{key}` must be a value, a list of values, or a range in text such as 2..6, got {value!r}")
-    if len(set(map(repr, values)))<len(values): raise InputError(f"{origin}: `{key}` names the same value twice: {value}")
+    if '..' in str(value):
+        raise InputError(f"{origin}: `{key}`: `{value}` is no range; write lowest..highest, e.g. 2..6 or 1e-3..1:log")
+    values = [yaml_value(v, origin) for v in split_outside_brackets(value)] if isinstance(value,
+        str) else value if isinstance(value, list) else [value]
+    if not values or any(isinstance(v, dict) for v in values):
+        raise InputError(f"{origin}: `{key}` must be a value, a list of values, or a range in text such as 2..6, got "
+            f"{value!r}")
+    if len(set(map(repr, values)))<len(values):
+        raise InputError(f"{origin}: `{key}` names the same value twice: {value}")
     return Search(key, 'choice' if len(values)>1 else 'fixed', tuple(values))
 
-# %% ../../nbs/runs/44_sweep_models.ipynb #0afd618b
-def _listed(s): return Search(s.key, 'choice', tuple(range(s.values[0], s.values[1]+1))) if s.kind=='int' and not s.log and s.values[1]-s.values[0]<50 else s
+# %% ../../nbs/runs/44_sweep_models.ipynb #14287ccb
+def _listed(s):
+    return (Search(s.key, 'choice', tuple(range(s.values[0], s.values[1]+1))) if s.kind=='int' and not s.log
+        and s.values[1]-s.values[0]<50 else s)
 
+def _refuse_nothing(searches, repeats, keys): # nothing would differ
+    if repeats<1: raise InputError(f"--repeats {repeats}: a trial needs one seed at least")
+    if repeats>1 and (told := [k for k in SEED_WORDS if k in keys]):
+        raise InputError(f"`{told[0]}` says which seed is used, so {repeats} repeats would be the same; leave one of "
+            f"them out")
+    if not searches:
+        raise InputError("nothing varies: give a parameter several values, e.g. n_components=4,8,12, or a range, "
+            "e.g. n_factors=0..4")
+
+# %% ../../nbs/runs/44_sweep_models.ipynb #0afd618b
 def plan_models(
     model:str, # Registered name
     searches, # `Search` objects; fixed ones are parameters of every trial
@@ -66,17 +85,19 @@ def plan_models(
     can,keys = capabilities(load_plugin('models', model)),[s.key for s in searches]
     if twice := [k for k in keys if keys.count(k)>1]: raise InputError(f"`{twice[0]}` is given twice; name it once")
     able = [o for o in OF_MODELS if can['likelihood' if o=='held_out_rows' else 'criteria']]
-    if not able: raise InputError(f"model={model}: has no likelihood and no criterion to choose by; `impc-phenotypes train model={model}` fits it once")
+    if not able:
+        raise InputError(f"model={model}: has no likelihood and no criterion to choose by; `impc-phenotypes train "
+            f"model={model}` fits it once")
     if objective=='auto': objective = able[0]
     if objective not in able: raise InputError(f"--objective {objective}: {model} can be judged by {', '.join(able)}")
     fixed = (start or {}) | {s.key:s.values[0] for s in searches if s.kind=='fixed'}
     searches = tuple(s for s in searches if s.kind!='fixed')
-    if repeats<1: raise InputError(f"--repeats {repeats}: a trial needs one seed at least")
-    if repeats>1 and (told := [k for k in SEED_WORDS if k in (*keys, *fixed)]): raise InputError(f"`{told[0]}` says which seed is used, so {repeats} repeats would be the same; leave one of them out")
-    if not searches: raise InputError("nothing varies: give a parameter several values, e.g. n_components=4,8,12, or a range, e.g. n_factors=0..4")
-    if trials is None and sampler in ('auto','grid'): searches = tuple(map(_listed, searches)) # a few whole numbers are a grid
+    _refuse_nothing(searches, repeats, (*keys, *fixed))
+    # a few whole numbers are a grid
+    if trials is None and sampler in ('auto','grid'): searches = tuple(map(_listed, searches))
     n,sampler = trial_plan(trials, sampler, searches)
-    plan = Plan(searches, RunConfig(seed=seed), n, sampler, objective, False, seed, (), dict(name=model, parameters=fixed, source=source, options=options or {}, repeats=repeats))
+    plan = Plan(searches, RunConfig(seed=seed), n, sampler, objective, False, seed, (),
+        dict(name=model, parameters=fixed, source=source, options=options or {}, repeats=repeats))
     for p in planned(plan):
         made = build_model(model, fixed | p, seed)
         try:
@@ -118,7 +139,8 @@ def _tried(model, data, rows, seed): # why it cannot be fitted, or ''
     some,why = np.sort(np.random.default_rng(seed).permutation(len(X))[:rows]),''
     for use in (some, np.arange(len(X))) if len(some)<len(X) else (some,): # too few rows may be the reason
         try:
-            with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): model.fit(X[use], **words(model.fit, use))
+            with warnings.catch_warnings(action='ignore', category=ConvergenceWarning):
+                model.fit(X[use], **words(model.fit, use))
         except (RunError, FloatingPointError, np.linalg.LinAlgError) as e: return f'diverges: {e}'
         except MemoryError: return 'out of memory'
         except (ValueError, TypeError) as e: why = str(e).splitlines()[0]
@@ -134,7 +156,8 @@ def try_model(
     known,name,note = [p for p in planned(plan) if p],plan.model['name'],''
     for params in known[:1]+known[1:][-1:]:
         full = plan.model['parameters'] | params
-        why,said = _tried(build_model(name, full, plan.seed), data, rows, plan.seed),', '.join(f'{k}={v}' for k,v in full.items())
+        why,said = _tried(build_model(name, full, plan.seed), data, rows,
+            plan.seed),', '.join(f'{k}={v}' for k,v in full.items())
         if not why: return note
         note = f'a trial that cannot be fitted: {said} ({why})'
     raise InputError(f"model={name}: {said} does not fit the data: {why}")
@@ -152,12 +175,16 @@ def attempt_model(
     of,full = plan.model,plan.model['parameters'] | params
     shutil.rmtree(run.path, ignore_errors=True) # of a killed worker; a fit takes seconds
     try:
-        values = [model_value(build_model(of['name'], full, s), data, plan.objective, s) for s in range(plan.seed, plan.seed+of['repeats'])]
+        values = [model_value(build_model(of['name'], full, s), data, plan.objective, s)
+            for s in range(plan.seed, plan.seed+of['repeats'])]
         value = float(np.mean(values))
         if not math.isfinite(value): return None,state.FAIL,f'{plan.objective} is {value}'
-        kw = dict(parameters=full, seed=plan.seed, experiment=sweep.path.name, root=sweep.path.parent, folder=run.path.name, sweep=sweep.name, trial=number)
-        made = train_fit(of['name'], of['source'], options=of['options'], source=data, **kw)[0] if of['source'] else train_model(of['name'], data, sweep.facts['data'], **kw)[0]
-        made.update(objective={plan.objective:value} | ({f'{plan.objective}_sd':float(np.std(values, ddof=1))} if len(values)>1 else {}))
+        kw = dict(parameters=full, seed=plan.seed, experiment=sweep.path.name, root=sweep.path.parent,
+            folder=run.path.name, sweep=sweep.name, trial=number)
+        made = train_fit(of['name'], of['source'], options=of['options'], source=data,
+            **kw)[0] if of['source'] else train_model(of['name'], data, sweep.facts['data'], **kw)[0]
+        made.update(objective={plan.objective:value}
+            | ({f'{plan.objective}_sd':float(np.std(values, ddof=1))} if len(values)>1 else {}))
         return value,state.COMPLETE,''
     except RunError as e: return None,state.PRUNED,f'diverged: {e}'
     except (FloatingPointError, np.linalg.LinAlgError) as e: return None,state.PRUNED,f'diverged: {e}'
@@ -171,5 +198,7 @@ def sweep_source(
 )->Source:
     "A sweep's source, checked to be the same."
     source = open_source(str(data or of['source']), of['options'])
-    if source.info.get('sha256', '')!=sha256: raise InputError(f"{data or of['source']}: is not the data this sweep was planned on (another checksum); start a new sweep")
+    if source.info.get('sha256', '')!=sha256:
+        raise InputError(f"{data or of['source']}: is not the data this sweep was planned on (another checksum); "
+            f"start a new sweep")
     return source

@@ -44,20 +44,27 @@ def _curve(history, objective): # an epoch's value, NaN without held-out mice
 
 def _of_network(run, objective):
     try: v = _curve(pd.read_csv(run/'history.csv'), objective)
-    except (OSError, pd.errors.EmptyDataError): raise InputError(f"{run.name}: no epoch was trained, so {objective} is not known; set stages.pretrain_epochs above 0") from None
-    if not np.isfinite(v).any(): raise InputError(f"{run.name}: no held-out mouse was measured, so {objective} is not known; raise training.loader.valid_pct")
+    except (OSError, pd.errors.EmptyDataError):
+        raise InputError(f"{run.name}: no epoch was trained, so {objective} is not known; set stages.pretrain_epochs "
+            f"above 0") from None
+    if not np.isfinite(v).any():
+        raise InputError(f"{run.name}: no held-out mouse was measured, so {objective} is not known; raise "
+            f"training.loader.valid_pct")
     return float(v[np.isfinite(v)].min())
 
 def _bic(run):
     rows = (Phenotypes.load(run.model).info.get('line_model') or {}).get('selection') or []
-    if not rows: raise InputError(f"{run.name}: too few lines differ from controls, so the line model tried no phenotype and has no BIC")
+    if not rows:
+        raise InputError(f"{run.name}: too few lines differ from controls, so the line model tried no phenotype and "
+            f"has no BIC")
     return float(min(r['bic'] for r in rows))
 
 def _held_out(run, cohort, seed):
     matched, config = match_controls(cohort), run.config.model
     everyone = some_mice(matched, np.flatnonzero(matched.usable_line & matched.drives_fit))
     rows, test = next(line_folds(matched, 5, seed)) # the same fifth of the lines in every trial
-    return float(fold_fit(some_mice(matched, rows), some_mice(matched, test), everyone, config.clustering.n_phenotypes, replace(config.line_model, calibration_lines=0), run.config.seed)[0].mean())
+    return float(fold_fit(some_mice(matched, rows), some_mice(matched, test), everyone, config.clustering.n_phenotypes,
+        replace(config.line_model, calibration_lines=0), run.config.seed)[0].mean())
 
 def run_value(
     run:RunFolder, # A run that is done
@@ -77,13 +84,21 @@ def try_plan(
     "One epoch of the first configuration, before anything is written."
     cfg = plan.trial_config(sample_settings(plan)[0])
     matched, lines = match_controls(blind(cohort)), cfg.model.clustering.init=='line_mixture'
-    if lines and not (matched.is_reference & matched.drives_fit).any(): raise InputError(f"no technical group has the {matched.reference.min_controls} controls that say what normal hearing is; add rows whose biological_sample_group is control")
-    if plan.objective in OF_LINES and len(np.unique(matched.line[matched.usable_line & matched.drives_fit]))<5: raise InputError(f"--objective {plan.objective}: fewer than 5 lines of three mice or more can be judged; choose valid_rmse")
+    if lines and not (matched.is_reference & matched.drives_fit).any():
+        raise InputError(f"no technical group has the {matched.reference.min_controls} controls that say what normal "
+            f"hearing is; add rows whose biological_sample_group is control")
+    if plan.objective in OF_LINES and len(np.unique(matched.line[matched.usable_line & matched.drives_fit]))<5:
+        raise InputError(f"--objective {plan.objective}: fewer than 5 lines of three mice or more can be judged; "
+            f"choose valid_rmse")
     short = replace(cfg.training, stages=replace(cfg.training.stages, pretrain_epochs=1, joint_epochs=0))
-    try: learn = train(matched, cfg.model, short, membership=np.ones((len(matched),1)) if lines else None, seed=cfg.seed, device=cfg.device, progress=False)
+    try:
+        learn = train(matched, cfg.model, short, membership=np.ones((len(matched),1)) if lines else None,
+            seed=cfg.seed, device=cfg.device, progress=False)
     except RunError as e: return f'the first configuration diverges in its first epoch: {e}'
     held = _curve(learn.history, 'valid_rmse' if plan.objective in OF_LINES else plan.objective)
-    if plan.objective not in OF_LINES and not np.isfinite(held).any(): raise InputError(f"--objective {plan.objective}: no line is held out of {len(matched)} mice; raise training.loader.valid_pct or choose held_out")
+    if plan.objective not in OF_LINES and not np.isfinite(held).any():
+        raise InputError(f"--objective {plan.objective}: no line is held out of {len(matched)} mice; raise "
+            f"training.loader.valid_pct or choose held_out")
     return ''
 
 # %% ../../nbs/runs/42_sweep_workers.ipynb #a8751c21
@@ -93,7 +108,8 @@ def _claim(sweep, number=None): # an optuna trial that is ours, or None when non
         if number is not None and t.number!=number: continue
         study = open_study(sweep, t.number)
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            if study._storage.set_trial_state_values(t._trial_id, optuna.trial.TrialState.RUNNING): return _ours(optuna.trial.Trial(study, t._trial_id))
+            if study._storage.set_trial_state_values(t._trial_id, optuna.trial.TrialState.RUNNING):
+                return _ours(optuna.trial.Trial(study, t._trial_id))
 
 def _ours(trial):
     trial.set_user_attr('starts', trial.user_attrs.get('starts', 0)+1)
@@ -103,7 +119,9 @@ def _ours(trial):
 def _suggest(trial, searches):
     out = {}
     for s in searches:
-        if s.kind=='choice': v = s.values[[encoded_value(o) for o in s.values].index(trial.suggest_categorical(s.key, [encoded_value(o) for o in s.values]))]
+        if s.kind=='choice':
+            v = s.values[[encoded_value(o)
+                for o in s.values].index(trial.suggest_categorical(s.key, [encoded_value(o) for o in s.values]))]
         else: v = (trial.suggest_int if s.kind=='int' else trial.suggest_float)(s.key, *s.values, log=s.log)
         out[s.key] = v
     return out
@@ -111,7 +129,8 @@ def _suggest(trial, searches):
 def _release(sweep, number): # let another worker have it
     study = open_study(sweep)
     t = study.get_trials(deepcopy=False)[number]
-    with contextlib.suppress(need_optuna().exceptions.UpdateFinishedTrialError): study._storage.set_trial_state_values(t._trial_id, need_optuna().trial.TrialState.WAITING)
+    with contextlib.suppress(need_optuna().exceptions.UpdateFinishedTrialError):
+        study._storage.set_trial_state_values(t._trial_id, need_optuna().trial.TrialState.WAITING)
 
 # %% ../../nbs/runs/42_sweep_workers.ipynb #497b3469
 class TrialReport(Callback):
@@ -124,13 +143,15 @@ class TrialReport(Callback):
         v = _curve(pd.DataFrame(self.rows), self.objective).min()
         if not np.isfinite(v) or len(self.rows) in self.seen: return
         self.trial.report(float(v), len(self.rows))
-        if self.trial.should_prune(): raise need_optuna().TrialPruned(f'hopeless: {v:.4g} after {len(self.rows)} epochs is in the worst quarter')
+        if self.trial.should_prune():
+            raise need_optuna().TrialPruned(f'hopeless: {v:.4g} after {len(self.rows)} epochs is in the worst quarter')
 
 # %% ../../nbs/runs/42_sweep_workers.ipynb #2be6f194
 def _trial_run(sweep, trial, params):
     run, config = sweep.run(trial.number), sweep.plan.trial_config(params)
     if (run/'metadata.json').is_file(): return run, True
-    return create_run(config, name=sweep.path.name, root=sweep.path.parent, data=sweep.facts['data'], folder=run.path.name, sweep=sweep.name, trial=trial.number, parameters=params), False
+    return create_run(config, name=sweep.path.name, root=sweep.path.parent, data=sweep.facts['data'],
+        folder=run.path.name, sweep=sweep.name, trial=trial.number, parameters=params), False
 
 def _attempt(sweep, trial, cohort): # value, state, reason
     state, plan = need_optuna().trial.TrialState, sweep.plan
@@ -141,7 +162,8 @@ def _attempt(sweep, trial, cohort): # value, state, reason
         if run.status!='done': train_run(run, blind(cohort), resume=begun, cbs=watch)
         value = run_value(run, plan.objective, cohort, plan.seed)
         run.update(objective={plan.objective:value})
-        return (value, state.COMPLETE, '') if np.isfinite(value) else (None, state.FAIL, f'{plan.objective} is {value}')
+        return (value, state.COMPLETE, '') if np.isfinite(value) else (None, state.FAIL,
+            f'{plan.objective} is {value}')
     except need_optuna().TrialPruned as e: said = str(e)
     except RunError as e: said = f'diverged: {e}'
     except (InputError, ValueError, MemoryError) as e: return None, state.FAIL, str(e) or 'out of memory'
@@ -176,7 +198,9 @@ def _held(sweep): # the file whose lock this process and its workers hold
         while fcntl:
             try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB); break
             except BlockingIOError:
-                if time.monotonic()>end: raise InputError(f"{sweep.path}: another process is working on this sweep; wait for it, or look with `impc-phenotypes sweep status {sweep.path}`") from None
+                if time.monotonic()>end:
+                    raise InputError(f"{sweep.path}: another process is working on this sweep; wait for it, or look "
+                        f"with `impc-phenotypes sweep status {sweep.path}`") from None
                 time.sleep(.2)
         yield f
 
@@ -197,7 +221,8 @@ def sweep_cohort(
     data=None, # Where the file is now; None = where it was
 )->Cohort|Source:
     "The sweep's mice (or rows), checked to be the same file."
-    if sweep.plan.model and (of := sweep.plan.model)['source']: return sweep_source(of, data, sweep.facts['data'].get('sha256', ''))
+    if sweep.plan.model and (of := sweep.plan.model)['source']:
+        return sweep_source(of, data, sweep.facts['data'].get('sha256', ''))
     return RunFolder.cohort(_Named(sweep), data)
 
 class _Named: # what `RunFolder.cohort` asks of a folder
@@ -217,7 +242,8 @@ def work(
 ):
     "Run trials until none waits; a worker process."
     if parent: _watch_parent(parent)
-    for m in ('All-NaN', 'Degrees of freedom', 'Mean of empty slice'): warnings.filterwarnings('ignore', m, RuntimeWarning)
+    for m in ('All-NaN', 'Degrees of freedom', 'Mean of empty slice'):
+        warnings.filterwarnings('ignore', m, RuntimeWarning)
     try:
         with stop_signals():
             sweep = SweepFolder(folder)
@@ -227,9 +253,12 @@ def work(
     except InputError as e: print(f'error: {e}', file=sys.stderr); sys.exit(2)
 
 def _spawn(sweep, i, lock, data):
-    code = f'from impc_phenotypes.runs.sweep_workers import work; work({str(sweep.path)!r}, {os.getpid()}, {None if data is None else str(data)!r})'
+    code = (f'from impc_phenotypes.runs.sweep_workers import work; work({str(sweep.path)!r}, {os.getpid()}, '
+        f'{None if data is None else str(data)!r})')
     log = open(sweep/f'worker_{i+1}.log', 'a')
-    with log: return subprocess.Popen([sys.executable, '-c', code], stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[lock.fileno()] if fcntl else (), env={'OMP_NUM_THREADS':'1', **os.environ})
+    with log:
+        return subprocess.Popen([sys.executable, '-c', code], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            pass_fds=[lock.fileno()] if fcntl else (), env={'OMP_NUM_THREADS':'1', **os.environ})
 
 # %% ../../nbs/runs/42_sweep_workers.ipynb #3ea55346
 def _orphaned(sweep, pid, why): # the trial of a dead worker
@@ -237,21 +266,27 @@ def _orphaned(sweep, pid, why): # the trial of a dead worker
     for t in study.get_trials(deepcopy=False):
         if STATES[t.state.name]!='running' or t.user_attrs.get('by', [0,0])[1]!=pid: continue
         if t.user_attrs['starts']<2: _release(sweep, t.number); continue
-        study._storage.set_trial_user_attr(t._trial_id, 'reason', f'its worker died twice ({why}); out of memory is the usual cause')
+        study._storage.set_trial_user_attr(t._trial_id, 'reason',
+            f'its worker died twice ({why}); out of memory is the usual cause')
         study.tell(t.number, state=need_optuna().trial.TrialState.FAIL)
 
 def _died(sweep, i, code):
-    if code==2: raise InputError((sweep/f'worker_{i+1}.log').read_text().strip().splitlines()[-1].removeprefix('error: '))
+    if code==2:
+        raise InputError((sweep/f'worker_{i+1}.log').read_text().strip().splitlines()[-1].removeprefix('error: '))
     return f'signal {-code}' if code<0 else f'exit code {code}, see {sweep/f"worker_{i+1}.log"}'
 
-def _waiting(sweep): return [t.number for t in open_study(sweep).get_trials(deepcopy=False) if STATES[t.state.name]=='waiting']
+def _waiting(sweep):
+    return [t.number for t in open_study(sweep).get_trials(deepcopy=False) if STATES[t.state.name]=='waiting']
 
-def _lost(sweep): # trials that somebody took and nobody works on; only while no worker of ours is alive, or by the one worker of a trial
+# trials that somebody took and nobody works on; only while no worker of ours is alive, or by the one worker of a trial
+def _lost(sweep):
     running = [t.number for t in open_study(sweep).get_trials(deepcopy=False) if STATES[t.state.name]=='running']
     return [n for n in running if not ((sweep.run(n)/'metadata.json').is_file() and sweep.run(n).status=='running')]
 
 def _all_ran(sweep, why):
-    if left := len(_waiting(sweep))+len(_lost(sweep)): raise RunError(f"{sweep.name}: every worker died ({why}), {left} trials are left; once the cause is removed, go on with: impc-phenotypes sweep resume {sweep.path}")
+    if left := len(_waiting(sweep))+len(_lost(sweep)):
+        raise RunError(f"{sweep.name}: every worker died ({why}), {left} trials are left; once the cause is removed, "
+            f"go on with: impc-phenotypes sweep resume {sweep.path}")
 
 def _processes(sweep, n, lock, data, tell):
     procs = {i:_spawn(sweep, i, lock, data) for i in range(min(n, len(_waiting(sweep))))}
@@ -293,9 +328,13 @@ def _client(address):
     try: from distributed import Client, LocalCluster
     except ImportError: raise InputError("dask:// needs dask: pip install 'impc_phenotypes[cluster]'") from None
     host, _, n = address.removeprefix('dask://').partition(':')
-    if host=='local': return Client(LocalCluster(n_workers=int(n or 2), threads_per_worker=1, dashboard_address=None, silence_logs=40), set_as_default=False)
+    if host=='local':
+        return Client(LocalCluster(n_workers=int(n or 2), threads_per_worker=1, dashboard_address=None,
+            silence_logs=40), set_as_default=False)
     try: return Client(f'tcp://{host}:{n or 8786}', timeout=10, set_as_default=False)
-    except (OSError, TimeoutError) as e: raise InputError(f"--workers {address}: no dask scheduler answers there ({e}); start one with `dask scheduler`") from None
+    except (OSError, TimeoutError) as e:
+        raise InputError(
+            f"--workers {address}: no dask scheduler answers there ({e}); start one with `dask scheduler`") from None
 
 # %% ../../nbs/runs/42_sweep_workers.ipynb #d04b8e1c
 def _on_dask(sweep, address, data, tell):
@@ -303,7 +342,8 @@ def _on_dask(sweep, address, data, tell):
     from distributed import as_completed
     from impc_phenotypes.runs.sweep_workers import dask_trial
     try:
-        futures = [client.submit(dask_trial, str(sweep.path), n, data and str(data), key=f'{sweep.name}-{n}-{time.time_ns()}', pure=False) for n in _waiting(sweep)]
+        futures = [client.submit(dask_trial, str(sweep.path), n, data and str(data),
+            key=f'{sweep.name}-{n}-{time.time_ns()}', pure=False) for n in _waiting(sweep)]
         for f in as_completed(futures, loop=client.loop, raise_errors=False):
             tell()
             if f.status!='error': continue
@@ -333,7 +373,8 @@ def _teller(sweep, tell): # says what is new since it was last asked
         for t in study.get_trials(deepcopy=False):
             if t.number in known or not t.state.is_finished(): continue
             known.add(t.number)
-            said = f'{sweep.plan.objective} {t.value:.6g} {unit}'.strip() if STATES[t.state.name]=='done' else t.user_attrs.get('reason', '')
+            said = (f'{sweep.plan.objective} {t.value:.6g} {unit}'.strip() if STATES[t.state.name]=='done'
+                else t.user_attrs.get('reason', ''))
             tell(f'trial {t.number} {STATES[t.state.name]}, {len(known)} of {n}: {said}')
     return news
 

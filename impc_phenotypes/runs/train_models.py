@@ -34,9 +34,13 @@ def model_words(
     pairs = [w.partition('=') for w in words]
     named = {k:v for k,_,v in pairs if k in ('model','data')}
     if 'model' not in named: return None, None, {}
-    if bad := [k for k,eq,_ in pairs if not eq or not k]: raise InputError(f"command line: `{bad[0]}` is no `key=value`")
-    if twice := [k for i,(k,*_) in enumerate(pairs) if k in [o for o,*_ in pairs[:i]] or k=='k' and any(o in COUNT_WORDS for o,*_ in pairs)]: raise InputError(f"command line: `{twice[0]}` is given twice; name it once")
-    return named['model'], named.get('data'), {k:yaml_value(v, 'command line') for k,_,v in pairs if k not in ('model','data')}
+    if bad := [k for k,eq,_ in pairs if not eq or not k]:
+        raise InputError(f"command line: `{bad[0]}` is no `key=value`")
+    if twice := [k for i,(k,*_) in enumerate(pairs) if k in [o for o,*_ in pairs[:i]] or k=='k'
+            and any(o in COUNT_WORDS for o,*_ in pairs)]:
+        raise InputError(f"command line: `{twice[0]}` is given twice; name it once")
+    return named['model'], named.get('data'), {k:yaml_value(v, 'command line') for k,_,v in pairs
+        if k not in ('model','data')}
 
 def named_parameters(
     name:str, # As registered
@@ -53,7 +57,9 @@ def build_model(
 ): # An estimator that is not fitted
     "A registered model with these parameters."
     cls, known = load_plugin('models', name), inspect_plugin(name, 'models').parameters.parameter.tolist()
-    if not hasattr(cls, 'fit'): raise InputError(f"model={name}: is a network without `fit`; `impc-phenotypes train DATA --preset anchored` or `classic` trains it")
+    if not hasattr(cls, 'fit'):
+        raise InputError(f"model={name}: is a network without `fit`; `impc-phenotypes train DATA --preset anchored` "
+            f"or `classic` trains it")
     given = named_parameters(name, parameters)
     for k in given:
         if k not in known: raise InputError(f"model={name}: has no parameter `{k}`; " + meant(k, known, 'it takes'))
@@ -64,15 +70,21 @@ def build_model(
 def fit_model(
     model, # From `build_model`
     matched:Matched, # n mice
-)->tuple: # Memberships (n, K), normal first; posterior of lines or None; embedding (n, d); position of each column in the model
+# Memberships (n, K), normal first; posterior of lines or None; embedding (n, d); position of each column in the model
+)->tuple:
     "Memberships of all mice by an estimator."
     takes = inspect.signature(model.fit).parameters
     z = baseline_features(matched)
     if next(iter(takes), '')=='m': return *line_place(model.fit(matched), matched), z, None
     x, use = mouse_features(model, matched), fitted_mice(matched)
-    try: q = np.asarray(model.fit(x[use], **mouse_words(model.fit, matched, use)).predict_proba(x, **mouse_words(model.predict_proba, matched)), float)
-    except (ValueError, TypeError, FloatingPointError, np.linalg.LinAlgError) as e: raise RunError(f"{type(model).__name__}: could not be fitted to {int(use.sum()):,} mice ({e})") from e
-    if q.ndim!=2 or len(q)!=len(matched) or not np.allclose(q.sum(1), 1, atol=1e-4): raise RunError(f"{type(model).__name__}: gives no memberships; `predict_proba` must return one row a mouse that sums to 1, got shape {q.shape}")
+    try:
+        q = np.asarray(model.fit(x[use], **mouse_words(model.fit, matched, use)).predict_proba(x,
+            **mouse_words(model.predict_proba, matched)), float)
+    except (ValueError, TypeError, FloatingPointError, np.linalg.LinAlgError) as e:
+        raise RunError(f"{type(model).__name__}: could not be fitted to {int(use.sum()):,} mice ({e})") from e
+    if q.ndim!=2 or len(q)!=len(matched) or not np.allclose(q.sum(1), 1, atol=1e-4):
+        raise RunError(f"{type(model).__name__}: gives no memberships; `predict_proba` must return one row a mouse "
+            f"that sums to 1, got shape {q.shape}")
     latent = np.asarray(model.transform(x), float) if hasattr(model, 'transform') else z
     order = anchor_order(q, matched)
     return q[:,order], None, latent if latent.ndim==2 and np.isfinite(latent).all() else z, order.tolist()
@@ -85,9 +97,12 @@ def _described(name, p, model, seed, cohort, matched, q, leak): # what a run rem
         if callable(v):
             try: numbers[k] = float(v(mouse_features(model, matched)[use], **mouse_words(v, matched, use)))
             except Exception: continue # a criterion that asks for more than the mice
-    notes = [*cohort.notes, f"Found by the registered model `{name}` ({p.object}, {p.package}); the column of most wild types is called normal."] + doubt_notes(q)
-    return dict(seed=seed, plugin=name, versions=versions(), source=cohort.source, lost_genes=matched.lost_genes, criteria=numbers, leakage=json.loads(leak.to_json(orient='records')), notes=notes)
+    notes = [*cohort.notes, f"Found by the registered model `{name}` ({p.object}, {p.package}); the column of most "
+        f"wild types is called normal."] + doubt_notes(q)
+    return dict(seed=seed, plugin=name, versions=versions(), source=cohort.source, lost_genes=matched.lost_genes,
+        criteria=numbers, leakage=json.loads(leak.to_json(orient='records')), notes=notes)
 
+# %% ../../nbs/runs/26_train_models.ipynb #9286607a
 def train_model(
     name:str, # As registered
     cohort:Cohort, # Mice
@@ -102,19 +117,25 @@ def train_model(
     "Fit a registered model, and keep it as a run."
     model, p, start = build_model(name, parameters or {}, seed), inspect_plugin(name, 'models'), time.monotonic()
     matched = match_controls(cohort)
-    if not len(matched): raise InputError(f"none of {len(matched.excluded):,} mice can be placed; the first reason: {matched.excluded.reason.iloc[0]}")
+    if not len(matched):
+        raise InputError(f"none of {len(matched.excluded):,} mice can be placed; the first reason: "
+            f"{matched.excluded.reason.iloc[0]}")
     q, lines, latent, order = fit_model(model, matched)
     names, leak = phenotype_names(matched, q, model if lines is not None else None), leak_table(matched, q)
     info = _described(name, p, model, seed, cohort, matched, q, leak)
     info['notes'] += leakage_notes(leak, names)
-    ph = Phenotypes.from_membership(matched, q, names, line_membership=lines, embedding=latent, config=dict(preset=name, parameters=parameters or {}), info=info)
+    ph = Phenotypes.from_membership(matched, q, names, line_membership=lines, embedding=latent,
+        config=dict(preset=name, parameters=parameters or {}), info=info)
     if order is not None and hasattr(model, 'reorder'): # its components are numbered as the phenotypes are
         model.reorder(order)
         order = list(range(len(order)))
-    run = create_run(dict(model=name, parameters=parameters or {}, seed=seed), name=experiment, root=root, data=data, **facts)
+    run = create_run(dict(model=name, parameters=parameters or {}, seed=seed), name=experiment, root=root, data=data,
+        **facts)
     run.update(durations=dict(fit=(spent := round(time.monotonic()-start, 2)), total=spent))
     with run.working():
         run.write_result(ph, cohort)
-        if order is not None and can_keep(model): save_estimator(model, run/'model', name, order=order, names=names, reference=matched.reference.to_dict(), parameters=parameters or {})
+        if order is not None and can_keep(model):
+            save_estimator(model, run/'model', name, order=order, names=names, reference=matched.reference.to_dict(),
+                parameters=parameters or {})
         if info['criteria']: run.update(objective=info['criteria'])
     return run, ph

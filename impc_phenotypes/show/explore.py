@@ -43,14 +43,16 @@ class Views:
     def rows(self)->dict: # Line → positions of its mice
         return {k:v for k,v in self.ph.mice.groupby('line').indices.items() if k in self.lines.index}
     @cached_property
-    def drawn(self)->tuple: # Audiograms and loudest levels (n, 6), title of the axis; a run of an earlier version keeps offsets only
+    # Audiograms and loudest levels (n, 6), title of the axis; a run of an earlier version keeps offsets only
+    def drawn(self)->tuple:
         return audiograms_of(self.ph, 'dB SPL' if 'ceiling' in self.ph.mice else 'offset')
     @property
     def values(self)->np.ndarray: # dB, shape (n, 6)
         return self.drawn[0]
     @cached_property
     def of_gene(self)->dict: # Gene → its lines, loudest loss first
-        return self.lines.sort_values('loss', ascending=False).groupby('gene_symbol', sort=True).line.agg(list).to_dict()
+        return self.lines.sort_values('loss', ascending=False).groupby('gene_symbol',
+            sort=True).line.agg(list).to_dict()
     @cached_property
     def levels(self)->dict: # Filter → levels
         return {k:sorted(self.ph.mice[c].dropna().astype(str).unique()) for k,c in LEVELS.items()}
@@ -99,12 +101,18 @@ def panel_points(
     band,box = band_edges(lo, hi)
     kind = v.ph.mice.sex.iloc[rows].where(lambda s: s.isin(['female','male']), 'sex unknown').to_numpy()
     top = v.drawn[1][rows] if v.drawn[1] is not None and len(rows) else np.full((1,6), np.nan)
-    mean = np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in v.values[rows].T]) if len(rows) else np.full(6, np.nan)
-    return dict(band=band, box=box, median=_strung(mid), ceiling=_strung(np.ma.masked_invalid(top).mean(0).filled(np.nan))) | {k:_strung(v.values[rows[kind==k]]) for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
+    mean = (np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in v.values[rows].T]) if len(rows)
+        else np.full(6, np.nan))
+    return dict(band=band, box=box, median=_strung(mid),
+        ceiling=_strung(np.ma.masked_invalid(top).mean(0).filled(np.nan))) | {k:_strung(v.values[rows[kind==k]])
+        for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
 
 # %% ../../nbs/show/30_explore.ipynb #812e8ac6
-_STYLE:dict = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'), median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
-    ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'), mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9), hovertemplate='mean %{y:.0f} dB<extra></extra>'))
+_STYLE:dict = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'),
+    median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
+    ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'),
+    mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9),
+    hovertemplate='mean %{y:.0f} dB<extra></extra>'))
 _NAMES = dict(band='controls, 5–95 %', median='controls, median', ceiling='loudest level', mean='mean of the line')
 
 def audiogram_figure(
@@ -115,11 +123,16 @@ def audiogram_figure(
     for col in (1,2):
         for s in _SLOTS:
             look = SEXES.get(s, dict(color='#777777', symbol='diamond', dash='dot'))
-            style = _STYLE['band' if s=='box' else s] if s in ('band','box','median','ceiling','mean') else dict(mode='lines+markers', line=dict(color=look['color'], width=1.2, dash=look['dash']), marker=dict(symbol=look['symbol'], size=6), opacity=.7, hovertemplate='%{y:.0f} dB<extra>'+s+'</extra>')
-            fig.add_scatter(x=[], y=[], name=_NAMES.get(s, s), legendgroup=s, showlegend=col==1 and s!='box' and (s!='ceiling' or v.drawn[1] is not None), row=1, col=col, **style)
+            style = _STYLE['band' if s=='box' else s] if s in ('band','box','median','ceiling',
+                'mean') else dict(mode='lines+markers', line=dict(color=look['color'], width=1.2, dash=look['dash']),
+                marker=dict(symbol=look['symbol'], size=6), opacity=.7,
+                hovertemplate='%{y:.0f} dB<extra>'+s+'</extra>')
+            fig.add_scatter(x=[], y=[], name=_NAMES.get(s, s), legendgroup=s,
+                showlegend=col==1 and s!='box' and (s!='ceiling' or v.drawn[1] is not None), row=1, col=col, **style)
     audiogram_axes(fig).update_xaxes(title_text='kHz', title_standoff=4)
     fig.update_yaxes(title_text=v.drawn[2], title_standoff=4, col=1)
-    return finish(fig, 'No gene chosen', 'thin: a mouse · thick: mean, in the colour of its phenotype · up is worse', width=900, height=420, r=170, t=104)
+    return finish(fig, 'No gene chosen', 'thin: a mouse · thick: mean, in the colour of its phenotype · up is worse',
+        width=900, height=420, r=170, t=104)
 
 def panel_title(
     v:Views, # Of a result
@@ -133,7 +146,9 @@ def panel_title(
     ref,what = reference_of(v, line, sex)
     elsewhere = int((v.ph.mice.technical_group.iloc[rows]!=main_group_of(v.ph, rows)).sum())
     who = counted(n, 'mouse', 'mice') if n==len(rows) else f'{n} of {len(rows)} mice'
-    return f'<b>{escaped(r.gene_symbol)}</b>, {zygosity_words(r.zygosity)}, {escaped(r.phenotyping_center)}<br><span style="font-size:11px">{who} beside {len(ref):,} {what}' + (f'; {elsewhere} measured with other equipment' if elsewhere else '') + '</span>'
+    return (f'<b>{escaped(r.gene_symbol)}</b>, {zygosity_words(r.zygosity)}, '
+        f'{escaped(r.phenotyping_center)}<br><span style="font-size:11px">{who} beside {len(ref):,} {what}'
+        + (f'; {elsewhere} measured with other equipment' if elsewhere else '') + '</span>')
 
 # %% ../../nbs/show/30_explore.ipynb #b2d81709
 def draw_line(
@@ -151,7 +166,8 @@ def draw_line(
             t = fig.data[panel*len(_SLOTS)+_SLOTS.index(s)]
             t.x,t.y = x,y
             if s=='mean': t.line.color,t.marker.color,t.marker.symbol = style['color'],style['color'],style['symbol']
-        fig.layout.annotations[panel].text = panel_title(v, line, keep, sex) if line is not None else '<i>compare with a second gene</i>' if panel else ''
+        fig.layout.annotations[panel].text = panel_title(v, line, keep,
+            sex) if line is not None else '<i>compare with a second gene</i>' if panel else ''
 
 # %% ../../nbs/show/30_explore.ipynb #18b9fa3e
 class MouseMap:
@@ -160,14 +176,20 @@ class MouseMap:
         v:Views, # Of a result
     ):
         self.v,self.k = v,v.ph.assignments.phenotype.to_numpy()
-        self.xy,axes = (np.zeros((len(self.k), 2)),['','']) if not v.ph.embedding.size else project(v.ph.embedding, np.arange(len(self.k)))
+        self.xy,axes = (np.zeros((len(self.k), 2)),['','']) if not v.ph.embedding.size else project(v.ph.embedding,
+            np.arange(len(self.k)))
         self.xy,self.rows,self.fig = self.xy.astype('float32'),{},go.Figure()
         for k,n in enumerate(v.ph.names):
             s = phenotype_style(k)
-            self.fig.add_scattergl(x=[], y=[], mode='markers', name=numbered(k, n), marker=dict(color=s['color'], symbol=s['symbol'], size=4 if k==0 else 7, opacity=.35 if k==0 else .8), hovertemplate=numbered(k, n)+'<extra></extra>')
-        for name,symbol in (('first line','circle-open'),('second line','diamond-open')): self.fig.add_scatter(x=[], y=[], mode='markers', name=name, marker=dict(color='#000000', symbol=symbol, size=13, line=dict(width=2)), hoverinfo='skip')
+            self.fig.add_scattergl(x=[], y=[], mode='markers', name=numbered(k, n),
+                marker=dict(color=s['color'], symbol=s['symbol'], size=4 if k==0 else 7, opacity=.35 if k==0 else .8),
+                hovertemplate=numbered(k, n)+'<extra></extra>')
+        for name,symbol in (('first line','circle-open'),('second line','diamond-open')):
+            self.fig.add_scatter(x=[], y=[], mode='markers', name=name,
+                marker=dict(color='#000000', symbol=symbol, size=13, line=dict(width=2)), hoverinfo='skip')
         self.fig.update_xaxes(title_text=axes[0], title_standoff=6).update_yaxes(title_text=axes[1], title_standoff=4)
-        finish(self.fig, f'{len(self.k):,} mice in the latent space', 'drag to lasso mice · a click on a name hides it', width=900, height=470, r=230)
+        finish(self.fig, f'{len(self.k):,} mice in the latent space',
+            'drag to lasso mice · a click on a name hides it', width=900, height=470, r=230)
         self.fig.update_layout(dragmode='lasso')
 
 # %% ../../nbs/show/30_explore.ipynb #7294a9f7
@@ -179,7 +201,8 @@ def filter(self:MouseMap,
     with self.fig.batch_update():
         for k in range(len(self.v.ph.names)):
             self.rows[k] = np.flatnonzero(keep & (self.k==k))
-            self.fig.data[k].x,self.fig.data[k].y,self.fig.data[k].selectedpoints = self.xy[self.rows[k],0],self.xy[self.rows[k],1],None
+            self.fig.data[k].x,self.fig.data[k].y,self.fig.data[k].selectedpoints = self.xy[self.rows[k],
+                0],self.xy[self.rows[k],1],None
 
 @patch
 def mark(self:MouseMap,
@@ -217,11 +240,15 @@ def line_words(
     "Verdict on a line and the phenotypes it might have."
     r = v.lines.loc[line]
     q = r[[f'membership_{k}' for k in range(len(v.ph.names))]].to_numpy(float)
-    bar = lambda k: f'<tr><td>{numbered(k, v.ph.names[k])}</td><td style="width:130px"><div style="background:{phenotype_style(k)["color"]};height:11px;width:{max(q[k], .004):.1%}"></div></td><td>{q[k]:.2f}</td></tr>'
+    bar = lambda k: (f'<tr><td>{numbered(k, v.ph.names[k])}</td><td style="width:130px">'
+        f'<div style="background:{phenotype_style(k)["color"]};height:11px;width:{max(q[k], .004):.1%}"></div></td>'
+        f'<td>{q[k]:.2f}</td></tr>')
     bars = ''.join(bar(k) for k in np.argsort(-q)[:4] if q[k]>=.005)
     allele = r.allele_symbol if isinstance(r.allele_symbol, str) and r.allele_symbol else r.gene_symbol
     more = f'<div>{counted(others, "further line")} of this gene: choose under <i>Line</i></div>' if others else ''
-    return f'<div style="line-height:1.45"><b>{escape(allele)}</b><div><b>Call.</b> {escape(call_words(r))}.</div><div><b>Phenotype</b> (a description, no test). {escape(phenotype_words(r, v.ph.names, q))}.</div><table>{bars}</table>{more}</div>'
+    return (f'<div style="line-height:1.45"><b>{escape(allele)}</b><div><b>Call.</b> '
+        f'{escape(call_words(r))}.</div><div><b>Phenotype</b> (a description, no test). '
+        f'{escape(phenotype_words(r, v.ph.names, q))}.</div><table>{bars}</table>{more}</div>')
 
 def selection_words(
     mice:pd.DataFrame, # From `Explorer.selection`
@@ -230,19 +257,31 @@ def selection_words(
     "Who the selected mice are."
     if not len(mice): return f'<div role="status">No mouse selected ({escape(what)}).</div>'
     own = mice[mice.gene_symbol!='']
-    n = own.groupby(['gene_symbol','zygosity','phenotyping_center']).size().rename('mice').reset_index().sort_values('mice', ascending=False, kind='stable').head(12)
-    kinds = own[own.gene_symbol.isin(n.gene_symbol)].groupby(['gene_symbol','zygosity','phenotyping_center'])['name'].agg(lambda o: o.mode().iloc[0]).rename('phenotype').reset_index()
+    n = own.groupby(['gene_symbol','zygosity','phenotyping_center']).size().rename('mice').reset_index().sort_values(
+        'mice', ascending=False, kind='stable').head(12)
+    kinds = own[own.gene_symbol.isin(n.gene_symbol)].groupby(['gene_symbol','zygosity','phenotyping_center'])[
+        'name'].agg(lambda o: o.mode().iloc[0]).rename('phenotype').reset_index()
     top = n.merge(kinds, how='left')
     cells = lambda r: ''.join(f'<td style="padding:0 10px 0 0">{escape(str(o))}</td>' for o in r)
     wild = int((mice.biological_sample_group=='control').sum())
-    head = ''.join(f'<th scope="col" style="text-align:left;padding:0 10px 0 0">{h}</th>' for h in ('gene','zygosity','centre','mice','phenotype'))
-    return f'<div role="status">{counted(len(mice), "mouse", "mice")} selected ({escape(what)}): {counted(wild, "control")}, {counted(own.gene_symbol.nunique(), "gene")}, {counted(mice.phenotyping_center.nunique(), "centre")}.</div><table><thead><tr>{head}</tr></thead>{"".join(f"<tr>{cells(r)}</tr>" for r in top.itertuples(index=False))}</table>'
+    head = ''.join(f'<th scope="col" style="text-align:left;padding:0 10px 0 0">{h}</th>'
+        for h in ('gene','zygosity','centre','mice','phenotype'))
+    rows = ''.join(f'<tr>{cells(r)}</tr>' for r in top.itertuples(index=False))
+    return (f'<div role="status">{counted(len(mice), "mouse", "mice")} selected ({escape(what)}): '
+        f'{counted(wild, "control")}, {counted(own.gene_symbol.nunique(), "gene")}, '
+        f'{counted(mice.phenotyping_center.nunique(), "centre")}.</div>'
+        f'<table><thead><tr>{head}</tr></thead>{rows}</table>')
 
-# %% ../../nbs/show/30_explore.ipynb #7e76af53
-def _pick(label, options, value=None): return widgets.Dropdown(description=label, options=options, value=value, style=dict(description_width='initial'), layout=widgets.Layout(width='auto', min_width='150px'))
-def _typed(label, options): return widgets.Combobox(description=label, placeholder='type a gene', options=options, ensure_option=False, continuous_update=False, style=dict(description_width='initial'), layout=widgets.Layout(width='260px'))
+# %% ../../nbs/show/30_explore.ipynb #987f563f
+def _pick(label, options, value=None):
+    return widgets.Dropdown(description=label, options=options, value=value, style=dict(description_width='initial'),
+        layout=widgets.Layout(width='auto', min_width='150px'))
+def _typed(label, options):
+    return widgets.Combobox(description=label, placeholder='type a gene', options=options, ensure_option=False,
+        continuous_update=False, style=dict(description_width='initial'), layout=widgets.Layout(width='260px'))
 SELECTIONS = ('lines shown','phenotype chosen','lasso on the map')
 
+# %% ../../nbs/show/30_explore.ipynb #7e76af53
 class Explorer(widgets.VBox):
     "A result to play with."
     def __init__(self,
@@ -251,29 +290,40 @@ class Explorer(widgets.VBox):
         self.views,self.lassoed,self.paged,self.at,self.said = views,np.zeros(0, int),[],-1,['','']
         v,genes = views,list(views.of_gene)
         self.filters = {k:_pick(k, ['all',*l], 'all') for k,l in v.levels.items()}
-        self.genes,self.lines = [_typed('Gene', genes),_typed('Compare with', genes)],[_pick('Line', []),_pick('Line compared', [])]
-        self.phenotype = _pick('Phenotype', [(f'{k} · {n}', k) for k,n in enumerate(v.ph.names)], min(1, len(v.ph.names)-1))
-        self.back,self.ahead = (widgets.Button(description=d, tooltip=t, layout=widgets.Layout(width='auto')) for d,t in (('◀ previous line','previous line of the phenotype'),('next line ▶','next line of the phenotype')))
-        self.place,self.told,self.words = widgets.HTML(),widgets.HTML(),[widgets.HTML(layout=widgets.Layout(width='430px')),widgets.HTML(layout=widgets.Layout(width='430px'))]
-        self.select,self.who,self.export,self.link = _pick('Selection', SELECTIONS, SELECTIONS[0]),widgets.HTML(),widgets.Button(description='Prepare CSV', tooltip='make a file of the selected mice'),widgets.HTML()
+        self.genes,self.lines = [_typed('Gene', genes),_typed('Compare with', genes)],[_pick('Line', []),
+            _pick('Line compared', [])]
+        self.phenotype = _pick('Phenotype', [(f'{k} · {n}', k) for k,n in enumerate(v.ph.names)],
+            min(1, len(v.ph.names)-1))
+        self.back,self.ahead = (widgets.Button(description=d, tooltip=t, layout=widgets.Layout(width='auto'))
+            for d,t in (('◀ previous line','previous line of the phenotype'),
+            ('next line ▶','next line of the phenotype')))
+        self.place,self.told,self.words = (widgets.HTML(),widgets.HTML(),
+            [widgets.HTML(layout=widgets.Layout(width='430px')),widgets.HTML(layout=widgets.Layout(width='430px'))])
+        self.select,self.who,self.link = _pick('Selection', SELECTIONS, SELECTIONS[0]),widgets.HTML(),widgets.HTML()
+        self.export = widgets.Button(description='Prepare CSV', tooltip='make a file of the selected mice')
         self.figure,self.map = audiogram_figure(v),MouseMap(v)
-        self.refresh() # drawn once before the figures become widgets: a browser that comes later sees what they were made with
+        self.refresh() # before the figures become widgets: a browser that comes later sees what they were made with
         self.figure,self.map.fig = go.FigureWidget(self.figure),go.FigureWidget(self.map.fig)
         row = lambda *o: widgets.HBox(o, layout=widgets.Layout(flex_flow='row wrap', align_items='center'))
-        super().__init__([row(widgets.HTML('<b>Only mice of</b>'), *self.filters.values()), row(self.genes[0], self.lines[0], self.genes[1], self.lines[1]), row(self.phenotype, self.back, self.ahead, self.place),
-            self.told, self.figure, row(*self.words), row(self.select, self.export, self.link), self.who, *([self.map.fig] if v.ph.embedding.size else [])])
+        super().__init__([row(widgets.HTML('<b>Only mice of</b>'), *self.filters.values()),
+            row(self.genes[0], self.lines[0], self.genes[1], self.lines[1]),
+            row(self.phenotype, self.back, self.ahead, self.place),
+            self.told, self.figure, row(*self.words), row(self.select, self.export, self.link), self.who,
+            *([self.map.fig] if v.ph.embedding.size else [])])
         self._wire()
 
-    def _wire(self):
-        for w in self.filters.values(): w.observe(lambda _: self.refresh(), 'value')
-        for i in (0,1):
-            self.genes[i].observe(lambda _, i=i: self.choose_gene(i), 'value')
-            self.lines[i].observe(lambda _, i=i: self.draw(i), 'value')
-        self.phenotype.observe(lambda _: self.choose_phenotype(), 'value')
-        self.back.on_click(lambda _: self.page(-1)); self.ahead.on_click(lambda _: self.page(1))
-        self.select.observe(lambda _: self.tell_selection(), 'value')
-        self.export.on_click(lambda _: self.offer_csv())
-        self.map.on_select(self.lasso)
+# %% ../../nbs/show/30_explore.ipynb #5907c2ab
+@patch
+def _wire(self:Explorer):
+    for w in self.filters.values(): w.observe(lambda _: self.refresh(), 'value')
+    for i in (0,1):
+        self.genes[i].observe(lambda _, i=i: self.choose_gene(i), 'value')
+        self.lines[i].observe(lambda _, i=i: self.draw(i), 'value')
+    self.phenotype.observe(lambda _: self.choose_phenotype(), 'value')
+    self.back.on_click(lambda _: self.page(-1)); self.ahead.on_click(lambda _: self.page(1))
+    self.select.observe(lambda _: self.tell_selection(), 'value')
+    self.export.on_click(lambda _: self.offer_csv())
+    self.map.on_select(self.lasso)
 
 # %% ../../nbs/show/30_explore.ipynb #fe072df9
 @patch(as_prop=True)
@@ -288,16 +338,20 @@ def choose_gene(self:Explorer,
     name,keep,before = self.genes[panel].value.strip(),self.keep,self.lines[panel].value
     lines,wrong = [],''
     if name:
-        try: lines = [l for l in self.views.of_gene.get(find_gene(self.views.ph, name), []) if keep[self.views.rows[l]].any()]
+        try:
+            lines = [l for l in self.views.of_gene.get(find_gene(self.views.ph, name), [])
+                if keep[self.views.rows[l]].any()]
         except InputError as e: wrong = str(e)
         if not lines and not wrong: wrong = f'no mouse of {name} passes the filters'
     self.said[panel] = f'<div role="alert" style="color:#8f3208">{escape(wrong)}</div>' if wrong else ''
     self.told.value = ''.join(self.said)
     r = self.views.lines
-    self.lines[panel].options = [(f'{zygosity_words(r.zygosity[l])}, {r.phenotyping_center[l]} ({int(r.n_mice[l])})' + (' · called' if 'called' in r and r.called[l]==True else ''), l) for l in lines]
+    self.lines[panel].options = [(f'{zygosity_words(r.zygosity[l])}, {r.phenotyping_center[l]} ({int(r.n_mice[l])})'
+        + (' · called' if 'called' in r and r.called[l]==True else ''), l) for l in lines]
     self.lines[panel].value = before if before in lines else lines[0] if lines else None
     self.draw(panel)
 
+# %% ../../nbs/show/30_explore.ipynb #7f09f2d4
 @patch
 def draw(self:Explorer,
     panel:int, # 0 or 1
@@ -308,9 +362,12 @@ def draw(self:Explorer,
     self.words[panel].value = line_words(self.views, line, len(self.lines[panel].options)-1) if line else ''
     self.map.mark(panel, self.views.rows[line][keep[self.views.rows[line]]] if line else np.zeros(0, int))
     shown = [escaped(self.views.lines.gene_symbol[w.value]) for w in self.lines if w.value]
-    every = [v for k in range(2) for s in ('female','male','sex unknown','band','box','ceiling') for v in [np.asarray(self.figure.data[k*len(_SLOTS)+_SLOTS.index(s)].y, float)] if len(v) and np.isfinite(v).any()]
+    every = [v for k in range(2) for s in ('female','male','sex unknown','band','box','ceiling')
+        for v in [np.asarray(self.figure.data[k*len(_SLOTS)+_SLOTS.index(s)].y, float)] if len(v)
+        and np.isfinite(v).any()]
     with self.figure.batch_update():
-        self.figure.layout.title.text = self.figure.layout.title.text.replace(self.figure.layout.title.text.split('<br>')[0], f'<b>{" and ".join(shown) or "No gene chosen"}</b>', 1)
+        self.figure.layout.title.text = self.figure.layout.title.text.replace(
+            self.figure.layout.title.text.split('<br>')[0], f'<b>{" and ".join(shown) or "No gene chosen"}</b>', 1)
         if every: self.figure.layout.yaxis.range = [min(map(np.nanmin, every))-4, max(map(np.nanmax, every))+4]
     if panel==0: self.tell_place(self.paged.index(line) if line in self.paged else -1)
     if self.select.value==SELECTIONS[0]: self.tell_selection()
@@ -321,7 +378,8 @@ def gather(self:Explorer):
     "Lines of the phenotype that pass the filters, firm evidence first."
     l,keep = self.views.lines,self.keep
     l = l[(l.phenotype==self.phenotype.value) & np.array([keep[self.views.rows[o]].any() for o in l.index], bool)]
-    self.paged = l.assign(weak=l.evidence!='line').sort_values(['weak','probability','loss'], ascending=[True,False,False]).line.tolist()
+    self.paged = l.assign(weak=l.evidence!='line').sort_values(['weak','probability','loss'],
+        ascending=[True,False,False]).line.tolist()
 
 @patch
 def choose_phenotype(self:Explorer):
@@ -337,7 +395,8 @@ def tell_place(self:Explorer,
 ):
     "Say where the reader is in the phenotype."
     self.at,n = i,len(self.paged)
-    self.place.value = '<span role="status">' + ('no line passes the filters' if not n else f'line {i+1:,} of {n:,}' if i>=0 else f'{counted(n, "line")}, the one shown not among them') + '</span>'
+    self.place.value = '<span role="status">' + ('no line passes the filters' if not n else f'line {i+1:,} of {n:,}'
+        if i>=0 else f'{counted(n, "line")}, the one shown not among them') + '</span>'
     self.back.disabled,self.ahead.disabled = i<=0,i>=n-1
 
 @patch
@@ -373,14 +432,17 @@ def refresh(self:Explorer):
     self.tell_selection()
 
 # %% ../../nbs/show/30_explore.ipynb #4c9ee4d7
-_COLUMNS = ['specimen_id','biological_sample_group','gene_symbol','line','zygosity','sex','phenotyping_center','phenotype','name','probability','evidence',*OFFSETS]
+_COLUMNS = ['specimen_id','biological_sample_group','gene_symbol','line','zygosity','sex','phenotyping_center',
+    'phenotype','name','probability','evidence',*OFFSETS]
 
 @patch(as_prop=True)
 def selection(self:Explorer)->pd.DataFrame: # One row a mouse: who it is, phenotype, probability, offsets in dB
     "The mice that are selected, as a table."
     keep,v = self.keep,self.views
-    if self.select.value=='lines shown': rows = np.concatenate([np.zeros(0, int), *[v.rows[w.value] for w in self.lines if w.value]])
-    elif self.select.value=='phenotype chosen': rows = np.flatnonzero((v.ph.assignments.phenotype==self.phenotype.value).to_numpy())
+    if self.select.value=='lines shown':
+        rows = np.concatenate([np.zeros(0, int), *[v.rows[w.value] for w in self.lines if w.value]])
+    elif self.select.value=='phenotype chosen':
+        rows = np.flatnonzero((v.ph.assignments.phenotype==self.phenotype.value).to_numpy())
     else: rows = self.lassoed
     rows = np.unique(rows)
     rows = rows[keep[rows]]
@@ -405,9 +467,12 @@ def lasso(self:Explorer,
 def offer_csv(self:Explorer):
     "A link under which the browser saves the selected mice."
     t = self.selection
-    tame = t.apply(lambda c: c.where(~c.astype(str).str.match(r'[=+@\t]'), "'"+c.astype(str)) if c.dtype==object else c) # a spreadsheet runs no formula
+    # a spreadsheet runs no formula
+    tame = t.apply(lambda c: c.where(~c.astype(str).str.match(r'[=+@\t]'), "'"+c.astype(str)) if c.dtype==object
+        else c)
     data = base64.b64encode(tame.to_csv(index=False, float_format='%.5g').encode('utf-8')).decode('ascii')
-    self.link.value = f'<a download="mice.csv" href="data:text/csv;base64,{data}">Save mice.csv ({counted(len(t), "mouse", "mice")})</a>' if len(t) else 'nothing is selected'
+    self.link.value = (f'<a download="mice.csv" href="data:text/csv;base64,{data}">Save mice.csv '
+        f'({counted(len(t), "mouse", "mice")})</a>' if len(t) else 'nothing is selected')
 
 # %% ../../nbs/show/30_explore.ipynb #e540beeb
 def explore(

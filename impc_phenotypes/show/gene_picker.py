@@ -7,9 +7,12 @@ __all__ = ['MISSING', 'PICKER', 'HEADS', 'joined_calls', 'call_words', 'phenotyp
            'gene_section']
 
 # %% ../../nbs/show/18_gene_picker.ipynb #55591f19
+from ..core.files import asset
 import base64, gzip, json
 import numpy as np, pandas as pd
-from fastcore.xml import Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Table, Tbody, Th, Thead, Tr
+from fastcore.xml import (
+    Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Table,
+    Tbody, Th, Thead, Tr)
 from ..core.look import FONT, GRID, SEXES, counted, phenotype_style
 from ..procedures.audiograms import X, tone_quantiles
 from ..procedures.abr import OFFSETS, TONES
@@ -20,7 +23,8 @@ from .plots import main_group_of, reference_mice
 def joined_calls(
     ph:Phenotypes, # A result
     calls:pd.DataFrame=None, # `LineCalls.summary`, or lines.csv of an evaluated run
-)->pd.DataFrame: # `ph.lines`, with the columns of the calls where there are any; loudest loss first among lines of a gene
+# `ph.lines`, with the columns of the calls where there are any; loudest loss first among lines of a gene
+)->pd.DataFrame:
     "Lines with what is known of each."
     l = ph.lines.reset_index(drop=True)
     if calls is not None and 'p_value' in calls:
@@ -34,10 +38,15 @@ def call_words(
     "The verdict of the test on a line."
     p = getattr(row, 'p_value', None)
     if p is None: return 'no calls in this run: `impc-phenotypes evaluate` makes them'
-    if p!=p: return f'not tested; {row.note}'.replace(f'not tested; {counted(row.n_mice, "mouse", "mice")}: not tested', f'not tested, {counted(row.n_mice, "mouse", "mice")} only') if isinstance(row.note, str) and row.note else 'not tested'
-    mean = f'{row.mean_offset:+.0f} dB ({row.mean_offset_low:.0f} to {row.mean_offset_high:.0f}), ' if row.mean_offset==row.mean_offset else ''
+    if p!=p:
+        return f'not tested; {row.note}'.replace(f'not tested; {counted(row.n_mice, "mouse", "mice")}: not tested',
+            f'not tested, {counted(row.n_mice, "mouse", "mice")} only') if isinstance(row.note,
+            str) and row.note else 'not tested'
+    mean = (f'{row.mean_offset:+.0f} dB ({row.mean_offset_low:.0f} to {row.mean_offset_high:.0f}), '
+        if row.mean_offset==row.mean_offset else '')
     said = f'{mean}q = {row.q_value:.2g} at {row.contrast}'
-    verdict = 'called' if row.called else 'called by the liberal null only, whose error rate is above the nominal one' if row.called_liberal else 'not called; a loss too small for so few mice to show is not excluded'
+    verdict = ('called' if row.called else 'called by the liberal null only, whose error rate is above the nominal one'
+        if row.called_liberal else 'not called; a loss too small for so few mice to show is not excluded')
     return f'{verdict}; {said}' + (f'; {row.note}' if isinstance(row.note, str) and row.note else '')
 
 def phenotype_words(
@@ -60,7 +69,8 @@ def packed(
 )->str: # base64 of int8
     "Offsets as text, one byte each."
     v = np.asarray(v, float)
-    return base64.b64encode(np.where(np.isnan(v), MISSING, np.clip(np.round(np.nan_to_num(v)), -127, 127)).astype(np.int8).tobytes()).decode('ascii')
+    return base64.b64encode(np.where(np.isnan(v), MISSING,
+        np.clip(np.round(np.nan_to_num(v)), -127, 127)).astype(np.int8).tobytes()).decode('ascii')
 
 def _numbers(v): return [None if x!=x else int(round(x)) for x in np.asarray(v, float).tolist()]
 
@@ -86,7 +96,8 @@ def gene_data(
 )->dict: # JSON-able
     "All lines of a cohort, packed."
     l = joined_calls(ph, calls).rename(columns=dict(name='name_'))
-    l = l[l.gene_symbol.notna()].assign(worst=lambda d: d.groupby('gene_symbol').loss.transform('max')).sort_values(['gene_symbol','loss'], ascending=[True,False], na_position='last').reset_index(drop=True)
+    l = l[l.gene_symbol.notna()].assign(worst=lambda d: d.groupby('gene_symbol').loss.transform('max')).sort_values(
+        ['gene_symbol','loss'], ascending=[True,False], na_position='last').reset_index(drop=True)
     place = ph.mice.line.map(pd.Series(l.index, l.line))
     rows = place.sort_values(kind='stable').dropna()
     mice,of = ph.mice.loc[rows.index],rows.astype(int).to_numpy()
@@ -94,45 +105,22 @@ def gene_data(
     member = l[[f'membership_{k}' for k in range(len(ph.names))]].to_numpy(float)
     text = lambda c: ['' if v is None or v!=v else str(v) for v in l[c]]
     place_of = mice.index.to_numpy()
-    first = [main_group_of(ph, place_of[a:b]) for a,b in zip(np.searchsorted(of, range(len(l))), np.searchsorted(of, range(len(l)), side='right'))]
-    return dict(tones=list(TONES), x=X.tolist(), offsets=packed(mice[list(OFFSETS)].to_numpy(float)), sex=''.join(mice.sex.map(dict(female='f', male='m')).fillna('u')),
-        start=np.searchsorted(of, range(len(l))).tolist(), n=np.bincount(of, minlength=len(l)).tolist(), gene=text('gene_symbol'), allele=text('allele_symbol'), zygosity=text('zygosity'), centre=text('phenotyping_center'),
-        phenotype=l.phenotype.astype(int).tolist(), said=[phenotype_words(r, ph.names, m) for r,m in zip(l.itertuples(), member)], call=[call_words(r) for r in l.itertuples()],
-        group=[groups.index(g) for g in first], groups=_groups(ph, groups), styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, font=FONT, grid=GRID, first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
+    first = [main_group_of(ph, place_of[a:b])
+        for a,b in zip(np.searchsorted(of, range(len(l))), np.searchsorted(of, range(len(l)), side='right'))]
+    return dict(tones=list(TONES), x=X.tolist(), offsets=packed(mice[list(OFFSETS)].to_numpy(float)),
+        sex=''.join(mice.sex.map(dict(female='f', male='m')).fillna('u')),
+        start=np.searchsorted(of, range(len(l))).tolist(), n=np.bincount(of, minlength=len(l)).tolist(),
+        gene=text('gene_symbol'), allele=text('allele_symbol'), zygosity=text('zygosity'),
+        centre=text('phenotyping_center'),
+        phenotype=l.phenotype.astype(int).tolist(),
+        said=[phenotype_words(r, ph.names, m) for r,m in zip(l.itertuples(), member)],
+        call=[call_words(r) for r in l.itertuples()],
+        group=[groups.index(g) for g in first], groups=_groups(ph, groups),
+        styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, font=FONT, grid=GRID,
+        first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
 
 # %% ../../nbs/show/18_gene_picker.ipynb #c21946a1
-PICKER = '''
-(async()=>{
-const zipped=Uint8Array.from(atob(document.getElementById('gene-data').textContent),c=>c.charCodeAt(0));
-if(!self.DecompressionStream){document.getElementById('gene-told').className='warn';document.getElementById('gene-told').textContent='This browser cannot unpack the audiograms: use one of 2023 or later.';return}
-const G=await new Response(new Blob([zipped]).stream().pipeThrough(new DecompressionStream('gzip'))).json(),B=Int8Array.from(atob(G.offsets),c=>c.charCodeAt(0)),pick=document.getElementById('gene-name'),told=document.getElementById('gene-told'),plot=document.getElementById('gene-plot');
-const bySymbol=new Map();G.gene.forEach((g,i)=>{const k=g.toLowerCase();if(!bySymbol.has(k))bySymbol.set(k,[]);bySymbol.get(k).push(i)});
-const off=i=>[...B.slice(6*i,6*i+6)].map(v=>v===-128?null:v),gap=v=>[...v.slice(0,5),null,v[5],null],GX=[...G.x.slice(0,5),null,G.x[5],null];
-const band=(g,a)=>{const k=[0,1,2,3,4].filter(i=>g.lo[i]!==null),t=[{x:[...k.map(i=>G.x[i]),...k.slice().reverse().map(i=>G.x[i])],y:[...k.map(i=>g.lo[i]),...k.slice().reverse().map(i=>g.hi[i])]}];
-  if(g.lo[5]!==null)t.push({x:[.93,1.07,1.07,.93].map(f=>f*G.x[5]),y:[g.lo[5],g.lo[5],g.hi[5],g.hi[5]]});
-  return t.map((o,i)=>({...o,...a,fill:'toself',fillcolor:'rgba(0,0,0,.14)',mode:'none',hoverinfo:'skip',name:G.groups.every(o=>o.what==='controls')?'controls, 5–95 %':'reference, 5–95 %',legendgroup:'c',showlegend:a.showlegend&&!i}))};
-const oneLine=(l,a,seen)=>{const legend=k=>!seen.has(k)&&!!seen.add(k);const s=G.styles[G.phenotype[l]],g=G.groups[G.group[l]],out=band(g,a),sums=[0,0,0,0,0,0],ns=[0,0,0,0,0,0];
-  for(const [key,word] of [['f','female'],['m','male'],['u','sex unknown']]){const y=[];for(let i=G.start[l];i<G.start[l]+G.n[l];i++){if(G.sex[i]!==key)continue;const v=off(i);y.push(...gap(v));v.forEach((x,j)=>{if(x!==null){sums[j]+=x;ns[j]++}})}
-    const look=G.sexes[word]||{color:'#777777',symbol:'diamond',dash:'dot'};
-    if(y.length)out.push({...a,x:Array(y.length/8).fill(GX).flat(),y,mode:'lines+markers',line:{color:look.color,width:1.2,dash:look.dash},opacity:.65,marker:{symbol:look.symbol,size:5},name:word,showlegend:legend(key),legendgroup:key,hovertemplate:'%{y} dB<extra>'+word+'</extra>'})}
-  out.push({...a,x:GX,y:gap(sums.map((v,j)=>ns[j]?v/ns[j]:null)),mode:'lines+markers',line:{color:s.color,width:4},marker:{size:8,symbol:s.symbol},name:'mean of the line',legendgroup:'mean',hovertemplate:'mean %{y:.0f} dB<extra></extra>'});return out};
-const showGene=(name,jump)=>{const lines=bySymbol.get(name.trim().toLowerCase());
-  if(!lines){const q=name.trim().toLowerCase(),near=[...new Set(G.gene)].filter(g=>q&&(g.toLowerCase().startsWith(q.slice(0,3))||g.toLowerCase().includes(q))).slice(0,8);const lost=Object.keys(G.lost).find(g=>g.toLowerCase()===q);told.className='warn';told.textContent=lost?`Every mouse of ${lost} was left out: ${G.lost[lost]}.`:`No line of ${name.trim()||'this gene'} was placed in this run`+(near.length?`; genes that look alike: ${near.join(', ')}.`:'.');Plotly.purge(plot);plot.setAttribute('aria-label','No gene is shown. '+told.textContent);document.getElementById('gene-lines').tBodies[0].replaceChildren();return}
-  const gene=G.gene[lines[0]],shown=lines.slice(0,6),cols=Math.min(3,shown.length),rows=Math.ceil(shown.length/3),traces=[],seen=new Set(),lay={width:Math.max(620,230+260*cols),height:150+260*rows,font:G.font,margin:{l:60,r:170,t:70,b:50},annotations:[],paper_bgcolor:'#fff',plot_bgcolor:'#fff',
-    title:{text:'<b>'+gene.replace(/&/g,'&amp;').replace(/</g,'&lt;')+': '+lines.reduce((s,l)=>s+G.n[l],0)+(lines.reduce((s,l)=>s+G.n[l],0)===1?' mouse in ':' mice in ')+lines.length+(lines.length===1?' line':' lines')+'</b>',x:.015,xanchor:'left',font:{size:15}}};
-  shown.forEach((l,i)=>{const k=i?String(i+1):'',c=i%3,r=Math.floor(i/3),w=1/cols,h=1/rows;traces.push(...oneLine(l,{xaxis:'x'+k,yaxis:'y'+k,showlegend:i===0},seen));
-    lay['xaxis'+k]={type:'log',range:[Math.log10(5.3),Math.log10(56)],tickvals:G.x,ticktext:[...G.x.slice(0,5).map(String),'click'],tickfont:{size:10},tickangle:0,domain:[c*w+.02*c,(c+1)*w-.03],anchor:'y'+k,gridcolor:G.grid,zeroline:false,title:{text:'kHz'}};
-    lay['yaxis'+k]={domain:[1-(r+1)*h+(r<rows-1?.12:0),1-r*h-.08],anchor:'x'+k,matches:i?'y':undefined,gridcolor:G.grid,zeroline:true,zerolinecolor:'#999',title:c?undefined:{text:'offset, dB'}};
-    lay.annotations.push({xref:'x'+k+' domain',yref:'y'+k+' domain',x:.5,y:1.02,xanchor:'center',yanchor:'bottom',showarrow:false,font:{size:11},text:[G.zygosity[l]||'zygosity unknown',G.centre[l],G.n[l]+(G.n[l]===1?' mouse':' mice')].join(', ').replace(/</g,'&lt;')})});
-  Plotly.react(plot,traces,lay,{displaylogo:false});
-  const body=document.getElementById('gene-lines').tBodies[0];body.replaceChildren();
-  for(const l of lines){const tr=body.insertRow();for(const v of [G.allele[l]||G.gene[l],G.zygosity[l]||'unknown',G.centre[l],String(G.n[l]),G.groups[G.group[l]].n+' '+G.groups[G.group[l]].what,G.call[l],G.said[l]])tr.insertCell().textContent=v}
-  told.className='sr';told.textContent=gene+': '+lines.map(l=>`${G.zygosity[l]||'zygosity unknown'} at ${G.centre[l]}, ${G.n[l]} ${G.n[l]===1?'mouse':'mice'}: ${G.call[l]}; phenotype ${G.said[l]}`).join('. ')+(lines.length>6?` (${lines.length-6} lines are in the table only)`:'')+'.';
-  plot.setAttribute('aria-label','Offsets of each mouse from matched controls, dB, by tone. '+told.textContent);pick.value=gene;if(jump)document.getElementById('gene').scrollIntoView()};
-document.getElementById('gene-form').addEventListener('submit',e=>{e.preventDefault();history.replaceState(null,'','#gene='+encodeURIComponent(pick.value.trim()));showGene(pick.value)});
-pick.addEventListener('change',()=>showGene(pick.value));
-const fromAddress=()=>{const m=/^#gene=(.+)$/.exec(location.hash);if(m){let g=m[1];try{g=decodeURIComponent(g)}catch{}showGene(g,true)}return!!m};
-addEventListener('hashchange',fromAddress);if(!fromAddress()&&G.first)showGene(G.first)})();'''
+PICKER = '\n'+asset('gene.js').rstrip()
 
 # %% ../../nbs/show/18_gene_picker.ipynb #45397ddb
 HEADS = ('allele','zygosity','centre','mice','compared with','call','phenotype')
@@ -141,7 +129,9 @@ def zipped(
     d:dict, # JSON-able
 )->str: # base64 of gzip; the same dict gives the same text
     "JSON, compressed, as text a browser unpacks by itself."
-    return base64.b64encode(gzip.compress(json.dumps(d, ensure_ascii=False, separators=(',',':'), allow_nan=False).encode('utf-8'), mtime=0)).decode('ascii')
+    return base64.b64encode(gzip.compress(
+        json.dumps(d, ensure_ascii=False, separators=(',',':'), allow_nan=False).encode('utf-8'), mtime=0)).decode(
+        'ascii')
 
 def gene_section(
     ph:Phenotypes, # A result
@@ -151,9 +141,16 @@ def gene_section(
     d = gene_data(ph, calls)
     if not d['gene']: return None
     genes = list(dict.fromkeys(d['gene']))
-    form = Div(Label('Gene ', Input(id='gene-name', list='gene-names', autocomplete='off', spellcheck='false', size=18, aria_describedby='gene-told')), Button('Show', type='submit'), cls='tools')
-    return Section(H2('Look up a gene'), P(f'{len(genes):,} genes have a line in this run. Each mouse of the line is drawn beside the controls it was matched with; up is worse, and the offset is in dB above them. First the call, which is a test; then the phenotype, which is the best description and no test.'),
-        Safe('<form id="gene-form">'), form, Safe('</form>'), P(id='gene-told', role='status', cls='sr'), Datalist(*[Option(value=g) for g in genes], id='gene-names'),
-        Figure(Div(id='gene-plot', role='img', aria_label='Offsets of each mouse from matched controls', cls='wide', tabindex='0'), Figcaption('Thin: a mouse. Thick: mean of the line, in the colour of its phenotype. Grey: 5–95 % of its controls, of normal mice where it has none.')),
-        Div(Table(Caption('Its lines'), Thead(Tr(*[Th(h, scope='col') for h in HEADS])), Tbody(), id='gene-lines'), cls='wide', tabindex='0'),
+    form = Div(Label('Gene ', Input(id='gene-name', list='gene-names', autocomplete='off', spellcheck='false', size=18,
+        aria_describedby='gene-told')), Button('Show', type='submit'), cls='tools')
+    return Section(H2('Look up a gene'), P(f'{len(genes):,} genes have a line in this run. Each mouse of the line is '
+        f'drawn beside the controls it was matched with; up is worse, and the offset is in dB above them. First the '
+        f'call, which is a test; then the phenotype, which is the best description and no test.'),
+        Safe('<form id="gene-form">'), form, Safe('</form>'), P(id='gene-told', role='status', cls='sr'),
+        Datalist(*[Option(value=g) for g in genes], id='gene-names'),
+        Figure(Div(id='gene-plot', role='img', aria_label='Offsets of each mouse from matched controls', cls='wide',
+        tabindex='0'), Figcaption('Thin: a mouse. Thick: mean of the line, in the colour of its phenotype. Grey: '
+        '5–95 % of its controls, of normal mice where it has none.')),
+        Div(Table(Caption('Its lines'), Thead(Tr(*[Th(h, scope='col') for h in HEADS])), Tbody(), id='gene-lines'),
+        cls='wide', tabindex='0'),
         Script(Safe(zipped(d)), type='application/gzip', id='gene-data'), Script(Safe(PICKER)), id='gene')

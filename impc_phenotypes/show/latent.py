@@ -56,7 +56,8 @@ def project(
     if method!='pca': raise InputError(f"`method` is '{method}'; choose 'pca', 'umap' or 'tsne'")
     if embedding.shape[1]<2: return np.c_[embedding[rows], np.zeros((len(rows), 2))][:,:2],['latent 1','']
     pca = PCA(2, random_state=0).fit(embedding)
-    return pca.transform(embedding[rows]),[f'component {i+1} ({v:.0%} of variance)' for i,v in enumerate(pca.explained_variance_ratio_)]
+    return pca.transform(embedding[rows]),[f'component {i+1} ({v:.0%} of variance)'
+        for i,v in enumerate(pca.explained_variance_ratio_)]
 
 # %% ../../nbs/show/12_latent.ipynb #lat00011
 COLOUR_BY = ('phenotype','centre','line','evidence','offset','probability')
@@ -70,7 +71,10 @@ def _lines_of(ph, genes, most=6):
 
 def _line_names(lines):
     "Line → gene and centre, with zygosity and allele where those leave a choice."
-    steps = (lambda r: (r.gene_symbol,r.phenotyping_center), lambda r: (r.gene_symbol,zygosity_words(r.zygosity),r.phenotyping_center), lambda r: (r.allele_symbol if isinstance(r.allele_symbol, str) and r.allele_symbol else r.gene_symbol,zygosity_words(r.zygosity),r.phenotyping_center))
+    steps = (lambda r: (r.gene_symbol,r.phenotyping_center),
+        lambda r: (r.gene_symbol,zygosity_words(r.zygosity),r.phenotyping_center),
+        lambda r: (r.allele_symbol if isinstance(r.allele_symbol, str) and r.allele_symbol else r.gene_symbol,
+        zygosity_words(r.zygosity),r.phenotyping_center))
     for step in steps:
         names = {r.line:escaped(', '.join(step(r))) for r in lines.itertuples()}
         if len(set(names.values()))==len(names): break
@@ -80,15 +84,20 @@ def _by_line(ph, genes):
     show = _lines_of(ph, genes)
     names = _line_names(show)
     label = ph.mice.line.map(names).fillna('other mice').to_numpy(object)
-    return label,{'other mice':phenotype_style(0)} | {n:phenotype_style(i+1) for i,n in enumerate(dict.fromkeys(names.values()))},None
+    return label,{'other mice':phenotype_style(0)} | {n:phenotype_style(i+1)
+        for i,n in enumerate(dict.fromkeys(names.values()))},None
 
+# %% ../../nbs/show/12_latent.ipynb #9929a2e7
 def _groups(ph, by, genes=()):
     "What each mouse is coloured by: (labels, styles by label, continuous values or None)."
-    if by in ('offset','probability'): return None,None,(ph.mice[list(OFFSETS)].mean(axis=1) if by=='offset' else ph.assignments.probability).to_numpy(float)
+    if by in ('offset','probability'):
+        return None,None,(ph.mice[list(OFFSETS)].mean(axis=1) if by=='offset'
+            else ph.assignments.probability).to_numpy(float)
     if by=='line': return _by_line(ph, genes)
     if by=='phenotype':
         names = [numbered(k, n) for k,n in enumerate(ph.names)]
-        return np.array(names, object)[ph.assignments.phenotype],{n:phenotype_style(k) for k,n in enumerate(names)},None
+        return np.array(names, object)[ph.assignments.phenotype],{n:phenotype_style(k)
+            for k,n in enumerate(names)},None
     v = (ph.mice.phenotyping_center if by=='centre' else ph.assignments.evidence).astype(str).to_numpy(object)
     names = pd.Series(v).value_counts().index
     return np.array([escaped(o) for o in v], object),{escaped(n):phenotype_style(i+1) for i,n in enumerate(names)},None
@@ -100,18 +109,23 @@ def mouse_words(
     "What a mouse says when it is pointed at."
     m,a = ph.mice.iloc[rows],ph.assignments.iloc[rows]
     who = np.where(m.biological_sample_group=='control', 'control', m.gene_symbol.fillna('unknown gene').astype(str))
-    return [f'{escaped(s)}<br>{escaped(g)}, {escaped(c)}<br>{numbered(k, n)} ({p:.2f})' for s,g,c,k,n,p in zip(m.specimen_id, who, m.phenotyping_center, a.phenotype, a['name'], a.probability)]
+    return [f'{escaped(s)}<br>{escaped(g)}, {escaped(c)}<br>{numbered(k, n)} ({p:.2f})'
+        for s,g,c,k,n,p in zip(m.specimen_id, who, m.phenotyping_center, a.phenotype, a['name'], a.probability)]
 
 # %% ../../nbs/show/12_latent.ipynb #lat00012
 def _cloud(xy, hover, style, name, faint=False, size=6, **marker):
-    look = dict(color=style['color'], symbol=style['symbol'], size=4 if faint else size, opacity=.35 if faint else .8) | marker
-    return go.Scattergl(x=xy[:,0].astype('float32'), y=xy[:,1].astype('float32'), mode='markers', name=name, text=hover, hovertemplate='%{text}<extra></extra>', marker=look)
+    look = dict(color=style['color'], symbol=style['symbol'], size=4 if faint else size,
+        opacity=.35 if faint else .8) | marker
+    return go.Scattergl(x=xy[:,0].astype('float32'), y=xy[:,1].astype('float32'), mode='markers', name=name,
+        text=hover, hovertemplate='%{text}<extra></extra>', marker=look)
 
 def _drawn(wanted, rows, what):
     "How many mice the map shows, in words."
     n,odd,shown = len(wanted),int(wanted.sum()),int(wanted[rows].sum())
-    return f'all {n:,} mice' if len(rows)==n else f'{len(rows):,} of {n:,} mice: {"all " if odd==shown else f"{shown:,} of the "}{odd:,} {what}, the others thinned'
+    return (f'all {n:,} mice' if len(rows)==n else f'{len(rows):,} of {n:,} mice: '
+        f'{"all " if odd==shown else f"{shown:,} of the "}{odd:,} {what}, the others thinned')
 
+# %% ../../nbs/show/12_latent.ipynb #dc219940
 @patch
 def plot_map(self:Phenotypes,
     by:str='phenotype', # One of `COLOUR_BY`
@@ -121,22 +135,31 @@ def plot_map(self:Phenotypes,
     genes:Sequence[str]=(), # With 'line': genes whose lines are coloured; those with the largest loss by default
 )->go.Figure: # WebGL points
     "Mice in two dimensions of the network's latent space."
-    if by not in COLOUR_BY: raise InputError(f"`by` is '{by}'; choose one of {', '.join(COLOUR_BY)}" + (f" (did you mean '{nearest(by, COLOUR_BY)}'?)" if nearest(by, COLOUR_BY) else ''))
+    if by not in COLOUR_BY:
+        raise InputError(f"`by` is '{by}'; choose one of {', '.join(COLOUR_BY)}"
+            + (f" (did you mean '{nearest(by, COLOUR_BY)}'?)" if nearest(by, COLOUR_BY) else ''))
     if not self.embedding.size: raise InputError('these phenotypes have no embedding; take the result of `discover`')
     label,styles,value = _groups(self, by, genes)
     wanted = label!='other mice' if by=='line' else self.assignments.phenotype.to_numpy()>0
     rows = _choose(wanted, limit or (6000 if method=='pca' else 2000), seed)
     xy,axes = project(self.embedding, rows, method, seed)
     fig,hover = go.Figure(),np.array(mouse_words(self, rows), object)
-    if value is not None: fig.add_trace(_cloud(xy, hover, phenotype_style(0), by, color=value[rows], colorscale=BLUES, showscale=True, opacity=.8, cmin=0, cmax=1 if by=='probability' else 60,
+    if value is not None: fig.add_trace(
+        _cloud(xy, hover, phenotype_style(0), by, color=value[rows], colorscale=BLUES, showscale=True, opacity=.8,
+        cmin=0, cmax=1 if by=='probability' else 60,
             colorbar=dict(title=dict(text='mean offset, dB' if by=='offset' else by), len=.7)))
     for g,style in (styles or {}).items():
         mine = label[rows]==g
-        if mine.any(): fig.add_trace(_cloud(xy[mine], hover[mine], style, f'{g} ({(label==g).sum():,})', style['color']==GREY, 6 if len(rows)<2500 else 5 if mine.sum()<500 else 4))
+        if mine.any():
+            fig.add_trace(_cloud(xy[mine], hover[mine], style, f'{g} ({(label==g).sum():,})', style['color']==GREY,
+                6 if len(rows)<2500 else 5 if mine.sum()<500 else 4))
     fig.update_xaxes(title_text=axes[0], title_standoff=6).update_yaxes(title_text=axes[1], title_standoff=4)
-    note = _drawn(wanted, rows, 'of these lines' if by=='line' else 'that are not normal') + ('<br>neighbours are meant; distances, sizes and gaps are not' if method!='pca' else '')
+    note = _drawn(wanted, rows, 'of these lines' if by=='line'
+        else 'that are not normal') + ('<br>neighbours are meant; distances, sizes and gaps are not' if method!='pca'
+        else '')
     wide = 60+7*max(len(t.name) for t in fig.data) if value is None else 110
-    return finish(fig.update_layout(showlegend=value is None), f'Latent space ({_METHODS[method]}) by {by}', note, width=580+wide, height=500, r=wide)
+    return finish(fig.update_layout(showlegend=value is None), f'Latent space ({_METHODS[method]}) by {by}', note,
+        width=580+wide, height=500, r=wide)
 
 # %% ../../nbs/show/12_latent.ipynb #lat00019
 NEIGHBOURS,FAR,APART = 20,.99,10. # mice beside a step; quantile of distances between mice; dB
@@ -147,14 +170,18 @@ def decode_offsets(
     z:np.ndarray, # Latent points, shape (n, d)
 )->tuple: # Offsets, dB, shape (n, 6); the technical group they are decoded for
     "Audiograms the network draws at points of its latent space."
-    if ph.fitted is None: raise InputError('these phenotypes carry no model; take the result of `discover` or `Phenotypes.load`')
+    if ph.fitted is None:
+        raise InputError('these phenotypes carry no model; take the result of `discover` or `Phenotypes.load`')
     net,prep = ph.fitted.network(),Preparation.from_dict(ph.fitted.scaling)
     group = ph.mice.technical_group.value_counts().index[0]
     cov = np.r_[[float(g==group) for g in prep.groups], [1/max(len(prep.sexes), 1)]*len(prep.sexes)]
-    draw = lambda p: net.decoder(torch.tensor(p, dtype=torch.float32), dict(cov=torch.tensor(np.tile(cov, (len(p),1)), dtype=torch.float32), ceil=torch.full((len(p),6), 100.)))['recon'].numpy().astype(float)
+    draw = lambda p: net.decoder(torch.tensor(p, dtype=torch.float32),
+        dict(cov=torch.tensor(np.tile(cov, (len(p),1)), dtype=torch.float32), ceil=torch.full((len(p),6), 100.)))[
+        'recon'].numpy().astype(float)
     if prep.features=='offset': return draw(z),group
     wild = (ph.mice.biological_sample_group=='control').to_numpy()
-    return draw(z)-draw(ph.embedding[wild].mean(0, keepdims=True)),group # a model of records: from what it draws for the mean control
+    # a model of records: from what it draws for the mean control
+    return draw(z)-draw(ph.embedding[wild].mean(0, keepdims=True)),group
 
 # %% ../../nbs/show/12_latent.ipynb #lat00020
 def latent_walk(
@@ -162,11 +189,14 @@ def latent_walk(
     start:int, # Phenotype to begin with
     end:int, # Phenotype to arrive at
     steps:int=6, # Points, both ends included
-)->pd.DataFrame: # One row a step: `offset_…` decoded, `nearest_…` mean of the nearest mice (dB), `distance`, `apart` (dB), `implausible`, `why`
+# One row a step: `offset_…` decoded, `nearest_…` mean of the nearest mice (dB), `distance`, `apart` (dB),
+# `implausible`, `why`
+)->pd.DataFrame:
     "Decoded audiograms on the straight way between two phenotypes."
     k,z = ph.assignments.phenotype.to_numpy(),ph.embedding
     for o in (start, end):
-        if not (k==o).any(): raise InputError(f"no mouse is in phenotype {o}; choose two of {', '.join(str(i) for i in np.unique(k))}")
+        if not (k==o).any():
+            raise InputError(f"no mouse is in phenotype {o}; choose two of {', '.join(str(i) for i in np.unique(k))}")
     if not z.size: raise InputError('these phenotypes have no embedding; take the result of `discover`')
     if steps<2: raise InputError(f"`steps` must be at least 2, got {steps}")
     way = np.linspace(z[k==start].mean(0), z[k==end].mean(0), steps)
@@ -176,9 +206,11 @@ def latent_walk(
     drawn,_ = decode_offsets(ph, way)
     real = np.nanmean(ph.mice[list(OFFSETS)].to_numpy(float)[rows], axis=1)
     apart = np.sqrt(np.nanmean((drawn-real)**2, axis=1))
-    why = [' and '.join(s for s in (f'no mouse within {limit:.2f}' if d>limit else '', f'{a:.0f} dB from the nearest mice' if a>APART else '') if s) for d,a in zip(distance[:,0], apart)]
+    why = [' and '.join(s for s in (f'no mouse within {limit:.2f}' if d>limit else '',
+        f'{a:.0f} dB from the nearest mice' if a>APART else '') if s) for d,a in zip(distance[:,0], apart)]
     out = pd.DataFrame(drawn, columns=OFFSETS).join(pd.DataFrame(real, columns=[f'nearest_{o[7:]}' for o in OFFSETS]))
-    return out.assign(step=range(1, steps+1), distance=distance[:,0], apart=apart, implausible=[bool(w) for w in why], why=why)
+    return out.assign(step=range(1, steps+1), distance=distance[:,0], apart=apart, implausible=[bool(w) for w in why],
+        why=why)
 
 # %% ../../nbs/show/12_latent.ipynb #lat00022
 @patch
@@ -189,20 +221,27 @@ def plot_walk(self:Phenotypes,
 )->go.Figure: # One panel a step
     "Decoded audiograms between two phenotypes, implausible ones marked."
     w = latent_walk(self, start, end, steps)
-    titles = [f'<b>step {r.step}</b>' + ('<br><span style="font-size:10px">implausible</span>' if r.implausible else '') for r in w.itertuples()]
+    titles = [f'<b>step {r.step}</b>'
+        + ('<br><span style="font-size:10px">implausible</span>' if r.implausible else '') for r in w.itertuples()]
     fig,r,c,cell = panels(steps, 3, titles, gap=.42)
     colour = [phenotype_style(start)['color']]*(steps//2)+[phenotype_style(end)['color']]*(steps-steps//2)
     for i,(_,s) in enumerate(w.iterrows()):
         bad = s.implausible
         style = dict(color=colour[i], dash='dot' if bad else 'solid', symbol='x' if bad else 'circle')
         real = s[[o for o in w if o.startswith('nearest_')]].to_numpy(float)
-        for t in audiogram(real, dict(color='#9a9a9a', dash='solid', symbol='circle'), f'mean of the {NEIGHBOURS} nearest mice', 4, 0, i==0): fig.add_trace(t, **cell(i))
-        for t in audiogram(s[list(OFFSETS)].to_numpy(float), style, f'decoded{", implausible" if bad else ""}', 2.5, 7, not (w.implausible[:i]==bad).any()): fig.add_trace(t, **cell(i))
+        for t in audiogram(real, dict(color='#9a9a9a', dash='solid', symbol='circle'),
+                f'mean of the {NEIGHBOURS} nearest mice', 4, 0, i==0):
+            fig.add_trace(t, **cell(i))
+        for t in audiogram(s[list(OFFSETS)].to_numpy(float), style, f'decoded{", implausible" if bad else ""}', 2.5, 7,
+                not (w.implausible[:i]==bad).any()):
+            fig.add_trace(t, **cell(i))
         audiogram_axes(fig, cell(i))
     ends = w[[o for o in w if o.startswith(('offset_','nearest_'))]].to_numpy(float)
     fig.update_yaxes(range=[np.nanmin(ends)-4, np.nanmax(ends)+4])
     for j in range(r): fig.update_yaxes(title_text='offset, dB', title_standoff=4, row=j+1, col=1)
     for j in range(c): fig.update_xaxes(title_text='kHz', title_standoff=4, row=r, col=j+1)
     a,b = (numbered(k, self.names[k]) for k in (start, end))
-    note = f'{int(w.implausible.sum())} of {steps} steps implausible: further from any mouse than 99 % of mice are,<br>or more than {APART:.0f} dB from the {NEIGHBOURS} nearest'
-    return below(finish(fig, f'From {a} to {b} in {steps} steps', note, width=max(620, 70+225*c), height=150+215*r, t=112, b=92), 50)
+    note = (f'{int(w.implausible.sum())} of {steps} steps implausible: further from any mouse than 99 % of mice '
+        f'are,<br>or more than {APART:.0f} dB from the {NEIGHBOURS} nearest')
+    return below(finish(fig, f'From {a} to {b} in {steps} steps', note, width=max(620, 70+225*c), height=150+215*r,
+        t=112, b=92), 50)

@@ -19,14 +19,22 @@ from ..metrics.leakage import leakage_notes
 
 # %% ../../nbs/show/19_methods_text.ipynb #1c44214f
 CITATIONS = dict(
-    impc='Groza T et al. The International Mouse Phenotyping Consortium: comprehensive knockout phenotyping underpinning the study of human disease. Nucleic Acids Res 2023;51:D1038–D1045. https://doi.org/10.1093/nar/gkac972',
-    screen='Bowl MR et al. A large scale hearing loss screen reveals an extensive unexplored genetic landscape for auditory dysfunction. Nat Commun 2017;8:886. https://doi.org/10.1038/s41467-017-00595-4',
+    impc='Groza T et al. The International Mouse Phenotyping Consortium: comprehensive knockout phenotyping '
+    'underpinning the study of human disease. Nucleic Acids Res 2023;51:D1038–D1045. '
+    'https://doi.org/10.1093/nar/gkac972',
+    screen='Bowl MR et al. A large scale hearing loss screen reveals an extensive unexplored genetic landscape for '
+    'auditory dysfunction. Nat Commun 2017;8:886. https://doi.org/10.1038/s41467-017-00595-4',
     vae='Kingma DP, Welling M. Auto-encoding variational Bayes. ICLR 2014. https://arxiv.org/abs/1312.6114',
-    dec='Xie J, Girshick R, Farhadi A. Unsupervised deep embedding for clustering analysis. ICML 2016. https://arxiv.org/abs/1511.06335',
-    contrastive='van den Oord A, Li Y, Vinyals O. Representation learning with contrastive predictive coding. 2018. https://arxiv.org/abs/1807.03748',
-    fdr='Benjamini Y, Hochberg Y. Controlling the false discovery rate. J R Stat Soc B 1995;57:289–300. https://doi.org/10.1111/j.2517-6161.1995.tb02031.x',
-    tail='Knijnenburg TA et al. Fewer permutations, more accurate P-values. Bioinformatics 2009;25:i161–i168. https://doi.org/10.1093/bioinformatics/btp211',
-    stability='Hennig C. Cluster-wise assessment of cluster stability. Comput Stat Data Anal 2007;52:258–271. https://doi.org/10.1016/j.csda.2006.11.025')
+    dec='Xie J, Girshick R, Farhadi A. Unsupervised deep embedding for clustering analysis. ICML 2016. '
+    'https://arxiv.org/abs/1511.06335',
+    contrastive='van den Oord A, Li Y, Vinyals O. Representation learning with contrastive predictive coding. 2018. '
+    'https://arxiv.org/abs/1807.03748',
+    fdr='Benjamini Y, Hochberg Y. Controlling the false discovery rate. J R Stat Soc B 1995;57:289–300. '
+    'https://doi.org/10.1111/j.2517-6161.1995.tb02031.x',
+    tail='Knijnenburg TA et al. Fewer permutations, more accurate P-values. Bioinformatics 2009;25:i161–i168. '
+    'https://doi.org/10.1093/bioinformatics/btp211',
+    stability='Hennig C. Cluster-wise assessment of cluster stability. Comput Stat Data Anal 2007;52:258–271. '
+    'https://doi.org/10.1016/j.csda.2006.11.025')
 
 def _software(ph):
     "Names and versions of what did the work: the run's own where it kept them."
@@ -37,12 +45,14 @@ def _simulated(ph): return bool((ph.info.get('source') or {}).get('simulated') o
 
 def _joint(ph):
     "Whether the clustering stage was kept: True, False, or None where there was none."
-    return None if not len(ph.history) or not (ph.history.stage=='joint').any() else (ph.info.get('joint') or {}).get('accepted', True)
+    return None if not len(ph.history) or not (ph.history.stage=='joint').any() else (ph.info.get('joint')
+        or {}).get('accepted', True)
 
 def _used(ph, called):
     "Keys of `CITATIONS` that this run calls for."
     keys = ([] if _simulated(ph) else ['impc','screen'])+['vae']
-    if _joint(ph): keys += ['dec', *['contrastive']*bool(ph.config.get('model', {}).get('loss_weights', {}).get('contrastive'))]
+    if _joint(ph):
+        keys += ['dec', *['contrastive']*bool(ph.config.get('model', {}).get('loss_weights', {}).get('contrastive'))]
     if 'stability' in ph.summary: keys.append('stability')
     return keys + (['tail','fdr'] if called else [])
 
@@ -53,36 +63,71 @@ def found_words(
     "What was found, counting only phenotypes that have a shape and mice."
     s = ph.summary[ph.summary.phenotype>0]
     real,lost = s[(s['name']!='unplaced') & (s.n_mice>0)],int(s.n_mice[s['name']=='unplaced'].sum())
-    said = 'No phenotype but normal hearing was found' if not len(real) else f'{len(real)} phenotype{"s"*(len(real)!=1)} beside normal hearing {"were" if len(real)!=1 else "was"} found'
+    said = ('No phenotype but normal hearing was found' if not len(real) else f'{len(real)} '
+        f'phenotype{"s"*(len(real)!=1)} beside normal hearing {"were" if len(real)!=1 else "was"} found')
     return said + (f'; {lost:,} mice resemble neither wild types nor any phenotype and are unplaced.' if lost else '.')
 
 # %% ../../nbs/show/19_methods_text.ipynb #b5c7c669
 def _plugin_words(ph): # of a run made with `train model=NAME`
     given = ', '.join(f'{k} = {v}' for k,v in (ph.config.get('parameters') or {}).items())
-    return f"Phenotypes were found on offsets from matched controls, in control standard deviations, by the registered model {ph.info['plugin']} with {given or 'its default parameters'} (seed {ph.info.get('seed', 'unknown')}); the one with most wild types is called normal. "
+    return ('Phenotypes were found on offsets from matched controls, in control standard deviations, by the '
+        f"registered model {ph.info['plugin']} with {given or 'its default parameters'} "
+        f"(seed {ph.info.get('seed', 'unknown')}); the one with most wild types is called normal. ")
+
+def _network_words(ph, k, c, s, line, joint):
+    dim = c.get('latent', {}).get('dim', ph.embedding.shape[1])
+    return (f'A variational autoencoder{{vae}} with {dim} latent dimensions'
+        + (' and deep embedded clustering{dec}' if joint else '') + (' and contrastive views{contrastive}'
+        if 'contrastive' in k else '') + f' was trained on these {"offsets" if line else "records"} (preset '
+        f'{ph.config.get("preset", "unknown")}, up to {s.get("pretrain_epochs", "?")} + {s.get("joint_epochs", "?")} '
+        f'epochs, seed {ph.info.get("seed", "unknown")}). ' + ('The clustering stage made the network worse on '
+        'held-out lines and was undone. ' if joint is False else ''))
 
 def _fit_words(ph, k):
     c,line,joint = ph.config.get('model', {}),bool(ph.fitted and ph.fitted.line_state),_joint(ph)
-    if ph.info.get('adapted'): return 'Mice were placed in the phenotypes of an earlier run; nothing was fitted to them. '
+    if ph.info.get('adapted'):
+        return 'Mice were placed in the phenotypes of an earlier run; nothing was fitted to them. '
     if ph.info.get('plugin'): return _plugin_words(ph)
     s = ph.config.get('training', {}).get('stages', {})
-    net = f'A variational autoencoder{{vae}} with {c.get("latent", {}).get("dim", ph.embedding.shape[1])} latent dimensions' + (' and deep embedded clustering{dec}' if joint else '') + (' and contrastive views{contrastive}' if 'contrastive' in k else '') + f' was trained on these {"offsets" if line else "records"} (preset {ph.config.get("preset", "unknown")}, up to {s.get("pretrain_epochs", "?")} + {s.get("joint_epochs", "?")} epochs, seed {ph.info.get("seed", "unknown")}). ' + ('The clustering stage made the network worse on held-out lines and was undone. ' if joint is False else '')
+    net = _network_words(ph, k, c, s, line, joint)
     if not line: return net + 'Memberships are the network\'s Student-t assignments. '
     asked,null = c.get('clustering', {}).get('n_phenotypes'),(ph.info.get('line_model') or {}).get('null_support')
-    return net + ('Memberships are posteriors of a mixture over lines (phenotype × penetrance × severity, with a random effect of the line) on the background of the controls\' own distribution'
-        + (f', the number of phenotypes given ({asked})' if asked else ', the number of phenotypes chosen by what lines gain from each, held against cohorts of pseudo-lines of controls and against calls that know no phenotype' if null is not None else '') + '. ')
+    how = (f', the number of phenotypes given ({asked})' if asked else '' if null is None else
+        ', the number of phenotypes chosen by what lines gain from each, held against cohorts of pseudo-lines of '
+        'controls and against calls that know no phenotype')
+    return net + ('Memberships are posteriors of a mixture over lines (phenotype × penetrance × severity, with a '
+        f'random effect of the line) on the background of the controls\' own distribution{how}. ')
 
+# %% ../../nbs/show/19_methods_text.ipynb #a4669d0e
 def _call_words(lines, settings, groups):
     t,g = lines[lines.p_value.notna()],groups.reindex(columns=['doubt','drawn_from','n_lent']) # older tables lack some
     doubt,few = int((g.doubt.fillna('')!='').sum()),int(((g.drawn_from.fillna('own')!='own') | (g.n_lent>0)).sum())
-    rate = f'called at a false discovery rate of {settings["fdr"]:.0%}{{fdr}}' if not doubt else \
-        f'called at a nominal false discovery rate of {settings["fdr"]:.0%}{{fdr}}, of which nothing is known in {doubt} of {len(groups)} technical groups whose lines do not show what normal is'
-    return (f'Each of {len(t):,} lines of three or more mice was held against lines drawn from normal mice of its technical group, with shares of '
-        'rank in common as normal lines have them. Two statistics were asked: the largest likelihood ratio over a fixed list of losses, which '
-        'not every mouse need have, and the largest of three means in dB; the smaller p-value counts, doubled, its tail fitted by a generalised '
-        f'Pareto distribution{{tail}}. {int(t.called.sum()):,} lines were {rate}. '
-        + (f'In {few} of {len(groups)} technical groups, which have too few controls to show how chance behaves far out, mice of lines or controls of other groups were drawn too. ' if few else ''))
+    rate = f'called at a{" nominal" if doubt else ""} false discovery rate of {settings["fdr"]:.0%}{{fdr}}'
+    if doubt:
+        rate += (f', of which nothing is known in {doubt} of {len(groups)} technical groups whose lines do not show '
+            'what normal is')
+    said = (f'Each of {len(t):,} lines of three or more mice was held against lines drawn from normal mice of its '
+        'technical group, with shares of rank in common as normal lines have them. Two statistics were asked: the '
+        'largest likelihood ratio over a fixed list of losses, which not every mouse need have, and the largest of '
+        'three means in dB; the smaller p-value counts, doubled, its tail fitted by a generalised Pareto '
+        f'distribution{{tail}}. {int(t.called.sum()):,} lines were {rate}. ')
+    if not few: return said
+    return said + (f'In {few} of {len(groups)} technical groups, which have too few controls to show how chance '
+        'behaves far out, mice of lines or controls of other groups were drawn too. ')
 
+def _mice_words(ph, evidence, wild):
+    stimuli = zip(('6 kHz','12 kHz','18 kHz','24 kHz','30 kHz','click'), OFFSETS)
+    tones = ', '.join(t for t,o in stimuli if ph.mice[o].notna().any())
+    screen = 'mice of the International Mouse Phenotyping Consortium{impc}{screen}'
+    return (f'Auditory brainstem response thresholds (dB SPL; {tones}) of {len(ph)+len(ph.excluded):,} '
+        f'{"simulated mice" if _simulated(ph) else screen} were analysed with impc_phenotypes {_made_by(ph)}; '
+        f'{len(ph.excluded):,} rows were left out (too few tones or controls, or values that could not be used). '
+        f'Thresholds of the {len(ph):,} others were expressed as offsets from wild types of the same centre, pipeline '
+        f'and equipment ({wild:,} controls), refined by sex and further variables where controls allowed; '
+        f'{int(evidence.get("bulk-reference", 0)):,} mice of groups with hardly any controls were compared with the '
+        'bulk of their own group and are marked. ')
+
+# %% ../../nbs/show/19_methods_text.ipynb #2fad1d42
 def methods_text(
     ph:Phenotypes, # A result
     validation=None, # `Validation` of the run, for the paragraph on calls
@@ -90,12 +135,11 @@ def methods_text(
     "What was done, in words ready to paste."
     keys = _used(ph, validation is not None)
     e,wild = ph.assignments.evidence.value_counts(),int((ph.mice.biological_sample_group=='control').sum())
-    tones = [t for t,o in zip(('6 kHz','12 kHz','18 kHz','24 kHz','30 kHz','click'), OFFSETS) if ph.mice[o].notna().any()]
-    whose = 'simulated mice' if _simulated(ph) else 'mice of the International Mouse Phenotyping Consortium{impc}{screen}'
-    text = (f'Auditory brainstem response thresholds (dB SPL; {", ".join(tones)}) of {len(ph)+len(ph.excluded):,} {whose} were analysed with impc_phenotypes {_made_by(ph)}; {len(ph.excluded):,} rows were left out (too few tones or controls, or values that could not be used). '
-        f'Thresholds of the {len(ph):,} others were expressed as offsets from wild types of the same centre, pipeline and equipment ({wild:,} controls), refined by sex and further variables where controls allowed; {int(e.get("bulk-reference", 0)):,} mice of groups with hardly any controls were compared with the bulk of their own group and are marked. ')
+    text = _mice_words(ph, e, wild)
     text += _fit_words(ph, keys) + found_words(ph) + ' '
-    if 'stability' in keys: text += f'A phenotype was called stable if its mean Jaccard index with its counterpart in repeated fits was .6 or more{{stability}}; {int(ph.summary.stable.sum())} of {len(ph.summary)} were. '
+    if 'stability' in keys:
+        text += ('A phenotype was called stable if its mean Jaccard index with its counterpart in repeated fits was '
+            f'.6 or more{{stability}}; {int(ph.summary.stable.sum())} of {len(ph.summary)} were. ')
     if validation is not None: text += _call_words(validation.lines, validation.settings, validation.groups)
     cited = text.format(**{k:f' [{i}]' for i,k in enumerate(keys, 1)}).replace('] [', ', ')
     refs = '\n'.join(f'{i}. {CITATIONS[k]}' for i,k in enumerate(keys, 1))
@@ -105,31 +149,51 @@ def methods_text(
 def _table(d):
     "Markdown of a small table."
     head = '| '+' | '.join(map(str, d.columns))+' |'
-    say = lambda v: '' if v is None or v!=v else f'{v:,}' if isinstance(v, (int,np.integer)) else f'{v:.3g}' if isinstance(v, (float,np.floating)) else escape(str(v), quote=False).replace('|', '\\|')
-    return '\n'.join([head, '|'+'---|'*d.shape[1], *('| '+' | '.join(map(say, r))+' |' for r in d.itertuples(index=False))])
+    say = lambda v: '' if v is None or v!=v else f'{v:,}' if isinstance(v,
+        (int,np.integer)) else f'{v:.3g}' if isinstance(v, (float,np.floating)) else escape(str(v),
+        quote=False).replace('|', '\\|')
+    return '\n'.join([head, '|'+'---|'*d.shape[1],
+        *('| '+' | '.join(map(say, r))+' |' for r in d.itertuples(index=False))])
 
-USES = ('To describe the hearing phenotypes of a cohort of knockout mice measured by the IMPC\'s ABR procedure.', 'To rank lines and genes for a closer look, with the calls of `evaluate` as the test.', 'To place new mice of the same technical groups among these phenotypes.')
-MISUSES = ('Verdicts on a single mouse, or on people.', 'Claims that a gene causes hearing loss: that takes a second line.', 'p-values: a membership describes, and the mice that made a phenotype cannot test it.', 'Mice measured with other equipment, without controls of their own.')
+USES = ('To describe the hearing phenotypes of a cohort of knockout mice measured by the IMPC\'s ABR procedure.',
+    'To rank lines and genes for a closer look, with the calls of `evaluate` as the test.',
+    'To place new mice of the same technical groups among these phenotypes.')
+MISUSES = ('Verdicts on a single mouse, or on people.',
+    'Claims that a gene causes hearing loss: that takes a second line.',
+    'p-values: a membership describes, and the mice that made a phenotype cannot test it.',
+    'Mice measured with other equipment, without controls of their own.')
 
 def model_card(
     ph:Phenotypes, # A result
     metrics:pd.DataFrame=None, # One row a method, the model first, as `evaluate` saves them
 )->str: # Markdown
     "What the model is, what it is for, how well it did."
-    rows = ph.summary[[c for c in ('phenotype','name','n_mice','n_lines','share_of_controls','mean_probability','stability','stable','largest_center','largest_center_share') if c in ph.summary]]
+    rows = ph.summary[[c for c in ('phenotype','name','n_mice','n_lines','share_of_controls','mean_probability',
+        'stability','stable','largest_center','largest_center_share') if c in ph.summary]]
     joint = (ph.info.get('joint') or {}).get('verdict')
-    part = [f'# Model card: {found_words(ph).rstrip(".")}\n', (f'Registered model `{ph.info["plugin"]}`' if ph.info.get('plugin') else f'ContrastiveVAE-DEC, preset {ph.config.get("preset", "unknown")}') + f', seed {ph.info.get("seed", "unknown")}, impc_phenotypes {_made_by(ph)}. Apache-2.0.\n',
+    part = [f'# Model card: {found_words(ph).rstrip(".")}\n',
+        (f'Registered model `{ph.info["plugin"]}`' if ph.info.get('plugin')
+        else f'ContrastiveVAE-DEC, preset {ph.config.get("preset", "unknown")}')
+        + f', seed {ph.info.get("seed", "unknown")}, impc_phenotypes {_made_by(ph)}. Apache-2.0.\n',
         '## Meant for\n', *[f'- {o}' for o in USES], '\n## Not meant for\n', *[f'- {o}' for o in MISUSES],
-        '\n## Phenotypes\n', _table(rows), '\n## Measured\n', _table(metrics) if metrics is not None and len(metrics) else 'Nothing yet: `impc-phenotypes evaluate` puts baselines beside the model.',
-        '\n## Checks\n', *[f'- {o}' for o in (leakage_notes(pd.DataFrame(ph.info['leakage']).astype(dict(ami_controls=float, ok=bool)), ph.names) if ph.info.get('leakage') else ['Leakage was not checked.'])], *([f'- Joint training: {joint}.'] if joint else []),
-        '\n## Limits\n', *[f'- {o}' for o in LIMITATIONS], *[f'- {o}' for o in ph.info.get('notes', []) if not str(o).startswith('Left out')]]
+        '\n## Phenotypes\n', _table(rows), '\n## Measured\n',
+        _table(metrics) if metrics is not None and len(metrics)
+        else 'Nothing yet: `impc-phenotypes evaluate` puts baselines beside the model.',
+        '\n## Checks\n', *[f'- {o}' for o in (
+        leakage_notes(pd.DataFrame(ph.info['leakage']).astype(dict(ami_controls=float, ok=bool)), ph.names)
+        if ph.info.get('leakage') else ['Leakage was not checked.'])],
+        *([f'- Joint training: {joint}.'] if joint else []),
+        '\n## Limits\n', *[f'- {o}' for o in LIMITATIONS],
+        *[f'- {o}' for o in ph.info.get('notes', []) if not str(o).startswith('Left out')]]
     return '\n'.join(part)+'\n'
 
 # %% ../../nbs/show/19_methods_text.ipynb #58b9a088
 def _by(mice, column, wild):
     "Mice and controls by the levels of a variable."
     g = mice[column].fillna('unknown').astype(str)
-    return pd.DataFrame(dict(mice=g.value_counts(), controls=g[wild].value_counts())).fillna(0).astype(int).rename_axis(column.replace('_', ' ').replace('phenotyping center', 'centre')).reset_index().sort_values('mice', ascending=False)
+    return pd.DataFrame(dict(mice=g.value_counts(), controls=g[wild].value_counts())).fillna(0).astype(
+        int).rename_axis(column.replace('_', ' ').replace('phenotyping center', 'centre')).reset_index().sort_values(
+        'mice', ascending=False)
 
 def data_card(
     ph:Phenotypes, # A result
@@ -137,16 +201,32 @@ def data_card(
     "Where the mice come from, who was left out, what was missing."
     s,m = ph.info.get('source') or {},ph.mice
     wild = m.biological_sample_group=='control'
-    gone = ph.excluded.reason.astype(str).str.replace(r'^row \d+: ', '', regex=True).value_counts().rename_axis('left out because').rename('rows').reset_index()
-    tones = pd.DataFrame(dict(tone=TONES, measured=[int(m[o].notna().sum()) for o in OFFSETS], share=[float(m[o].notna().mean()) for o in OFFSETS]))
-    groups = m.assign(wild=wild).groupby('technical_group').agg(mice=('wild','size'), controls=('wild','sum'), matched_by=('matched_by', lambda o: o.astype(str).mode().iloc[0])).reset_index().sort_values('mice', ascending=False)
-    known = [f'- File: {Path(str(s["path"])).name}' if s.get('path') else '', f'- SHA-256: {s["sha256"]}' if s.get('sha256') else '', '- Simulated: these mice do not exist.' if s.get('simulated') else '']
-    part = [f'# Data card: {len(m)+len(ph.excluded):,} mice\n', *[o for o in known if o], f'- {len(m):,} mice placed, {int(wild.sum()):,} of them wild types; {len(ph.excluded):,} left out', f'- {m.gene_symbol.nunique():,} genes, {len(ph.lines):,} lines (allele × zygosity × centre)',
-        '- Thresholds of the auditory brainstem response in dB SPL; IMPC data are published under CC BY 4.0 (https://www.mousephenotype.org)',
-        '\n## Left out\n', _table(gone) if len(gone) else 'Nobody.', '\n## Measured\n', _table(tones), '\n## Centres\n', _table(_by(m, 'phenotyping_center', wild)), '\n## Sex\n', _table(_by(m, 'sex', wild)), '\n## Zygosity\n', _table(_by(m, 'zygosity', wild)), '\n## Technical groups and their controls\n', _table(groups),
-        '\n## What these data cannot show\n', '- Loss that begins after the test (at about 14 weeks), or above the highest tone.', '- Losses beyond the loudest level, which differs by centre.', '- A shift that all mice of a technical group share, where it has no controls.']
+    gone = ph.excluded.reason.astype(str).str.replace(r'^row \d+: ', '',
+        regex=True).value_counts().rename_axis('left out because').rename('rows').reset_index()
+    tones = pd.DataFrame(dict(tone=TONES, measured=[int(m[o].notna().sum()) for o in OFFSETS],
+        share=[float(m[o].notna().mean()) for o in OFFSETS]))
+    groups = m.assign(wild=wild).groupby('technical_group').agg(mice=('wild','size'), controls=('wild','sum'),
+        matched_by=('matched_by', lambda o: o.astype(str).mode().iloc[0])).reset_index().sort_values('mice',
+        ascending=False)
+    known = [f'- File: {Path(str(s["path"])).name}' if s.get('path') else '',
+        f'- SHA-256: {s["sha256"]}' if s.get('sha256') else '',
+        '- Simulated: these mice do not exist.' if s.get('simulated') else '']
+    part = [f'# Data card: {len(m)+len(ph.excluded):,} mice\n', *[o for o in known if o],
+        f'- {len(m):,} mice placed, {int(wild.sum()):,} of them wild types; {len(ph.excluded):,} left out',
+        f'- {m.gene_symbol.nunique():,} genes, {len(ph.lines):,} lines (allele × zygosity × centre)',
+        '- Thresholds of the auditory brainstem response in dB SPL; IMPC data are published under CC BY 4.0 '
+        '(https://www.mousephenotype.org)',
+        '\n## Left out\n', _table(gone) if len(gone) else 'Nobody.', '\n## Measured\n', _table(tones),
+        '\n## Centres\n', _table(_by(m, 'phenotyping_center', wild)), '\n## Sex\n', _table(_by(m, 'sex', wild)),
+        '\n## Zygosity\n', _table(_by(m, 'zygosity', wild)), '\n## Technical groups and their controls\n',
+        _table(groups),
+        '\n## What these data cannot show\n',
+        '- Loss that begins after the test (at about 14 weeks), or above the highest tone.',
+        '- Losses beyond the loudest level, which differs by centre.',
+        '- A shift that all mice of a technical group share, where it has no controls.']
     return '\n'.join(part)+'\n'
 
+# %% ../../nbs/show/19_methods_text.ipynb #6bf24219
 def write_cards(
     ph:Phenotypes, # A result
     folder, # Of the run

@@ -37,7 +37,8 @@ def _room(ph):
 def _is_control(ph): return (ph.mice.biological_sample_group=='control').to_numpy()
 
 def _panel_title(s):
-    return f'<b>{numbered(s.phenotype, s["name"])}</b><br><span style="font-size:11px">{counted(s.n_mice, "mouse", "mice")}, {counted(s.n_lines, "line")}</span>'
+    return (f'<b>{numbered(s.phenotype, s["name"])}</b><br><span '
+        f'style="font-size:11px">{counted(s.n_mice, "mouse", "mice")}, {counted(s.n_lines, "line")}</span>')
 
 @patch
 def plot_profiles(self:Phenotypes,
@@ -50,7 +51,8 @@ def plot_profiles(self:Phenotypes,
     for i,row in p.iterrows():
         style = phenotype_style(int(row.phenotype))
         get = lambda tail: row[[f'{o}{tail}' for o in OFFSETS]].to_numpy(float)
-        marks = band(*grey, 'rgba(0,0,0,0.14)') + (band(get('_p05'), get('_p95'), soft(style['color'], .22)) if row.phenotype else [])
+        marks = band(*grey, 'rgba(0,0,0,0.14)') + (band(get('_p05'), get('_p95'), soft(style['color'], .22))
+            if row.phenotype else [])
         for t in marks + audiogram(get(''), style, escaped(row['name'])): fig.add_trace(t, **cell(i))
         fig.add_hline(y=0, line=dict(color='#999999', width=1), **cell(i))
         audiogram_axes(fig, cell(i))
@@ -58,35 +60,48 @@ def plot_profiles(self:Phenotypes,
     fig.update_yaxes(range=[min(np.nanmin(ends), np.nanmin(grey))-3, max(np.nanmax(ends), np.nanmax(grey))+3])
     for k in range(r): fig.update_yaxes(title_text='offset, dB', title_font_size=12, title_standoff=4, row=k+1, col=1)
     for j in range(c): fig.update_xaxes(title_text='kHz', title_font_size=12, title_standoff=4, row=r, col=j+1)
-    note = f'line: mean of its mice · tint: 5–95 % of its mice · grey: 5–95 % of the {len(control):,} matched controls · up is worse'
-    return finish(fig, f'Hearing phenotypes of {len(self):,} mice in {len(self.lines):,} lines', note, width=max(720, 70+205*c), height=120+205*r, t=98)
+    note = (f'line: mean of its mice · tint: 5–95 % of its mice · grey: 5–95 % of the {len(control):,} matched '
+        f'controls · up is worse')
+    return finish(fig, f'Hearing phenotypes of {len(self):,} mice in {len(self.lines):,} lines', note,
+        width=max(720, 70+205*c), height=120+205*r, t=98)
 
 # %% ../../nbs/show/10_plots.ipynb #4388322f
 def _bar(x, y, k, text):
-    style,pattern = phenotype_style(k),dict(shape='' if k==0 else ('','/','x','.')[(k-1)//3%4], fillmode='overlay', fgcolor='white', size=7, solidity=.2)
-    return go.Bar(x=[x], y=[y], orientation='h', marker=dict(color=style['color'], pattern=pattern), text=[text], textposition='outside', cliponaxis=False, hoverinfo='skip')
+    style,pattern = phenotype_style(k),dict(shape='' if k==0 else ('','/','x','.')[(k-1)//3%4], fillmode='overlay',
+        fgcolor='white', size=7, solidity=.2)
+    return go.Bar(x=[x], y=[y], orientation='h', marker=dict(color=style['color'], pattern=pattern), text=[text],
+        textposition='outside', cliponaxis=False, hoverinfo='skip')
 
 @patch
 def plot_sizes(self:Phenotypes)->go.Figure: # Two bars a phenotype, in two panels
     "Number of mice of each phenotype, and how many of them are wild types."
     s,usual = self.summary,_is_control(self).mean()
-    fig = make_subplots(1, 2, column_widths=[.62,.38], horizontal_spacing=.06, shared_yaxes=True, subplot_titles=['mice (logarithmic)','share of controls among them'])
+    fig = make_subplots(1, 2, column_widths=[.62,.38], horizontal_spacing=.06, shared_yaxes=True,
+        subplot_titles=['mice (logarithmic)','share of controls among them'])
     for y,(_,o) in enumerate(s.iterrows()):
         k,share = int(o.phenotype),0. if o.share_of_controls!=o.share_of_controls else o.share_of_controls
-        fig.add_trace(_bar(o.n_mice, y, k, f'{counted(o.n_mice, "mouse", "mice")}, {counted(o.n_lines, "line")}'), row=1, col=1)
+        fig.add_trace(_bar(o.n_mice, y, k, f'{counted(o.n_mice, "mouse", "mice")}, {counted(o.n_lines, "line")}'),
+            row=1, col=1)
         fig.add_trace(_bar(share, y, k, f'{o.n_controls:,} ({share:.1%})'), row=1, col=2)
     fig.add_vline(x=usual, line=dict(color=INK, width=1.5, dash='dash'), row=1, col=2)
     most,top = math.log10(max(s.n_mice.max(), 10)),max(s.share_of_controls.max(), usual, .05)
     step = next(s for s in (.02,.05,.1,.2,.5) if top/s<4 or s==.5)
     ticks = [i*step for i in range(6) if i*step<=min(top*1.3, 1)]
-    fig.update_xaxes(type='log', range=[-.05, most/.58], tickvals=[10**i for i in range(7) if i<=most], ticktext=[f'{10**i:,}' for i in range(7) if i<=most], row=1, col=1)
-    fig.update_xaxes(range=[0, top*1.6], tickvals=ticks, ticktext=[f'{v:.0%}' for v in ticks], tickangle=0, row=1, col=2)
-    fig.update_yaxes(tickvals=list(range(len(s))), ticktext=[numbered(k, n) for k,n in zip(s.phenotype, s['name'])], range=[len(s)-.4, -.6], showgrid=False)
+    fig.update_xaxes(type='log', range=[-.05, most/.58], tickvals=[10**i for i in range(7) if i<=most],
+        ticktext=[f'{10**i:,}' for i in range(7) if i<=most], row=1, col=1)
+    fig.update_xaxes(range=[0, top*1.6], tickvals=ticks, ticktext=[f'{v:.0%}' for v in ticks], tickangle=0, row=1,
+        col=2)
+    fig.update_yaxes(tickvals=list(range(len(s))), ticktext=[numbered(k, n) for k,n in zip(s.phenotype, s['name'])],
+        range=[len(s)-.4, -.6], showgrid=False)
     fig.update_layout(showlegend=False, bargap=.3)
-    return finish(fig, f'Sizes of {counted(len(s), "phenotype")}, {len(self):,} mice', f'dashed: {usual:.1%} of all mice are controls; a phenotype near that line is not explained by knock-outs', width=820, height=140+36*len(s), l=_room(self), t=92)
+    return finish(fig, f'Sizes of {counted(len(s), "phenotype")}, {len(self):,} mice', f'dashed: {usual:.1%} of all '
+        f'mice are controls; a phenotype near that line is not explained by knock-outs', width=820,
+        height=140+36*len(s), l=_room(self), t=92)
 
 # %% ../../nbs/show/10_plots.ipynb #14a80ff3
-CERTAIN = {'from .95':(.95,'#08306B'), '.80–.95':(IN_DOUBT,'#2F7FB5'), '.50–.80':(.5,'#9CC9E0'), 'below .50':(0.,'#DADADA')} # label → least probability, colour
+# label → least probability, colour
+CERTAIN = {'from .95':(.95,'#08306B'), '.80–.95':(IN_DOUBT,'#2F7FB5'), '.50–.80':(.5,'#9CC9E0'),
+    'below .50':(0.,'#DADADA')}
 
 def certainty_table(
     ph:Phenotypes, # A result
@@ -95,7 +110,8 @@ def certainty_table(
     p,k = ph.assignments.probability.to_numpy(),ph.assignments.phenotype.to_numpy()
     cuts = [lo for lo,_ in CERTAIN.values()]
     part = (p[:,None]>=np.array(cuts)).argmax(1)
-    return pd.DataFrame([[int(((k==j) & (part==b)).sum()) for b in range(len(CERTAIN))] for j in range(len(ph.names))], columns=list(CERTAIN), index=ph.names)
+    return pd.DataFrame([[int(((k==j) & (part==b)).sum()) for b in range(len(CERTAIN))] for j in range(len(ph.names))],
+        columns=list(CERTAIN), index=ph.names)
 
 # %% ../../nbs/show/10_plots.ipynb #1d183308
 @patch
@@ -105,19 +121,25 @@ def plot_certainty(self:Phenotypes)->go.Figure: # One bar a phenotype
     share = t.div(t.sum(axis=1).clip(lower=1), axis=0)
     fig,y = go.Figure(),np.arange(len(t))
     for b,(name,(_,colour)) in enumerate(CERTAIN.items()):
-        fig.add_bar(x=share[name], y=y, base=share.iloc[:,:b].sum(axis=1), orientation='h', name=name, marker_color=colour, width=.7, customdata=t[name], hovertemplate='%{customdata:,} mice<extra>'+name+'</extra>')
-    fig.update_xaxes(range=[0,1], tickvals=[0,.25,.5,.75,1], ticktext=['0','25 %','50 %','75 %','100 %'], title_text='share of the mice', title_standoff=6)
-    fig.update_yaxes(tickvals=y, ticktext=[f'{numbered(k, n)} ({v:,})' for k,(n,v) in enumerate(t.sum(axis=1).items())], range=[len(t)-.4,-.6], showgrid=False)
+        fig.add_bar(x=share[name], y=y, base=share.iloc[:,:b].sum(axis=1), orientation='h', name=name,
+            marker_color=colour, width=.7, customdata=t[name],
+            hovertemplate='%{customdata:,} mice<extra>'+name+'</extra>')
+    fig.update_xaxes(range=[0,1], tickvals=[0,.25,.5,.75,1], ticktext=['0','25 %','50 %','75 %','100 %'],
+        title_text='share of the mice', title_standoff=6)
+    fig.update_yaxes(tickvals=y, ticktext=[f'{numbered(k, n)} ({v:,})'
+        for k,(n,v) in enumerate(t.sum(axis=1).items())], range=[len(t)-.4,-.6], showgrid=False)
     fig.update_layout(barmode='overlay', legend_title_text='probability')
     doubt = int((self.assignments.probability<IN_DOUBT).sum())
-    return below(finish(fig, f'Certainty of {len(self):,} memberships, {doubt:,} of them in doubt', 'in doubt: no phenotype reaches a probability of .8', width=760, height=190+34*len(t), l=_room(self)+44, b=96))
+    return below(finish(fig, f'Certainty of {len(self):,} memberships, {doubt:,} of them in doubt',
+        'in doubt: no phenotype reaches a probability of .8', width=760, height=190+34*len(t), l=_room(self)+44, b=96))
 
 # %% ../../nbs/show/10_plots.ipynb #a1f319de
 def centre_table(
     ph:Phenotypes, # A result
 )->pd.DataFrame: # phenotype, name, centre, `observed` lines, `expected` lines, `ratio`, `beyond_chance` (bool)
     "Lines of each phenotype at each centre beside their number under independence."
-    seen = pd.crosstab(ph.lines.phenotype, ph.lines.phenotyping_center.astype(str)).reindex(range(len(ph.names)), fill_value=0)
+    seen = pd.crosstab(ph.lines.phenotype, ph.lines.phenotyping_center.astype(str)).reindex(range(len(ph.names)),
+        fill_value=0)
     d = seen.stack().rename('observed').reset_index().set_axis(['phenotype','centre','observed'], axis=1)
     d['expected'] = (np.outer(seen.sum(axis=1), seen.sum(axis=0))/max(len(ph.lines), 1)).ravel()
     d['ratio'] = d.observed/d.expected.where(d.expected>0)
@@ -131,22 +153,33 @@ def plot_centres(self:Phenotypes)->go.Figure: # Heat map, phenotypes × centres
     d = centre_table(self)
     if not len(d): raise InputError('no line to compare: every mouse is a control or of unknown group')
     size = d.groupby('centre')['observed'].sum().sort_values(ascending=False)
-    seen,expected,ratio,odd = (d.pivot(index='phenotype', columns='centre', values=c)[size.index].to_numpy() for c in ('observed','expected','ratio','beyond_chance'))
+    seen,expected,ratio,odd = (d.pivot(index='phenotype', columns='centre', values=c)[size.index].to_numpy()
+        for c in ('observed','expected','ratio','beyond_chance'))
     z = np.where(odd, np.log2(np.clip(ratio.astype(float), 1/8, 8)), 0.)
-    text = np.array([[f'{n:,}<br>({e:,.0f})' if e>=10 else f'{n:,}<br>({e:.1f})' for n,e in zip(*o)] for o in zip(seen, expected)], object)
-    bar = dict(title=dict(text='observed /<br>expected'), tickvals=[-3,-2,-1,0,1,2,3], ticktext=['1/8','1/4','1/2','1','2','4','8'], lenmode='pixels', len=max(150, 34*len(self.names)), thickness=16)
-    fig = go.Figure(go.Heatmap(z=z, x=[f'{escaped(c)}<br>{n:,}' for c,n in size.items()], y=[numbered(k, n) for k,n in enumerate(self.names)], text=text, texttemplate='%{text}',
-        hovertemplate='%{y} at %{x}: %{text} lines<extra></extra>', colorscale=DIVERGING, zmin=-3, zmax=3, colorbar=bar, xgap=1, ygap=1))
-    fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False, tickangle=0, tickfont=dict(size=10))
-    note = 'cell: lines seen (expected) · orange: more, blue: fewer than chance explains · pale: within chance<br>A coloured cell means other genes or a laboratory effect: look at that centre\'s controls before believing it'
-    return finish(fig, f'Phenotypes by centre, {counted(len(self.lines), "line")}', note, width=max(760, 290+62*len(size)), height=190+40*len(self.names), l=_room(self), r=105, b=50)
+    text = np.array([[f'{n:,}<br>({e:,.0f})' if e>=10 else f'{n:,}<br>({e:.1f})' for n,e in zip(*o)]
+        for o in zip(seen, expected)], object)
+    bar = dict(title=dict(text='observed /<br>expected'), tickvals=[-3,-2,-1,0,1,2,3],
+        ticktext=['1/8','1/4','1/2','1','2','4','8'], lenmode='pixels', len=max(150, 34*len(self.names)), thickness=16)
+    fig = go.Figure(go.Heatmap(z=z, x=[f'{escaped(c)}<br>{n:,}' for c,n in size.items()],
+        y=[numbered(k, n) for k,n in enumerate(self.names)], text=text, texttemplate='%{text}',
+        hovertemplate='%{y} at %{x}: %{text} lines<extra></extra>', colorscale=DIVERGING, zmin=-3, zmax=3,
+        colorbar=bar, xgap=1, ygap=1))
+    fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False, tickangle=0,
+        tickfont=dict(size=10))
+    note = ('cell: lines seen (expected) · orange: more, blue: fewer than chance explains · pale: within chance<br>A '
+        'coloured cell means other genes or a laboratory effect: look at that centre\'s controls before believing it')
+    return finish(fig, f'Phenotypes by centre, {counted(len(self.lines), "line")}', note,
+        width=max(760, 290+62*len(size)), height=190+40*len(self.names), l=_room(self), r=105, b=50)
 
 # %% ../../nbs/show/10_plots.ipynb #5b65f79d
 def _terms(history, what):
     "Panel title → its columns."
     skip = {'stage','epoch','time','seconds','watch_seconds','memory_mb','lr','beta','warm'}
-    terms = [c[6:] for c in history if c.startswith('train_')] + [c[6:] for c in history if c.startswith('valid_') and f'train_{c[6:]}' not in history]
-    if what=='loss': return {t:[c for c in (f'train_{t}',f'valid_{t}') if c in history] for t in sorted(terms, key=lambda t: t!='total')}
+    terms = [c[6:] for c in history if c.startswith('train_')] + [c[6:] for c in history if c.startswith('valid_')
+        and f'train_{c[6:]}' not in history]
+    if what=='loss':
+        return {t:[c for c in (f'train_{t}',f'valid_{t}') if c in history]
+            for t in sorted(terms, key=lambda t: t!='total')}
     return {c:[c] for c in history.select_dtypes('number') if not c.startswith(('train_','valid_')) and c not in skip}
 
 def _mark_stages(fig, stage, cell):
@@ -170,13 +203,17 @@ def plot_history(self:Phenotypes,
         for col in cols:
             held = col.startswith('valid_')
             seen = h[col].notna().to_numpy() # some values are not measured every epoch
-            fig.add_scatter(x=np.arange(1, len(h)+1)[seen], y=h[col][seen], mode='lines', name='held-out lines' if held else 'training mice' if what=='loss' else 'value', legendgroup=str(held), showlegend=what=='loss' and i==0,
-                line=dict(color=PALETTE[1] if held else PALETTE[0], dash='dash' if held else 'solid', width=2), **cell(i))
+            fig.add_scatter(x=np.arange(1, len(h)+1)[seen], y=h[col][seen], mode='lines',
+                name='held-out lines' if held else 'training mice' if what=='loss' else 'value', legendgroup=str(held),
+                showlegend=what=='loss' and i==0,
+                line=dict(color=PALETTE[1] if held else PALETTE[0], dash='dash' if held else 'solid', width=2),
+                **cell(i))
         said = _mark_stages(fig, h.stage.astype(str).to_numpy(), cell(i))
     for j in range(c): fig.update_xaxes(title_text='epoch', title_standoff=4, row=r, col=j+1)
     fig.update_xaxes(tickfont=dict(size=10), range=[0, len(h)+1]).update_yaxes(tickfont=dict(size=10))
     fig.update_layout(legend=dict(orientation='h', y=-.02-.22/r, yanchor='top', x=.5, xanchor='center'))
-    return finish(fig, f'Training, {"loss by term" if what=="loss" else "monitors"}, {len(self):,} mice', said, width=max(520, 60+200*c), height=130+165*r, t=88, b=84)
+    return finish(fig, f'Training, {"loss by term" if what=="loss" else "monitors"}, {len(self):,} mice', said,
+        width=max(520, 60+200*c), height=130+165*r, t=88, b=84)
 
 # %% ../../nbs/show/10_plots.ipynb #a78a04d3
 def find_gene(
@@ -190,7 +227,8 @@ def find_gene(
     lost = {g.lower():(g,why) for g,why in ph.info.get('lost_genes', {}).items()}.get(str(gene).strip().lower())
     if lost: raise InputError(f"every mouse of gene '{lost[0]}' was left out: {lost[1]}")
     near = nearest(str(gene), genes)
-    raise InputError(f"no knock-out mouse of gene '{gene}' in this cohort" + (f"; did you mean '{near}'?" if near else f"; it has {len(genes):,} genes, see `lines.gene_symbol`"))
+    raise InputError(f"no knock-out mouse of gene '{gene}' in this cohort"
+        + (f"; did you mean '{near}'?" if near else f"; it has {len(genes):,} genes, see `lines.gene_symbol`"))
 
 def audiograms_of(
     ph:Phenotypes, # A result
@@ -199,7 +237,9 @@ def audiograms_of(
     "What is drawn of the mice."
     if unit not in ('dB SPL','offset'): raise InputError(f"`unit` is '{unit}'; choose 'dB SPL' or 'offset'")
     kept,offset = 'ceiling' in ph.mice,ph.mice[list(OFFSETS)].to_numpy(float)
-    if not kept and unit=='dB SPL': raise InputError("this result was saved by an earlier version, which kept offsets only; use `unit='offset'`, or train anew")
+    if not kept and unit=='dB SPL':
+        raise InputError("this result was saved by an earlier version, which kept offsets only; use `unit='offset'`, "
+            "or train anew")
     if not kept: return offset,None,'offset, dB'
     t,top = ph.mice[list(THRESHOLDS)].to_numpy(float),np.repeat(ph.mice.ceiling.to_numpy(float)[:,None], 6, 1)
     return (t,top,'threshold, dB SPL') if unit=='dB SPL' else (offset,top-t+offset,'offset, dB')
@@ -221,27 +261,35 @@ def reference_mice(
     "Controls of a technical group; its normal mice where it has no controls of its own."
     here,control = (ph.mice.technical_group==group).to_numpy(),_is_control(ph)
     bulk = ph.mice.matched_by[here].astype(str).str.startswith('bulk').any() or (here & control).sum()<5
-    rows,what = (here & (ph.assignments.phenotype==0).to_numpy(),'normal mice, for want of controls') if bulk else (here & control,'controls')
+    rows,what = (here & (ph.assignments.phenotype==0).to_numpy(),
+        'normal mice, for want of controls') if bulk else (here & control,'controls')
     same = rows & (ph.mice.sex==sex).to_numpy()
     return (np.flatnonzero(same),f'{sex} {what}') if sex!='all' and same.sum()>=10 else (np.flatnonzero(rows),what)
 
 # %% ../../nbs/show/10_plots.ipynb #d05cd549
 def _unanswered(values, ceiling, colour, seen):
     i,j = np.nonzero(np.nan_to_num(values, nan=-np.inf)>=np.nan_to_num(ceiling, nan=np.inf)-1e-6)
-    return [go.Scatter(x=X[j], y=values[i,j], mode='markers', marker=dict(symbol='triangle-up', size=9, color=colour), name='no response', legendgroup='no response', showlegend='no response' not in seen and not seen.add('no response'), hoverinfo='skip')] if len(i) else []
+    return [go.Scatter(x=X[j], y=values[i,j], mode='markers', marker=dict(symbol='triangle-up', size=9, color=colour),
+        name='no response', legendgroup='no response',
+        showlegend='no response' not in seen and not seen.add('no response'), hoverinfo='skip')] if len(i) else []
 
 def _line_panel(ph, mine, ref, values, ceiling, style, seen):
     "Traces of one line: controls, each mouse, mean; `seen` are the names the legend has."
     lo,mid,hi = tone_quantiles(values[ref], (.05,.5,.95))
     first = not seen
-    out = band(lo, hi, 'rgba(0,0,0,0.14)', 'controls, 5–95 %' if first else None) + audiogram(mid, phenotype_style(0), 'controls, median', 1.5, 0, first)
-    if ceiling is not None: out += audiogram(np.array([c[np.isfinite(c)].mean() if np.isfinite(c).any() else np.nan for c in ceiling[mine].T]), dict(color='#444444', dash='dot', symbol='line-ew'), 'loudest level', 1.2, 0, first)
+    out = band(lo, hi, 'rgba(0,0,0,0.14)', 'controls, 5–95 %' if first else None) + audiogram(mid, phenotype_style(0),
+        'controls, median', 1.5, 0, first)
+    if ceiling is not None:
+        out += audiogram(np.array([c[np.isfinite(c)].mean() if np.isfinite(c).any() else np.nan
+            for c in ceiling[mine].T]), dict(color='#444444', dash='dot', symbol='line-ew'), 'loudest level', 1.2, 0,
+            first)
     seen.add('controls')
     for i in mine:
         sex = str(ph.mice.sex.iloc[i])
         look = SEXES.get(sex, dict(symbol='diamond', dash='dot')) | dict(color=soft(style['color'], .6))
         name = sex if sex in SEXES else 'sex unknown'
-        out += audiogram(values[i], look, name, 1.2, 5, name not in seen, hovertemplate=f'{escaped(ph.mice.specimen_id.iloc[i])}, {escaped(sex)}: %{{y:.0f}} dB<extra></extra>')
+        out += audiogram(values[i], look, name, 1.2, 5, name not in seen,
+            hovertemplate=f'{escaped(ph.mice.specimen_id.iloc[i])}, {escaped(sex)}: %{{y:.0f}} dB<extra></extra>')
         seen.add(name)
     if ceiling is not None: out += _unanswered(values[mine], ceiling[mine], style['color'], seen)
     mean = np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in values[mine].T])
@@ -251,11 +299,16 @@ def _line_panel(ph, mine, ref, values, ceiling, style, seen):
 def _line_title(ph, row, mine, n_ref, what):
     elsewhere = int((ph.mice.technical_group.iloc[mine]!=main_group_of(ph, mine)).sum())
     allele = row.allele_symbol if isinstance(row.allele_symbol, str) and row.allele_symbol else row.gene_symbol
-    return f'<b>{escaped(allele)}</b><br><span style="font-size:11px">{zygosity_words(row.zygosity)}, {escaped(row.phenotyping_center)}: {counted(row.n_mice, "mouse", "mice")}{f" ({elsewhere} measured elsewhere)" if elsewhere else ""}, {n_ref:,} {what}<br>{numbered(row.phenotype, row["name"])}, probability {row.probability:.2f} ({escaped(row.evidence)})</span>'
+    return (f'<b>{escaped(allele)}</b><br><span style="font-size:11px">{zygosity_words(row.zygosity)}, '
+        f'{escaped(row.phenotyping_center)}: '
+        f'{counted(row.n_mice, "mouse", "mice")}{f" ({elsewhere} measured elsewhere)" if elsewhere else ""}, '
+        f'{n_ref:,} {what}<br>{numbered(row.phenotype, row["name"])}, probability {row.probability:.2f} '
+        f'({escaped(row.evidence)})</span>')
 
 def _limits(values, ceiling, mine, refs):
     "Common limits of all panels: every mouse, the controls' band and the loudest level."
-    ends = [*(values[m] for m in mine), *(np.array(tone_quantiles(values[ref])) for ref,_ in refs), *(ceiling[m] for m in mine if ceiling is not None)]
+    ends = [*(values[m] for m in mine), *(np.array(tone_quantiles(values[ref])) for ref,_ in refs),
+        *(ceiling[m] for m in mine if ceiling is not None)]
     ends = [e[np.isfinite(e)] for e in ends if np.isfinite(e).any()]
     return [float(min(e.min() for e in ends))-4, float(max(e.max() for e in ends))+4]
 
@@ -272,34 +325,48 @@ def plot_line(self:Phenotypes,
     every = self.lines[self.lines.gene_symbol==gene].sort_values('n_mice', ascending=False)
     mine = [np.flatnonzero((self.mice.line==l).to_numpy()) for l in every.line[:limit]]
     refs,seen = [reference_mice(self, main_group_of(self, m)) for m in mine],set()
-    fig,r,c,cell = panels(len(mine), 3, [_line_title(self, row, m, len(ref), what) for (_,row),m,(ref,what) in zip(every.iterrows(), mine, refs)], gap=.4)
+    fig,r,c,cell = panels(len(mine), 3,
+        [_line_title(self, row, m, len(ref), what) for (_,row),m,(ref,what) in zip(every.iterrows(), mine, refs)],
+        gap=.4)
     for i,(m,(ref,_),(_,row)) in enumerate(zip(mine, refs, every.iterrows())):
-        for t in _line_panel(self, m, ref, values, ceiling, phenotype_style(int(row.phenotype)), seen): fig.add_trace(t, **cell(i))
+        for t in _line_panel(self, m, ref, values, ceiling, phenotype_style(int(row.phenotype)), seen):
+            fig.add_trace(t, **cell(i))
         audiogram_axes(fig, cell(i))
     for j in range(c): fig.update_xaxes(title_text='kHz', title_standoff=4, row=r, col=j+1)
     for k in range(r): fig.update_yaxes(title_text=axis, title_standoff=4, row=k+1, col=1)
     fig.update_yaxes(range=_limits(values, ceiling, mine, refs))
-    note = 'thick: mean of the line · grey: its controls, of the same technical group' + (f' · {len(every)-len(mine)} smaller lines not drawn' if len(every)>len(mine) else '')
+    note = ('thick: mean of the line · grey: its controls, of the same technical group'
+        + (f' · {len(every)-len(mine)} smaller lines not drawn' if len(every)>len(mine) else ''))
     n = int(every.n_mice.sum())
-    return finish(fig, f'{escaped(gene)}: {n} {"mouse" if n==1 else "mice"} in {len(every)} {"line" if len(every)==1 else "lines"}', note, width=max(640, 220+270*c), height=150+275*r, t=122, r=160)
+    return finish(fig, f'{escaped(gene)}: {n} {"mouse" if n==1 else "mice"} in {len(every)} '
+        f'{"line" if len(every)==1 else "lines"}', note, width=max(640, 220+270*c), height=150+275*r, t=122, r=160)
 
 # %% ../../nbs/show/10_plots.ipynb #45fab415
 def _share_map(value, rows, title):
-    text = np.array([['' if np.isnan(v) else '0' if v==0 else f'{v:.0%}' if v>=.01 else '<1%' for v in o] for o in value], object)
-    return go.Heatmap(z=value, x=[t.replace('kHz',' kHz') for t in TONES], y=rows, text=text, texttemplate='%{text}', colorscale=BLUES, zmin=0, zmax=max(.2, float(np.nanmax(value))) if np.isfinite(value).any() else 1,
-                      showscale=False, xgap=1, ygap=1, hovertemplate='%{y}, %{x}: %{z:.1%}<extra></extra>', hoverongaps=False, name=title)
+    text = np.array([['' if np.isnan(v) else '0' if v==0 else f'{v:.0%}' if v>=.01 else '<1%' for v in o]
+        for o in value], object)
+    return go.Heatmap(z=value, x=[t.replace('kHz',' kHz') for t in TONES], y=rows, text=text, texttemplate='%{text}',
+        colorscale=BLUES, zmin=0, zmax=max(.2, float(np.nanmax(value))) if np.isfinite(value).any() else 1,
+                      showscale=False, xgap=1, ygap=1, hovertemplate='%{y}, %{x}: %{z:.1%}<extra></extra>',
+                      hoverongaps=False, name=title)
 
 def _overview(centre, thresholds, ceilings):
     "Two heat maps over centres and tones."
     mask = ~np.isnan(thresholds)
     n = pd.Series(centre).value_counts()
-    per = lambda a, b: np.array([[x[centre==c].sum()/max(1, y[centre==c].sum()) if y[centre==c].any() else np.nan for x,y in zip(a.T, b.T)] for c in n.index])
-    missing,ceiling = per(~mask, np.ones_like(mask)),per(mask & (np.nan_to_num(thresholds, nan=-np.inf)>=ceilings), mask)
+    per = lambda a, b: np.array([[x[centre==c].sum()/max(1, y[centre==c].sum()) if y[centre==c].any() else np.nan
+        for x,y in zip(a.T, b.T)] for c in n.index])
+    missing,ceiling = per(~mask, np.ones_like(mask)),per(mask & (np.nan_to_num(thresholds, nan=-np.inf)>=ceilings),
+        mask)
     rows = [f'{escaped(c)} ({k:,})' for c,k in n.items()]
-    fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=.04, subplot_titles=['not measured','no response at the loudest level'])
-    for i,(v,t) in enumerate(((missing,'missing'),(ceiling,'ceiling'))): fig.add_trace(_share_map(v, rows, t), row=1, col=i+1)
+    fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=.04,
+        subplot_titles=['not measured','no response at the loudest level'])
+    for i,(v,t) in enumerate(((missing,'missing'),(ceiling,'ceiling'))):
+        fig.add_trace(_share_map(v, rows, t), row=1, col=i+1)
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False)
-    return finish(fig, f'{len(centre):,} mice at {len(n)} centres: missing and unanswered stimuli', 'share of a centre\'s mice; the ceiling share is of measured mice; empty: nothing measured', width=820, height=132+30*len(n), l=150, t=92)
+    return finish(fig, f'{len(centre):,} mice at {len(n)} centres: missing and unanswered stimuli',
+        'share of a centre\'s mice; the ceiling share is of measured mice; empty: nothing measured', width=820,
+        height=132+30*len(n), l=150, t=92)
 
 @patch
 def plot_overview(self:Cohort)->go.Figure: # Two heat maps, centres × tones

@@ -12,9 +12,11 @@ import json, re
 from pathlib import Path
 from urllib.parse import quote
 import numpy as np, pandas as pd
-from fastcore.xml import (Body, Button, Caption, Code, Div, Figcaption, Figure, H1, H2, Head, Html, Input, Label, Li, Meta, Nav, A, P, Pre, Safe, Script, Section,
+from fastcore.xml import (Body, Button, Caption, Code, Div, Figcaption, Figure, H1, H2, Head, Html, Input, Label, Li,
+    Meta, Nav, A, P, Pre, Safe, Script, Section,
     Style, Table, Tbody, Td, Th, Thead, Title, Tr, Ul, Main, Details, Summary, to_xml)
 from plotly.offline import get_plotlyjs
+from ..core.files import asset
 from ..procedures.abr import OFFSETS, THRESHOLDS, TONES
 from ..models.line_mixture import calibrated
 from ..metrics.leakage import leakage_notes, plot_leakage
@@ -36,7 +38,8 @@ def _cell(v, style=None):
     if isinstance(v, (float,np.floating)): return f'{v:.3g}',repr(float(v))
     return str(v),str(v)
 
-def _shown(column, text, linked): return A(text, href=f'#gene={quote(text)}') if linked and column=='gene_symbol' and text!='–' else text
+def _shown(column, text, linked):
+    return A(text, href=f'#gene={quote(text)}') if linked and column=='gene_symbol' and text!='–' else text
 
 def html_table(
     frame:pd.DataFrame, # What to show
@@ -54,40 +57,60 @@ def html_table(
     head = Tr(*[Th(Button(h, type='button') if sortable else h, scope='col') for h in heads])
     cells = [[_cell(v, formats.get(c)) for v in frame[c]] for c in frame]
     marked = [False]*len(frame) if marked is None else marked
-    rows = [Tr(*[Td(_shown(c, text, linked), **({'data-v':key} if sortable and key!=text else {})) for c,(text,key) in zip(frame, row)], cls='lost' if bad else None) for row,bad in zip(zip(*cells), marked)]
-    return Div(Table(*([Caption(caption)] if caption else []), Thead(head), Tbody(*rows), id=id, cls='sortable' if sortable else None), cls='wide', tabindex='0')
+    rows = [Tr(*[Td(_shown(c, text, linked), **({'data-v':key} if sortable and key!=text else {}))
+        for c,(text,key) in zip(frame, row)], cls='lost' if bad else None) for row,bad in zip(zip(*cells), marked)]
+    return Div(Table(*([Caption(caption)] if caption else []), Thead(head), Tbody(*rows), id=id,
+        cls='sortable' if sortable else None), cls='wide', tabindex='0')
 
 # %% ../../nbs/show/20_report.ipynb #b92da1f4
 EVIDENCE = {
-    'line':'The mouse belongs to a line of at least three mice with enough matched controls. Its littermates count: the strongest evidence here.',
-    'mouse':'Controls, single mice and lines of fewer than three: judged by its own audiogram alone, and one audiogram often cannot tell a mild phenotype from an odd normal mouse.',
-    'weak-controls':'Its technical group has only 10–19 controls. The mouse was placed but taught the model nothing. Treat its offset as uncertain by several dB.',
-    'bulk-reference':'Its technical group has hardly any controls, so the bulk of the group\'s own mice stands in for them, on the assumption that most knock-outs hear normally. A shift shared by the whole group would go unseen. A call here says that the line hears worse than the other lines of its laboratory; do not believe a gene on this alone.'}
+    'line':'The mouse belongs to a line of at least three mice with enough matched controls. Its littermates count: '
+    'the strongest evidence here.',
+    'mouse':'Controls, single mice and lines of fewer than three: judged by its own audiogram alone, and one '
+    'audiogram often cannot tell a mild phenotype from an odd normal mouse.',
+    'weak-controls':'Its technical group has only 10–19 controls. The mouse was placed but taught the model nothing. '
+    'Treat its offset as uncertain by several dB.',
+    'bulk-reference':'Its technical group has hardly any controls, so the bulk of the group\'s own mice stands in '
+    'for them, on the assumption that most knock-outs hear normally. A shift shared by the whole group would go '
+    'unseen. A call here says that the line hears worse than the other lines of its laboratory; do not believe a '
+    'gene on this alone.'}
 
 def prose_item(text):
     "A sentence; what stands between backticks is code."
     return Li(*[Code(o) if i%2 else o for i,o in enumerate(str(text).split('`')) if o])
 
+# %% ../../nbs/show/20_report.ipynb #26ac2488
 def _asked(ph):
     s = ph.summary
     odd = s[s.phenotype>0]
     n = len(ph)+len(ph.excluded)
     return Section(H2('What was asked'),
-        P('Which hearing phenotypes are there among these mice, when nobody tells the program what to look for, and which lines and genes show them? Each mouse was compared with wild types measured at the same centre, with the same '
+        P('Which hearing phenotypes are there among these mice, when nobody tells the program what to look for, and '
+        'which lines and genes show them? Each mouse was compared with wild types measured at the same centre, with '
+        'the same '
           'pipeline and equipment; what is grouped here are the differences in dB, never raw thresholds.'),
-        P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. {found_words(ph)} {odd.n_mice.sum():,} mice ({odd.n_mice.sum()/max(len(ph),1):.1%}) and '
-          f'{odd.n_lines.sum():,} of {len(ph.lines):,} lines are not normal: ' + '; '.join(f'{o["name"]} ({o.n_mice:,} mice, {o.n_lines:,} lines)' for _,o in odd.iterrows()) + '.', cls='lead') if len(odd) else
-        P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. No phenotype but normal hearing was found.', cls='lead'), id='asked')
+        P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. {found_words(ph)} '
+        f'{odd.n_mice.sum():,} mice ({odd.n_mice.sum()/max(len(ph),1):.1%}) and '
+          f'{odd.n_lines.sum():,} of {len(ph.lines):,} lines are not normal: '
+          + '; '.join(f'{o["name"]} ({o.n_mice:,} mice, {o.n_lines:,} lines)' for _,o in odd.iterrows()) + '.',
+          cls='lead') if len(odd) else
+        P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. No phenotype but normal '
+        f'hearing was found.', cls='lead'), id='asked')
 
 def _data(ph, figures):
     notes = ph.info.get('notes') or (ph.matched.cohort.notes if ph.matched is not None else [])
     reasons = ph.excluded.groupby('reason').size().sort_values(ascending=False).rename('mice').reset_index()
     e = ph.assignments.evidence.value_counts()
-    levels = pd.DataFrame([dict(evidence=k, mice=int(e.get(k, 0)), not_normal=int((ph.assignments.phenotype[ph.assignments.evidence==k]>0).sum()), meaning=v) for k,v in EVIDENCE.items()])
+    levels = pd.DataFrame([dict(evidence=k, mice=int(e.get(k, 0)),
+        not_normal=int((ph.assignments.phenotype[ph.assignments.evidence==k]>0).sum()), meaning=v)
+        for k,v in EVIDENCE.items()])
     steps = ph.mice.matched_by.value_counts().rename_axis('matched by').rename('mice').reset_index()
     notes = [o for o in notes if not str(o).startswith('Left out')] # the table says it in full
-    return Section(H2('The data'), html_table(reasons, caption='Left out, and why') if len(reasons) else P('No mouse was left out.'),
-        html_table(levels, caption='What the assignments rest on'), html_table(steps, caption='Controls were matched by'), *((P('Notes of the run'), Ul(*[prose_item(o) for o in notes])) if notes else ()), *figures, id='data')
+    return Section(H2('The data'), html_table(reasons, caption='Left out, and why') if len(reasons)
+        else P('No mouse was left out.'),
+        html_table(levels, caption='What the assignments rest on'),
+        html_table(steps, caption='Controls were matched by'),
+        *((P('Notes of the run'), Ul(*[prose_item(o) for o in notes])) if notes else ()), *figures, id='data')
 
 # %% ../../nbs/show/20_report.ipynb #7fd93a7e
 def doubts(
@@ -99,64 +122,112 @@ def doubts(
     for _,s in ph.summary[ph.summary.phenotype>0].iterrows():
         who = f'{s.phenotype} {s["name"]}'
         if not s.n_mice: out.append(f'{who}: no mouse has it as the most probable phenotype.'); continue
-        if s.n_controls>=3 and s.share_of_controls > control/2: out.append(f'{who}: {s.share_of_controls:.0%} of its mice are wild types ({control:.0%} in the cohort). Age, batch or equipment explains it better than genes.')
-        if s.largest_center_share >= .6: out.append(f'{who}: {s.largest_center_share:.0%} of its mice come from {s.largest_center}. It may be that laboratory.')
-        crowd = centres[(centres.phenotype==s.phenotype) & centres.beyond_chance & (centres.ratio>=3) & (centres.observed>=5)].sort_values('ratio', ascending=False)
-        if len(crowd): out.append(f'{who}: more lines than expected at ' + ', '.join(f'{c.centre} ({c.observed}, expected {c.expected:.1f})' for c in crowd.itertuples()) + '. Other genes, or that laboratory.')
+        if s.n_controls>=3 and s.share_of_controls > control/2:
+            out.append(f'{who}: {s.share_of_controls:.0%} of its mice are wild types ({control:.0%} in the cohort). '
+                f'Age, batch or equipment explains it better than genes.')
+        if s.largest_center_share >= .6:
+            out.append(f'{who}: {s.largest_center_share:.0%} of its mice come from {s.largest_center}. It may be '
+                f'that laboratory.')
+        crowd = centres[(centres.phenotype==s.phenotype) & centres.beyond_chance & (centres.ratio>=3) & (
+            centres.observed>=5)].sort_values('ratio', ascending=False)
+        if len(crowd):
+            out.append(f'{who}: more lines than expected at '
+                + ', '.join(f'{c.centre} ({c.observed}, expected {c.expected:.1f})' for c in crowd.itertuples())
+                + '. Other genes, or that laboratory.')
         firm = int(((ph.assignments.phenotype==s.phenotype) & (ph.assignments.evidence=='line')).sum())
-        if firm < s.n_mice/3: out.append(f'{who}: only {firm} of its {s.n_mice} mice rest on a line of three or more with enough controls.')
-        if 'stable' in s and not s.stable: out.append(f'{who}: unstable. Its mice and those of its counterpart in repeated fits have a Jaccard index of {s.stability:.2f} on average (1: the same mice). Another sample would have given another phenotype.')
+        if firm < s.n_mice/3:
+            out.append(f'{who}: only {firm} of its {s.n_mice} mice rest on a line of three or more with enough '
+                f'controls.')
+        if 'stable' in s and not s.stable:
+            out.append(f'{who}: unstable. Its mice and those of its counterpart in repeated fits have a Jaccard '
+                f'index of {s.stability:.2f} on average (1: the same mice). Another sample would have given another '
+                f'phenotype.')
         if s.n_lines < 3: out.append(f'{who}: shown by {s.n_lines} line{"s" if s.n_lines!=1 else ""} only.')
     bulk = (ph.assignments.evidence=='bulk-reference').mean()
-    if bulk > .05: out.append(f'{bulk:.0%} of the mice were measured against the bulk of their own group, for want of controls.')
+    if bulk > .05:
+        out.append(f'{bulk:.0%} of the mice were measured against the bulk of their own group, for want of controls.')
     return out
 
 # %% ../../nbs/show/20_report.ipynb #9bf5ab34
-HEADS = dict(name='phenotype', n_mice='mice', n_controls='controls', n_lines='lines', n_genes='genes', share_of_controls='share of controls', mean_probability='mean probability', mean_offset='mean offset, dB',
-              n_bulk_reference='on bulk reference', stability_null='stability of random sets', because='why this name', by_chance='reached by shuffled controls', ami_controls='AMI, controls', ami_within='AMI within groups', ami_all='AMI, all mice', n_called='called lines', n_usable='with a tested line', n_listed='listed', n_in_cohort='in the cohort', n_set='genes', n_called_in_set='called', mean_offset_low='from', mean_offset_high='to', p_over_10dB='P(over 10 dB)', share_beyond='mice beyond 99.5 % of controls', p_value='p', q_value='q', q_local='local FDR', q_liberal='q, liberal', called_liberal='called, liberal', sex_difference='female − male, dB', sex_q='q of sex', human_symbol='human gene', phenotype_name='phenotype', or_low='from', or_high='to', cmh_q='q by laboratory', adjusted_q='q adjusted', p_permutation='p by lines', q_exact='q by mice', mice_in_phenotype='mice with it', expected_cohort='expected', log_odds_low='from', log_odds_high='to', centers='centres', largest_center='largest centre', largest_center_share='its share', gene_symbol='gene', allele_symbol='allele', phenotyping_center='centre') | {o:t.replace('kHz', ' kHz') for o,t in zip(OFFSETS, TONES)}
-FORMATS = dict(share_of_controls='.1%', mean_probability='.2f', largest_center_share='.0%', probability='.2f', mean_offset='.0f', loss='.0f', stability='.2f', stability_null='.2f', known='.0%', by_chance='.3f', ami_controls='.3f', ami_within='.3f', ami_all='.3f', expected=',.1f', ratio='.1f', mean_offset_low='.0f', mean_offset_high='.0f', p_over_10dB='.2f', share_beyond='.0%', sex_difference='.0f', p_value='.1e', q_value='.1e', q_local='.1e', q_liberal='.1e', sex_q='.2f', odds_ratio='.1f', or_low='.1f', or_high='.1f', cmh_q='.1e', adjusted_q='.1e', p_permutation='.1e', q_exact='.1e', expected_cohort='.1f', log_odds='.1f', log_odds_low='.1f', log_odds_high='.1f') | {o:'.0f' for o in OFFSETS}
+HEADS = dict(
+    name='phenotype', n_mice='mice', n_controls='controls', n_lines='lines', n_genes='genes',
+    share_of_controls='share of controls', mean_probability='mean probability', mean_offset='mean offset, dB',
+    n_bulk_reference='on bulk reference', stability_null='stability of random sets', because='why this name',
+    by_chance='reached by shuffled controls', ami_controls='AMI, controls', ami_within='AMI within groups',
+    ami_all='AMI, all mice', n_called='called lines', n_usable='with a tested line', n_listed='listed',
+    n_in_cohort='in the cohort', n_set='genes', n_called_in_set='called', mean_offset_low='from',
+    mean_offset_high='to', p_over_10dB='P(over 10 dB)', share_beyond='mice beyond 99.5 % of controls', p_value='p',
+    q_value='q', q_local='local FDR', q_liberal='q, liberal', called_liberal='called, liberal',
+    sex_difference='female − male, dB', sex_q='q of sex', human_symbol='human gene', phenotype_name='phenotype',
+    or_low='from', or_high='to', cmh_q='q by laboratory', adjusted_q='q adjusted', p_permutation='p by lines',
+    q_exact='q by mice', mice_in_phenotype='mice with it', expected_cohort='expected', log_odds_low='from',
+    log_odds_high='to', centers='centres', largest_center='largest centre', largest_center_share='its share',
+    gene_symbol='gene', allele_symbol='allele',
+    phenotyping_center='centre') | {o:t.replace('kHz', ' kHz') for o,t in zip(OFFSETS, TONES)}
+FORMATS = dict(
+    share_of_controls='.1%', mean_probability='.2f', largest_center_share='.0%', probability='.2f', mean_offset='.0f',
+    loss='.0f', stability='.2f', stability_null='.2f', known='.0%', by_chance='.3f', ami_controls='.3f',
+    ami_within='.3f', ami_all='.3f', expected=',.1f', ratio='.1f', mean_offset_low='.0f', mean_offset_high='.0f',
+    p_over_10dB='.2f', share_beyond='.0%', sex_difference='.0f', p_value='.1e', q_value='.1e', q_local='.1e',
+    q_liberal='.1e', sex_q='.2f', odds_ratio='.1f', or_low='.1f', or_high='.1f', cmh_q='.1e', adjusted_q='.1e',
+    p_permutation='.1e', q_exact='.1e', expected_cohort='.1f', log_odds='.1f', log_odds_low='.1f',
+    log_odds_high='.1f') | {o:'.0f' for o in OFFSETS}
 
 # %% ../../nbs/show/20_report.ipynb #a26a6b07
 def _control_sd(ph):
-    "Median control SD of the mice at the five tones, dB, as it was when the names were given; None where no model is kept."
+    """Median control SD of the mice at the five tones, dB, as it was when the names were given; None where no model is
+    kept."""
     if ph.matched is not None: return np.nanmedian(ph.matched.scale[:,:5], axis=0)
     scale = {g:o['scale'][:5] for g,o in ph.fitted.reference.groups.items()} if ph.fitted else {}
     rows = [scale[g] for g in ph.mice.technical_group if g in scale]
     return np.nanmedian(rows, axis=0) if rows else None
 
 def _ceiling_shares(ph):
-    "Share of each phenotype's mice at the ceiling, as it was when the names were given; None where thresholds were not kept."
+    """Share of each phenotype's mice at the ceiling, as it was when the names were given; None where thresholds were
+    not kept."""
     label,k = ph.assignments.phenotype.to_numpy(),len(ph.names)
     if ph.matched is not None: return censored_shares(ph.matched.censored, ph.matched.mask, label, k)
     if 'ceiling' not in ph.mice: return None
-    return censored_shares(ph.mice[list(THRESHOLDS)].to_numpy(float)>=ph.mice.ceiling.to_numpy(float)[:,None], ph.mice[list(OFFSETS)].notna().to_numpy(), label, k)
+    return censored_shares(ph.mice[list(THRESHOLDS)].to_numpy(float)>=ph.mice.ceiling.to_numpy(float)[:,None],
+        ph.mice[list(OFFSETS)].notna().to_numpy(), label, k)
 
 def name_reasons(
     ph:Phenotypes, # A result
 )->list: # One sentence a phenotype; empty where no rule of `shapes` gives the name it has
     "The rule behind each name, with its numbers."
-    said = [o.split(': ', 1) for o in explain_profiles(ph.profiles[list(OFFSETS)].to_numpy(float), _control_sd(ph), _ceiling_shares(ph))]
+    said = [o.split(': ', 1) for o in explain_profiles(ph.profiles[list(OFFSETS)].to_numpy(float), _control_sd(ph),
+        _ceiling_shares(ph))]
     own = dict(unplaced='resembles neither wild types nor any phenotype found')
     return [why if rule==name else own.get(name, '') for (rule,why),name in zip(said, ph.names)]
 
 # %% ../../nbs/show/20_report.ipynb #265b628e
 def _phenotypes(ph, figures):
-    sizes,profiles = (o.rename(columns=dict(phenotype='no.')) for o in (ph.summary.drop(columns='mean_offset'), ph.profiles[['phenotype','name',*OFFSETS]].assign(because=name_reasons(ph))))
+    sizes,profiles = (o.rename(columns=dict(phenotype='no.'))
+        for o in (ph.summary.drop(columns='mean_offset'),
+        ph.profiles[['phenotype','name',*OFFSETS]].assign(because=name_reasons(ph))))
     judged = 'stable' in sizes
     if judged: sizes['stable'] = np.where(sizes.stable, 'yes', 'UNSTABLE')
     found = doubts(ph)
-    worry = Div(P('Reasons for doubt in this run'), Ul(*[Li(o) for o in found]), cls='warn') if found else P('None of the rules of thumb for doubt (wild types, centres, weak evidence, few lines) fires in this run.')
-    return Section(H2('Phenotypes'), html_table(sizes, FORMATS, HEADS, 'Sizes. Controls define normal and are judged one by one, knock-outs with their line: a high share of controls is a warning, a low one is partly built in', marked=sizes.stable=='UNSTABLE' if judged else None),
-        *([P(f'Stability: mean Jaccard index of a phenotype with its counterpart when the fit is repeated, 1 for the same mice. Below {UNSTABLE_BELOW:g} it is unstable and should not be built on; random sets of the same sizes give the column beside it.')] if judged else []),
-        html_table(profiles, FORMATS, HEADS, 'Mean offset of a phenotype\'s mice, dB above matched controls'), worry, *figures, id='phenotypes')
+    worry = Div(P('Reasons for doubt in this run'), Ul(*[Li(o) for o in found]), cls='warn') if found else P('None '
+        'of the rules of thumb for doubt (wild types, centres, weak evidence, few lines) fires in this run.')
+    return Section(H2('Phenotypes'), html_table(sizes, FORMATS, HEADS, 'Sizes. Controls define normal and are judged '
+        'one by one, knock-outs with their line: a high share of controls is a warning, a low one is partly built in',
+        marked=sizes.stable=='UNSTABLE' if judged else None),
+        *([P(f'Stability: mean Jaccard index of a phenotype with its counterpart when the fit is repeated, 1 for the '
+        f'same mice. Below {UNSTABLE_BELOW:g} it is unstable and should not be built on; random sets of the same '
+        f'sizes give the column beside it.')] if judged else []),
+        html_table(profiles, FORMATS, HEADS, 'Mean offset of a phenotype\'s mice, dB above matched controls'), worry,
+        *figures, id='phenotypes')
 
 def top_lines(
     ph:Phenotypes, # A result
     per_phenotype:int=200, # At most so many lines of each
 )->pd.DataFrame: # Lines that are not normal, by phenotype, evidence and mean offset
     "Lines worth a look, those with full evidence first."
-    cols = ['gene_symbol','name','probability',*OFFSETS,'n_mice','n_controls','evidence','phenotyping_center','zygosity','allele_symbol']
-    d = ph.lines[ph.lines.phenotype>0].assign(loss=lambda o: o[list(OFFSETS[:5])].mean(axis=1)).assign(weak=lambda o: o.evidence!='line').sort_values(['phenotype','weak','loss'], ascending=[True,True,False])
+    cols = ['gene_symbol','name','probability',*OFFSETS,'n_mice','n_controls','evidence','phenotyping_center',
+        'zygosity','allele_symbol']
+    d = ph.lines[ph.lines.phenotype>0].assign(loss=lambda o: o[list(OFFSETS[:5])].mean(axis=1)).assign(
+        weak=lambda o: o.evidence!='line').sort_values(['phenotype','weak','loss'], ascending=[True,True,False])
     return d.groupby('phenotype', sort=False).head(per_phenotype)[cols]
 
 def gene_summary(
@@ -166,11 +237,14 @@ def gene_summary(
     d = ph.lines.assign(loss=ph.lines[list(OFFSETS[:5])].mean(axis=1))
     d = d[d.gene_symbol.isin(d.gene_symbol[d.phenotype>0])]
     names = lambda o: ', '.join(dict.fromkeys(o))
-    g = d.groupby('gene_symbol').agg(phenotypes=('name', names), lines=('name','size'), not_normal=('phenotype', lambda o: int((o>0).sum())), mice=('n_mice','sum'), centres=('phenotyping_center', names), loss=('loss','max'), probability=('probability','max'))
+    g = d.groupby('gene_symbol').agg(phenotypes=('name', names), lines=('name','size'),
+        not_normal=('phenotype', lambda o: int((o>0).sum())), mice=('n_mice','sum'),
+        centres=('phenotyping_center', names), loss=('loss','max'), probability=('probability','max'))
     return g.sort_values('loss', ascending=False).reset_index().rename(columns=dict(loss='mean_offset'))
 
 # %% ../../nbs/show/20_report.ipynb #ef9855d5
-HIGHER = {'balanced_ari','balanced_nmi','macro_recall','ari_affected','ari','nmi','stability','held_out_log_likelihood','log_likelihood'}
+HIGHER = {'balanced_ari','balanced_nmi','macro_recall','ari_affected','ari','nmi','stability',
+    'held_out_log_likelihood','log_likelihood'}
 LOWER = {'centre_ami','centre_ami_normal','centre_ami_controls','calibration_error'}
 
 def metrics_frame(
@@ -179,7 +253,8 @@ def metrics_frame(
     "The comparison as a table, whatever form it was saved in."
     if isinstance(metrics, pd.DataFrame): return metrics.reset_index() if metrics.index.name else metrics
     for key in ('methods','comparison','table'):
-        if key in metrics: return pd.DataFrame(metrics[key]) if isinstance(metrics[key], list) else metrics_frame(metrics[key])
+        if key in metrics:
+            return pd.DataFrame(metrics[key]) if isinstance(metrics[key], list) else metrics_frame(metrics[key])
     if 'baselines' in metrics: return metrics_frame({'model':metrics.get('model', {})} | metrics['baselines'])
     rows = {k:v for k,v in metrics.items() if isinstance(v, dict)} or {'model':metrics}
     return pd.DataFrame([dict(method=k) | {m:x for m,x in v.items() if np.isscalar(x)} for k,v in rows.items()])
@@ -196,25 +271,36 @@ def baseline_verdicts(
         i = (v.iloc[1:]*(1 if m in HIGHER else -1)).idxmax()
         wins = v[i]>v.iloc[0] if m in HIGHER else v[i]<v.iloc[0]
         word = m.replace('_',' ')
-        out.append(f'{word}: {d.iloc[:,0][i]} ({v[i]:.3g}) is better than {model.iloc[0]} ({v.iloc[0]:.3g}).' if wins else f'{word}: no other method is better than {model.iloc[0]} ({v.iloc[0]:.3g}; next {d.iloc[:,0][i]}, {v[i]:.3g}).')
+        out.append(f'{word}: {d.iloc[:,0][i]} ({v[i]:.3g}) is better than {model.iloc[0]} ({v.iloc[0]:.3g}).' if wins
+            else f'{word}: no other method is better than {model.iloc[0]} ({v.iloc[0]:.3g}; next {d.iloc[:,0][i]}, '
+            f'{v[i]:.3g}).')
     return out
 
 # %% ../../nbs/show/20_report.ipynb #2d4b902b
 def _baselines(metrics):
-    if metrics is None or not len(metrics): return Section(H2('Beside the baselines'), P('No comparison is stored with this run. ', 'Run `impc-phenotypes evaluate` on it, then write the report again; without simpler methods beside it, no claim about the model can be made.'), id='baselines')
+    if metrics is None or not len(metrics):
+        return Section(H2('Beside the baselines'), P('No comparison is stored with this run. ', 'Run '
+            '`impc-phenotypes evaluate` on it, then write the report again; without simpler methods beside it, no '
+            'claim about the model can be made.'), id='baselines')
     d = metrics_frame(metrics)
     said = baseline_verdicts(d)
     return Section(H2('Beside the baselines'), html_table(d, caption='One row a method, the model first'),
-        Ul(*[Li(o, cls='lost' if 'is better than' in o and 'no other' not in o else None) for o in said]) if said else P('These measures need a second method, or a truth, to be judged.'), id='baselines')
+        Ul(*[Li(o, cls='lost' if 'is better than' in o and 'no other' not in o else None) for o in said]) if said
+        else P('These measures need a second method, or a truth, to be judged.'), id='baselines')
 
 # %% ../../nbs/show/20_report.ipynb #af8661be
 LIMITS = (
-    'A membership is no p-value. It says which phenotype fits best, not whether a line differs from controls; lines of one colony differ more than single mice do, which any test must allow for.',
-    'The number of phenotypes is a choice the data support, not a fact of nature. Neighbours that differ only in severity are parts of a continuum.',
+    'A membership is no p-value. It says which phenotype fits best, not whether a line differs from controls; lines '
+    'of one colony differ more than single mice do, which any test must allow for.',
+    'The number of phenotypes is a choice the data support, not a fact of nature. Neighbours that differ only in '
+    'severity are parts of a continuum.',
     'Names describe the mean audiogram in words of our own definition. "Severe" is relative to matched controls.',
-    'The same mouse reads up to 40 dB higher in one laboratory than in another. Matching removes the shift of a technical group, not changes within it over the years.',
-    'C57BL/6N mice lose high tones with age (Cdh23ahl). A phenotype at 24–30 kHz alone, above all in one centre or in controls, is ageing or batch until shown otherwise.',
-    'A mouse that does not respond at the loudest level is recorded at that level: severe losses are underestimated, by more in centres with a low ceiling.',
+    'The same mouse reads up to 40 dB higher in one laboratory than in another. Matching removes the shift of a '
+    'technical group, not changes within it over the years.',
+    'C57BL/6N mice lose high tones with age (Cdh23ahl). A phenotype at 24–30 kHz alone, above all in one centre or '
+    'in controls, is ageing or batch until shown otherwise.',
+    'A mouse that does not respond at the loudest level is recorded at that level: severe losses are underestimated, '
+    'by more in centres with a low ceiling.',
     'Three centres do not measure the click. Its offset is missing there, not zero.',
     'Not finding a gene is no evidence that it hears: three or four mice miss a loss of 10–15 dB more often than not.',
     'Two-dimensional maps distort. Distances and gaps in them, above all with UMAP and t-SNE, are no findings.')
@@ -224,71 +310,104 @@ def _corrections(ph):
     curves = (ph.info.get('line_model') or {}).get('calibration')
     if not curves: return None
     said = np.array([.5,.8,.95])
-    rows = [dict(of=who) | {f'said {s:.2f}':f'{v:.2f}' for s,v in zip(said, calibrated(np.c_[1-said, said], np.asarray(c, float))[:,1])} for who,c in zip(('mice in lines','lines','mice alone'), curves)]
-    return pd.DataFrame(rows).assign(advice=['as it was' if abs(c[0])+abs(c[1]-1)<.05 else 'the model claimed too much: corrected downwards' if float(r['said 0.95'])<.945 else 'the model was too careful: corrected upwards' if float(r['said 0.80'])>.805 else 'corrected at the ends' for c,r in zip(curves, rows)])
+    rows = [dict(of=who) | {f'said {s:.2f}':f'{v:.2f}'
+        for s,v in zip(said, calibrated(np.c_[1-said, said], np.asarray(c, float))[:,1])}
+        for who,c in zip(('mice in lines','lines','mice alone'), curves)]
+    return pd.DataFrame(rows).assign(
+        advice=['as it was' if abs(c[0])+abs(c[1]-1)<.05 else 'the model claimed too much: corrected downwards'
+        if float(r['said 0.95'])<.945 else 'the model was too careful: corrected upwards' if float(r['said 0.80'])>.805
+        else 'corrected at the ends' for c,r in zip(curves, rows)])
 
+# %% ../../nbs/show/20_report.ipynb #ec448ab7
 def _sure(ph, figures=()):
     fix,doubt = _corrections(ph),int((ph.assignments.probability<IN_DOUBT).sum())
-    return Section(H2('How sure'), P(f'Probability is the largest membership of a mouse. {doubt:,} mice are in doubt: no phenotype takes them with {IN_DOUBT:g}. Do not sort them by force.'), *figures,
-        *([html_table(fix, caption='Calibration on pseudo-lines of controls: a probability of being affected, as the line model said it and as it is reported')] if fix is not None else []), id='sure')
+    return Section(H2('How sure'), P(f'Probability is the largest membership of a mouse. {doubt:,} mice are in '
+        f'doubt: no phenotype takes them with {IN_DOUBT:g}. Do not sort them by force.'), *figures,
+        *([html_table(fix, caption='Calibration on pseudo-lines of controls: a probability of being affected, as the '
+        'line model said it and as it is reported')] if fix is not None else []), id='sure')
 
 def _limits(): return Section(H2('What must not be concluded'), Ul(*[Li(o) for o in LIMITS]), id='limits')
 
 def _configuration(ph):
     scalar = {k:v for k,v in ph.info.items() if np.isscalar(v)}
     rest = {k:v for k,v in ph.info.items() if k not in scalar and k not in ('notes','leakage')}
-    if isinstance(rest.get('source'), dict) and rest['source'].get('path'): rest['source'] = rest['source'] | dict(path=Path(str(rest['source']['path'])).name) # no folder of this computer in a file that travels
+    # no folder of this computer in a file that travels
+    if isinstance(rest.get('source'), dict) and rest['source'].get('path'):
+        rest['source'] = rest['source'] | dict(path=Path(str(rest['source']['path'])).name)
     dump = lambda o: json.dumps(o, indent=1, default=str, ensure_ascii=False)
     return Section(H2('Configuration and versions'),
         html_table(pd.DataFrame([dict(fact=k, value=str(v)) for k,v in scalar.items()])) if scalar else None,
-        Details(Summary('Complete configuration'), Pre(dump(ph.config))), Details(Summary('Versions and details'), Pre(dump(rest))), id='configuration')
+        Details(Summary('Complete configuration'), Pre(dump(ph.config))),
+        Details(Summary('Versions and details'), Pre(dump(rest))), id='configuration')
 
 # %% ../../nbs/show/20_report.ipynb #00323e86
 def figure_block(name, fig, caption, alt):
-    body = fig.to_html(full_html=False, include_plotlyjs=False, div_id=f'figure-{name}', config=dict(displaylogo=False, responsive=False))
+    body = fig.to_html(full_html=False, include_plotlyjs=False, div_id=f'figure-{name}',
+        config=dict(displaylogo=False, responsive=False))
     return Figure(Div(Safe(body), role='img', aria_label=alt, cls='wide', tabindex='0'), Figcaption(caption))
 
 def _profile_words(ph):
-    say = lambda r: f'{r["name"]}: ' + ', '.join(f'{r[o]:.0f} dB at {t}' for o,t in zip(OFFSETS, TONES) if np.isfinite(r[o]))
+    say = lambda r: f'{r["name"]}: ' + ', '.join(f'{r[o]:.0f} dB at {t}' for o,t in zip(OFFSETS, TONES)
+        if np.isfinite(r[o]))
     return 'Mean offset of each phenotype. ' + '; '.join(say(r) for _,r in ph.profiles.iterrows())
 
 # %% ../../nbs/show/20_report.ipynb #df43f047
 def _centre_words(ph):
     d = plots.centre_table(ph)
     odd = d[d.beyond_chance].sort_values('ratio', ascending=False)
-    return 'Lines by phenotype and centre. ' + ('; '.join(f'{r["name"]} at {r.centre}: {r.observed} lines, {r.expected:.1f} expected' for _,r in odd.iterrows()) if len(odd) else 'No cell differs from chance') + '.'
+    return 'Lines by phenotype and centre. ' + (
+        '; '.join(f'{r["name"]} at {r.centre}: {r.observed} lines, {r.expected:.1f} expected'
+        for _,r in odd.iterrows()) if len(odd) else 'No cell differs from chance') + '.'
 
 def _map_words(ph):
     z = pd.DataFrame(ph.embedding).groupby(ph.assignments.phenotype.to_numpy()).mean()
     far = np.linalg.norm(z-z.loc[0], axis=1) if 0 in z.index else np.zeros(len(z))
-    return 'Mice in two principal components of the latent space. Distance of the mean of each phenotype from normal: ' + '; '.join(f'{ph.names[k]} {v:.1f}' for k,v in zip(z.index, far) if k) + '.'
+    return ('Mice in two principal components of the latent space. Distance of the mean of each phenotype from '
+        'normal: ' + '; '.join(f'{ph.names[k]} {v:.1f}' for k,v in zip(z.index, far) if k) + '.')
 
 def _history_words(ph):
     h = ph.history
     terms = [c for c in h if c.startswith('train_') and h[c].notna().any()]
-    return f'Loss terms over {len(h)} epochs, first and last value on training mice: ' + '; '.join(f'{c[6:].replace("_"," ")} {h[c].dropna().iloc[0]:.3g} to {h[c].dropna().iloc[-1]:.3g}' for c in terms) + '.'
+    return f'Loss terms over {len(h)} epochs, first and last value on training mice: ' + '; '.join(
+        f'{c[6:].replace("_"," ")} {h[c].dropna().iloc[0]:.3g} to {h[c].dropna().iloc[-1]:.3g}' for c in terms) + '.'
 
 def _overview_words(ph):
     t,top,_ = plots.audiograms_of(ph)
     gone,loud = np.isnan(t),(t>=top).sum(0)/np.maximum((~np.isnan(t)).sum(0), 1)
-    never = [c for c in sorted(set(ph.mice.phenotyping_center.astype(str))) if gone[(ph.mice.phenotyping_center==c).to_numpy(),5].all()]
-    return 'Share of thresholds not measured: ' + ', '.join(f'{n} {v:.0%}' for n,v in zip(TONES, gone.mean(0))) + '; without a response at the loudest level: ' + ', '.join(f'{n} {v:.1%}' for n,v in zip(TONES, loud)) + (f'. No click at {", ".join(never)}.' if never else '.')
+    never = [c for c in sorted(set(ph.mice.phenotyping_center.astype(str)))
+        if gone[(ph.mice.phenotyping_center==c).to_numpy(),5].all()]
+    return 'Share of thresholds not measured: ' + ', '.join(f'{n} {v:.0%}'
+        for n,v in zip(TONES, gone.mean(0))) + '; without a response at the loudest level: ' + ', '.join(f'{n} {v:.1%}'
+        for n,v in zip(TONES, loud)) + (f'. No click at {", ".join(never)}.' if never else '.')
 
 def _certain_words(ph):
     t = plots.certainty_table(ph)
-    return 'Mice with a probability from .95, of all: ' + '; '.join(f'{n} {t.loc[n].iloc[0]:,} of {t.loc[n].sum():,}' for n in dict.fromkeys(t.index)) + '.' if t.index.is_unique else 'Bars of certainty by phenotype.'
+    return 'Mice with a probability from .95, of all: ' + '; '.join(f'{n} {t.loc[n].iloc[0]:,} of {t.loc[n].sum():,}'
+        for n in dict.fromkeys(t.index)) + '.' if t.index.is_unique else 'Bars of certainty by phenotype.'
 
 # %% ../../nbs/show/20_report.ipynb #a684418d
 def _figures(ph):
     "Section → its figures."
     biggest = ph.summary[ph.summary.phenotype>0].sort_values('n_mice', ascending=False)['name'].tolist()
-    f = dict(phenotypes=[figure_block('profiles', ph.plot_profiles(), 'Profiles beside matched controls. Up is worse; the click stands apart because it has no frequency.', _profile_words(ph)),
-        figure_block('sizes', ph.plot_sizes(), 'Sizes and share of wild types.', f'Bars: mice of each phenotype and share of controls among them. Largest after normal: {", ".join(biggest[:3])}. The numbers are in the table above.')])
-    if len(ph.lines): f['phenotypes'].append(figure_block('centres', ph.plot_centres(), 'Lines by centre. Colour marks what chance does not explain.', _centre_words(ph)))
-    if ph.embedding.size: f['map'] = [figure_block('map', ph.plot_map(), 'The network\'s latent space, two principal components. Click on a name to hide it.', _map_words(ph))]
-    f['sure'] = [figure_block('certainty', ph.plot_certainty(), 'Share of each phenotype\'s mice by the probability of that phenotype.', _certain_words(ph))]
-    if len(ph.history): f['training'] = [figure_block('training', ph.plot_history(), 'Loss terms, unweighted.', _history_words(ph))]
-    if 'ceiling' in ph.mice: f['data'] = [figure_block('overview', ph.plot_overview(), 'Missing and unanswered stimuli by centre.', _overview_words(ph))]
+    f = dict(phenotypes=[figure_block('profiles', ph.plot_profiles(),
+        'Profiles beside matched controls. Up is worse; the click stands apart because it has no frequency.',
+        _profile_words(ph)),
+        figure_block('sizes', ph.plot_sizes(), 'Sizes and share of wild types.', f'Bars: mice of each phenotype and '
+        f'share of controls among them. Largest after normal: {", ".join(biggest[:3])}. The numbers are in the '
+        f'table above.')])
+    if len(ph.lines):
+        f['phenotypes'].append(figure_block('centres', ph.plot_centres(),
+            'Lines by centre. Colour marks what chance does not explain.', _centre_words(ph)))
+    if ph.embedding.size:
+        f['map'] = [figure_block('map', ph.plot_map(),
+            'The network\'s latent space, two principal components. Click on a name to hide it.', _map_words(ph))]
+    f['sure'] = [figure_block('certainty', ph.plot_certainty(),
+        'Share of each phenotype\'s mice by the probability of that phenotype.', _certain_words(ph))]
+    if len(ph.history):
+        f['training'] = [figure_block('training', ph.plot_history(), 'Loss terms, unweighted.', _history_words(ph))]
+    if 'ceiling' in ph.mice:
+        f['data'] = [figure_block('overview', ph.plot_overview(), 'Missing and unanswered stimuli by centre.',
+            _overview_words(ph))]
     return f
 
 # %% ../../nbs/show/20_report.ipynb #58813719
@@ -296,57 +415,59 @@ def _leakage(ph):
     "The stored leakage table, its picture and its advice; None if the run did not check."
     if not ph.info.get('leakage'): return None
     table = pd.DataFrame(ph.info['leakage']).astype(dict(ami_controls=float, ok=bool))
-    said,show = leakage_notes(table, ph.names),table.drop(columns=['levels','phenotype','level','observed','expected','ratio'])
-    crowd = [f'{ph.names[r.phenotype]} at {r.level}: {r.observed:,} mice, {r.expected:,.0f} expected' if r.observed else '' for r in table.itertuples()]
-    words = Div(P('Some variables tell the phenotype of a control'), Ul(*[prose_item(o) for o in said]), cls='warn') if (~table.ok).any() else P(said[0])
-    return Section(H2('Leakage'), P('Wild types should hear alike wherever and whenever they are measured. If their phenotype goes with a laboratory, a sex, a strain, a year or an instrument, it is suspect. AMI is adjusted mutual information, 0 for independence.'), words,
-        html_table(show.assign(most_crowded=crowd, ok=np.where(table.ok, 'yes', 'LEAKS')), FORMATS, HEADS, 'One row a variable, the worst first', marked=~table.ok),
-        figure_block('leakage', plot_leakage(table), 'Agreement of phenotype and variable among controls and among all mice.', 'Bars of adjusted mutual information by variable; the numbers are in the table above.'), id='leakage')
+    said,show = leakage_notes(table,
+        ph.names),table.drop(columns=['levels','phenotype','level','observed','expected','ratio'])
+    crowd = [f'{ph.names[r.phenotype]} at {r.level}: {r.observed:,} mice, {r.expected:,.0f} expected' if r.observed
+        else '' for r in table.itertuples()]
+    words = Div(P('Some variables tell the phenotype of a control'), Ul(*[prose_item(o) for o in said]),
+        cls='warn') if (~table.ok).any() else P(said[0])
+    return Section(H2('Leakage'), P('Wild types should hear alike wherever and whenever they are measured. If their '
+        'phenotype goes with a laboratory, a sex, a strain, a year or an instrument, it is suspect. AMI is adjusted '
+        'mutual information, 0 for independence.'), words,
+        html_table(show.assign(most_crowded=crowd, ok=np.where(table.ok, 'yes', 'LEAKS')), FORMATS, HEADS,
+        'One row a variable, the worst first', marked=~table.ok),
+        figure_block('leakage', plot_leakage(table),
+        'Agreement of phenotype and variable among controls and among all mice.',
+        'Bars of adjusted mutual information by variable; the numbers are in the table above.'), id='leakage')
 
 # %% ../../nbs/show/20_report.ipynb #9f55135b
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-CSS = '''
-:root{color-scheme:light} body{font:16px/1.55 system-ui,Helvetica,Arial,sans-serif;color:#222;background:#fff;margin:0}
-main{max-width:1060px;margin:0 auto;padding:1rem 1.5rem 4rem} h1{font-size:1.9rem;margin:.6rem 0} h2{font-size:1.3rem;margin:2.4rem 0 .6rem;border-bottom:1px solid #ccc;padding-bottom:.2rem}
-nav{position:sticky;top:0;background:#fff;border-bottom:1px solid #ccc;padding:.4rem 1.5rem;font-size:.9rem;z-index:5} nav{display:flex;flex-wrap:wrap;gap:.1rem 1rem} nav a{white-space:nowrap} a{color:#00568a}
-.lead{font-size:1.1rem} .wide{overflow-x:auto} figure{margin:1.4rem 0} figcaption,caption{color:#555;font-size:.88rem;text-align:left} caption{padding:.5rem 0;white-space:nowrap}
-table{border-collapse:collapse;font-size:.86rem;margin:.6rem 0} th,td{padding:.25rem .6rem;border-bottom:1px solid #e4e4e4;text-align:left;vertical-align:top} thead th{border-bottom:2px solid #888}
-td{font-variant-numeric:tabular-nums} th button{font:inherit;font-weight:600;background:none;border:0;padding:0;cursor:pointer;text-align:left} th button:hover{text-decoration:underline} th[aria-sort=ascending] button::after{content:' ▲'} th[aria-sort=descending] button::after{content:' ▼'}
-.warn{border-left:4px solid #b2400c;background:#fdf3ec;padding:.4rem 1rem;margin:1rem 0} .warn p{font-weight:600;margin:.3rem 0} .lost{font-weight:600;color:#8f3208}
-pre{background:#f6f6f6;padding:.8rem;overflow-x:auto;font-size:.82rem} .tools{display:flex;gap:1rem;align-items:center;margin:.6rem 0} input,.tools button{font:inherit;padding:.25rem .5rem} .tall{max-height:34rem;overflow:auto} .tall table{font-size:.8rem} .tall th,.tall td{padding:.2rem .4rem;white-space:nowrap;max-width:15rem;overflow:hidden;text-overflow:ellipsis} .tall thead th{position:sticky;top:0;background:#fff}
-pre.prose{white-space:pre-wrap;font:inherit;font-size:.9rem;max-width:50rem} .sr{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)} :focus-visible{outline:3px solid #0072B2;outline-offset:2px} #gene-name{min-width:14rem}
-@media print{nav,.tools{display:none} .tall{max-height:none}}'''
-SCRIPT = '''
-const text=(r,i)=>{const c=r.cells[i];return c.dataset.v??c.textContent};
-for(const t of document.querySelectorAll('table.sortable'))t.querySelectorAll('th').forEach((h,i)=>h.addEventListener('click',()=>{
-  const up=h.getAttribute('aria-sort')!=='ascending',b=t.tBodies[0];t.querySelectorAll('th').forEach(o=>o.removeAttribute('aria-sort'));h.setAttribute('aria-sort',up?'ascending':'descending');
-  const n=v=>v===''||v==='–'?NaN:Number(v),key=(x,y)=>{const a=text(x,i),c=text(y,i),p=n(a),q=n(c);if(!isNaN(p)&&!isNaN(q))return p-q;if(!isNaN(p))return -1;if(!isNaN(q))return 1;return a.localeCompare(c)};
-  [...b.rows].sort((x,y)=>up?key(x,y):key(y,x)).forEach(r=>b.append(r))}));
-for(const f of document.querySelectorAll('input[data-for]'))f.addEventListener('input',()=>{const q=f.value.toLowerCase();for(const r of document.getElementById(f.dataset.for).tBodies[0].rows)r.hidden=!r.textContent.toLowerCase().includes(q)});
-for(const s of document.querySelectorAll('button[data-save]'))s.addEventListener('click',()=>{const t=document.getElementById(s.dataset.save),q=v=>'"'+v.trim().replace(/^([=+@\\t])/,"'$1").replaceAll('"','""')+'"';
-  const rows=[...t.rows].filter(r=>!r.hidden).map(r=>[...r.cells].map(c=>q(c.textContent)).join(','));const a=document.createElement('a');a.href=URL.createObjectURL(new Blob([rows.join('\\n')],{type:'text/csv'}));a.download=s.dataset.save+'.csv';a.click()});
-for(const b of document.querySelectorAll('button[data-copy]'))b.addEventListener('click',()=>{const r=document.createRange();r.selectNodeContents(document.getElementById(b.dataset.copy));const s=getSelection();s.removeAllRanges();s.addRange(r);document.execCommand('copy');b.textContent='Copied'});'''
+POLICY = ("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'")
+CSS = '\n'+asset('report.css').rstrip()
+SCRIPT = '\n'+asset('report.js').rstrip()
 
 # %% ../../nbs/show/20_report.ipynb #90f7e364
 def searchable_table(title, id, frame, note):
-    return Section(H2(title), P(note), Div(Label('Filter ', Input(type='search', **{'data-for':f'{id}-table'})), Button('Save as CSV', type='button', **{'data-save':f'{id}-table'}), cls='tools'),
+    return Section(H2(title), P(note),
+        Div(Label('Filter ', Input(type='search', **{'data-for':f'{id}-table'})),
+        Button('Save as CSV', type='button', **{'data-save':f'{id}-table'}), cls='tools'),
         Div(html_table(frame, FORMATS, HEADS, sortable=True, id=f'{id}-table', linked=True), cls='tall'), id=id)
 
 # %% ../../nbs/show/20_report.ipynb #76d25b7f
 def _methods(text):
-    return Section(H2('Methods, ready to paste'), P('Text, software and references of this run. The button copies all of it.'), Div(Button('Copy', type='button', **{'data-copy':'methods-text'}), cls='tools'), Pre(text, id='methods-text', cls='prose', tabindex='0'), id='methods')
+    return Section(H2('Methods, ready to paste'),
+        P('Text, software and references of this run. The button copies all of it.'),
+        Div(Button('Copy', type='button', **{'data-copy':'methods-text'}), cls='tools'),
+        Pre(text, id='methods-text', cls='prose', tabindex='0'), id='methods')
 
 def _sections(ph, metrics, extra=(), calls=None, methods=None):
     f,lines,genes = _figures(ph),top_lines(ph),gene_summary(ph)
     odd = int((ph.lines.phenotype>0).sum())
-    out = [('asked','Question',_asked(ph)), ('gene','Gene',gene_section(ph, calls)), ('data','Data',_data(ph, f.get('data', []))), ('phenotypes','Phenotypes',_phenotypes(ph, f['phenotypes']))]
+    out = [('asked','Question',_asked(ph)), ('gene','Gene',gene_section(ph, calls)),
+        ('data','Data',_data(ph, f.get('data', []))), ('phenotypes','Phenotypes',_phenotypes(ph, f['phenotypes']))]
     if 'map' in f: out.append(('map','Map',Section(H2('Map of the mice'), *f['map'], id='map')))
-    out += [('lines','Lines',searchable_table('Lines', 'lines', lines, f'{"All" if len(lines)==odd else f"{len(lines):,} of the"} {odd:,} lines that are not normal; within a phenotype those with evidence "line" come first, then the largest loss. Tones: mean offset, dB above matched controls; evidence is explained under Data. A click on a gene draws its mice.')),
-        ('genes','Genes',searchable_table('Genes', 'genes', genes, 'Genes with at least one such line. Where lines or centres of one gene disagree, look at the mice before believing either.')),
-        *extra, ('sure','Certainty',_sure(ph, f.get('sure', []))), ('leakage','Leakage',_leakage(ph)), ('baselines','Baselines',_baselines(metrics))]
+    out += [('lines','Lines',searchable_table('Lines', 'lines', lines,
+        f'{"All" if len(lines)==odd else f"{len(lines):,} of the"} {odd:,} lines that are not normal; within a '
+        f'phenotype those with evidence "line" come first, then the largest loss. Tones: mean offset, dB above '
+        f'matched controls; evidence is explained under Data. A click on a gene draws its mice.')),
+        ('genes','Genes',searchable_table('Genes', 'genes', genes, 'Genes with at least one such line. Where lines '
+         'or centres of one gene disagree, look at the mice before believing either.')),
+        *extra, ('sure','Certainty',_sure(ph, f.get('sure', []))), ('leakage','Leakage',_leakage(ph)),
+        ('baselines','Baselines',_baselines(metrics))]
     if 'training' in f: out.append(('training','Training',Section(H2('Training'), *f['training'], id='training')))
     out = [o for o in out if o[2] is not None]
-    return out + [('limits','Limits',_limits()), ('methods','Methods',_methods(methods or methods_text(ph))), ('configuration','Configuration',_configuration(ph))]
+    return out + [('limits','Limits',_limits()), ('methods','Methods',_methods(methods or methods_text(ph))),
+        ('configuration','Configuration',_configuration(ph))]
 
 # %% ../../nbs/show/20_report.ipynb #77b3050e
 def write_report(
@@ -355,13 +476,16 @@ def write_report(
     *,
     metrics=None, # What `evaluate` saved, or the table of `compare`; None says that no comparison was run
     extra=(), # Further sections, (id, name in the menu, element), before the one on certainty
-    calls:pd.DataFrame=None, # Lines with calls, from `LineCalls.summary` or `Validation.lines`; None says that none were made
+    # Lines with calls, from `LineCalls.summary` or `Validation.lines`; None says that none were made
+    calls:pd.DataFrame=None,
     methods:str=None, # Text of the methods section; `methods_text(ph)` by default
     title:str='Hearing phenotypes', # Heading
 )->Path: # The file
     "One self-contained page."
     path,sections = Path(path),_sections(ph, metrics, extra, calls, methods)
-    head = Head(Meta(charset='utf-8'), Meta(http_equiv='Content-Security-Policy', content=POLICY), Meta(name='viewport', content='width=device-width, initial-scale=1'), Title(title), Style(Safe(CSS)), Script(Safe(get_plotlyjs())))
+    head = Head(Meta(charset='utf-8'), Meta(http_equiv='Content-Security-Policy', content=POLICY),
+        Meta(name='viewport', content='width=device-width, initial-scale=1'), Title(title), Style(Safe(CSS)),
+        Script(Safe(get_plotlyjs())))
     nav = Nav(*[A(name, href=f'#{id}') for id,name,_ in sections], aria_label='Sections')
     body = Body(nav, Main(H1(title), *[s for *_,s in sections]), Script(Safe(SCRIPT)))
     text = to_xml(Html(head, body, lang='en'), indent=False)

@@ -20,7 +20,8 @@ TEMPLATE = '''{%- extends 'voila/templates/lab/index.html.j2' -%}
 {{ resources.include_js("static/voila-style.js") }}
 {{ spinner.css() }}
 <title>Explore hearing phenotypes</title>
-<style>.jp-mod-noOutputs.jp-mod-noInput{display:none} :focus-visible{outline:3px solid #0072B2;outline-offset:2px}</style>
+<style>.jp-mod-noOutputs.jp-mod-noInput{display:none}
+:focus-visible{outline:3px solid #0072B2;outline-offset:2px}</style>
 {{ super.super() }}
 {%- endblock notebook_css -%}
 '''
@@ -31,7 +32,9 @@ def explorer_notebook(
     "What the server runs."
     import nbformat # comes with Voila
     cell = nbformat.v4.new_code_cell
-    return nbformat.v4.new_notebook(cells=[cell('from impc_phenotypes.show.explore import explore_run'), cell(f'explore_run({str(Path(run).absolute())!r})')],
+    cells = [cell('from impc_phenotypes.show.explore import explore_run'),
+        cell(f'explore_run({str(Path(run).absolute())!r})')]
+    return nbformat.v4.new_notebook(cells=cells,
         metadata=dict(kernelspec=dict(name='impc_phenotypes', display_name='impc_phenotypes', language='python')))
 
 @contextmanager
@@ -45,7 +48,9 @@ def explorer_files(
         home.mkdir(parents=True); kernel.mkdir(parents=True)
         (home/'index.html.j2').write_text(TEMPLATE, encoding='utf-8')
         (home/'conf.json').write_text(json.dumps(dict(base_template='lab')), encoding='utf-8')
-        (kernel/'kernel.json').write_text(json.dumps(dict(argv=[sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}', '--log-level=ERROR'], display_name='impc_phenotypes', language='python')), encoding='utf-8')
+        argv = [sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}', '--log-level=ERROR']
+        said = dict(argv=argv, display_name='impc_phenotypes', language='python')
+        (kernel/'kernel.json').write_text(json.dumps(said), encoding='utf-8')
         (folder/'explore.ipynb').write_text(json.dumps(explorer_notebook(run)), encoding='utf-8')
         yield folder/'explore.ipynb'
     finally: shutil.rmtree(folder, ignore_errors=True)
@@ -70,8 +75,11 @@ def voila_settings(
 )->dict: # Traits of `voila.app.Voila`
     "Loopback only, a token, no request to another host."
     own = f"'self' ws://{HOST}:{port} http://{HOST}:{port}"
-    policy = f"default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
-    return dict(ip=HOST, port=port, port_retries=0, open_browser=browser, token=token, log_level='ERROR', tornado_settings=dict(headers={'Content-Security-Policy':policy}, allow_remote_access=False, local_hostnames=['localhost']))
+    policy = (f"default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; object-src "
+        f"'none'; base-uri 'self'; form-action 'self'")
+    return dict(ip=HOST, port=port, port_retries=0, open_browser=browser, token=token, log_level='ERROR',
+        tornado_settings=dict(headers={'Content-Security-Policy':policy}, allow_remote_access=False,
+        local_hostnames=['localhost']))
 
 # %% ../../nbs/show/35_serve.ipynb #e886a77d
 def serve_explorer(
@@ -84,13 +92,17 @@ def serve_explorer(
 ):
     "Serve the explorer until it is stopped."
     try: from voila.app import Voila
-    except ImportError: raise InputError("`explore` needs Voila: pip install 'impc_phenotypes[app]'; in a notebook `explore(Phenotypes.load(RUN))` works without it") from None
+    except ImportError:
+        raise InputError("`explore` needs Voila: pip install 'impc_phenotypes[app]'; in a notebook "
+            "`explore(Phenotypes.load(RUN))` works without it") from None
     with explorer_files(run) as page:
-        os.environ['JUPYTER_PATH'] = os.pathsep.join(o for o in (str(page.parent/'jupyter'), os.environ.get('JUPYTER_PATH')) if o)
+        os.environ['JUPYTER_PATH'] = os.pathsep.join(o
+            for o in (str(page.parent/'jupyter'), os.environ.get('JUPYTER_PATH')) if o)
         wanted,port,token = port,free_port(port),secrets.token_urlsafe(16)
         if port!=wanted: warn(f'port {wanted} is in use, taking {port}')
         app = Voila(**voila_settings(port, token, browser))
-        app.initialize([str(page), '--template=impc', '--strip_sources=True', '--show_tracebacks=False', '--preheat_kernel=True', '--pool_size=1'])
+        app.initialize([str(page), '--template=impc', '--strip_sources=True', '--show_tracebacks=False',
+            '--preheat_kernel=True', '--pool_size=1'])
         tell(f'http://{HOST}:{port}/?token={token}')
         try: app.start()
         finally:

@@ -41,7 +41,8 @@ def _layout_axis(fig, ref): return fig.layout[f'{ref[0]}axis{ref[1:]}']
 def _frame(fig):
     "Size in pixels and margins left, right, top, bottom as shares."
     w,h,m = fig.layout.width or 700,fig.layout.height or 450,fig.layout.margin
-    l,r,t,b = (80 if m.l is None else m.l, 80 if m.r is None else m.r, 100 if m.t is None else m.t, 80 if m.b is None else m.b)
+    l,r,t,b = (80 if m.l is None else m.l, 80 if m.r is None else m.r, 100 if m.t is None else m.t,
+        80 if m.b is None else m.b)
     return w,h,l/w,r/w,t/h,b/h
 
 def _panel(new, fig, xref, yref):
@@ -61,19 +62,24 @@ def _style_axis(ax, axis, side):
     log = axis.type=='log'
     if log: put('scale', 'log')
     if axis.tickvals is not None:
-        put('ticks', list(axis.tickvals), [_words(o) for o in (axis.ticktext if axis.ticktext is not None else [f'{v:g}' for v in axis.tickvals])])
+        put('ticks', list(axis.tickvals),
+            [_words(o) for o in (axis.ticktext if axis.ticktext is not None else [f'{v:g}' for v in axis.tickvals])])
         getattr(ax, f'{side}axis').set_minor_locator(NullLocator())
     elif log:
-        few = lambda: np.ptp(np.log10(getattr(ax, f'get_{side}lim')()))<1.2 # ticks at whole decades; asked when it is drawn
+        # ticks at whole decades; asked when it is drawn
+        few = lambda: np.ptp(np.log10(getattr(ax, f'get_{side}lim')()))<1.2
         plain = lambda v,_=None: f'{v:,.0f}' if v>=1 else f'{v:g}'
         getattr(ax, f'{side}axis').set_major_formatter(FuncFormatter(plain))
-        getattr(ax, f'{side}axis').set_minor_formatter(FuncFormatter(lambda v,_: plain(v) if f'{v:e}'[0] in '25' and few() else ''))
+        getattr(ax, f'{side}axis').set_minor_formatter(
+            FuncFormatter(lambda v,_: plain(v) if f'{v:e}'[0] in '25' and few() else ''))
     if axis.dtick and not log: getattr(ax, f'{side}axis').set_major_locator(MultipleLocator(axis.dtick))
     if axis.range is not None: put('lim', *([10**o for o in axis.range] if log else axis.range))
     elif axis.autorange=='reversed': getattr(ax, f'invert_{side}axis')()
     if axis.title.text: put('label', _words(axis.title.text), fontsize=9*ax.figure.scale, color=ax.figure.ink)
-    ax.tick_params(axis=side, which='both', labelsize=(axis.tickfont.size or 11*ax.figure.scale)*.72, length=2, labelcolor=ax.figure.ink, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
-    if axis.tickangle and side=='x': ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), ha='right' if axis.tickangle<0 else 'left')
+    ax.tick_params(axis=side, which='both', labelsize=(axis.tickfont.size or 11*ax.figure.scale)*.72, length=2,
+        labelcolor=ax.figure.ink, **({'labelrotation':-axis.tickangle} if axis.tickangle else {}))
+    if axis.tickangle and side=='x':
+        ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), ha='right' if axis.tickangle<0 else 'left')
     if axis.showticklabels is False: ax.tick_params(axis=side, **{'labelbottom' if side=='x' else 'labelleft': False})
     if axis.showgrid is not False: ax.grid(axis=side, color=_colour(axis.gridcolor or GRID), lw=.7)
     if axis.visible is False:
@@ -82,8 +88,10 @@ def _style_axis(ax, axis, side):
 
 # %% ../../nbs/show/05_static.ipynb #0f77c488
 _DASH = dict(solid='-', dash='--', dot=':', dashdot='-.', longdash=(0,(8,3)), longdashdot=(0,(8,3,1,3)))
-_SYMBOL = {'circle':'o','square':'s','diamond':'D','triangle-up':'^','triangle-down':'v','triangle-left':'<','triangle-right':'>',
-           'cross':'P','x':'X','star':'*','pentagon':'p','hexagon':'h','line-ew':'_','line-ns':'|','circle-open':'o','square-open':'s'}
+_SYMBOL = {'circle':'o','square':'s','diamond':'D','triangle-up':'^','triangle-down':'v','triangle-left':'<',
+    'triangle-right':'>',
+           'cross':'P','x':'X','star':'*','pentagon':'p','hexagon':'h','line-ew':'_','line-ns':'|','circle-open':'o',
+           'square-open':'s'}
 
 def _arr(v): return np.asarray([] if v is None else v)
 
@@ -91,7 +99,8 @@ def _points(ax, t, x, y):
     "Markers of a trace; one colour or one for each point."
     m = t.marker
     c,symbol = m.color if m.color is not None else t.line.color,m.symbol if isinstance(m.symbol, str) else 'circle'
-    kw = dict(marker=_SYMBOL.get(symbol, 'o'), s=np.square(_arr(m.size if m.size is not None else 6)*.72), alpha=m.opacity if m.opacity is not None else t.opacity, lw=0)
+    kw = dict(marker=_SYMBOL.get(symbol, 'o'), s=np.square(_arr(m.size if m.size is not None else 6)*.72),
+        alpha=m.opacity if m.opacity is not None else t.opacity, lw=0)
     if c is not None and not isinstance(c, str) and not isinstance(c[0], str):
         return ax.scatter(x, y, c=_arr(c), cmap=_cmap(m.colorscale), vmin=m.cmin, vmax=m.cmax, **kw)
     cs = [_colour(o) for o in ([c] if c is None or isinstance(c, str) else c)]
@@ -101,13 +110,17 @@ def _points(ax, t, x, y):
 def _scatter(ax, t, label):
     x,y,mode = _arr(t.x),_arr(t.y),t.mode or 'lines'
     if t.fill=='toself': ax.fill(x, y, color=_colour(t.fillcolor or t.line.color), lw=0, label=label); return
-    if 'lines' in mode: ax.plot(x, y, color=_colour(t.line.color), lw=(t.line.width or 2)*.72, ls=_DASH[t.line.dash or 'solid'], alpha=t.opacity, label=label)
+    if 'lines' in mode:
+        ax.plot(x, y, color=_colour(t.line.color), lw=(t.line.width or 2)*.72, ls=_DASH[t.line.dash or 'solid'],
+            alpha=t.opacity, label=label)
     if 'markers' in mode:
         drawn = _points(ax, t, x, y)
         if 'lines' not in mode: drawn.set_label(label or '_')
         if t.marker.showscale: _colourbar(ax, drawn, t.marker.colorbar)
     if 'text' in mode:
-        for a,b,s in zip(x, y, listify(t.text)): ax.text(a, b, _words(s), fontsize=8*ax.figure.scale, ha='center', va='bottom', color=_colour(t.textfont.color))
+        for a,b,s in zip(x, y, listify(t.text)):
+            ax.text(a, b, _words(s), fontsize=8*ax.figure.scale, ha='center', va='bottom',
+                color=_colour(t.textfont.color))
 
 # %% ../../nbs/show/05_static.ipynb #01bc1899
 def _cmap(scale):
@@ -119,22 +132,26 @@ def _colourbar(ax, drawn, bar):
     h = p.height*min(1, bar.len if bar.len is not None else 1)
     cax = ax.figure.add_axes([p.x1+.015, p.y0+(p.height-h)/2, .014, h])
     cb = ax.figure.colorbar(drawn, cax=cax)
-    if bar.tickvals is not None: cb.set_ticks(list(bar.tickvals), labels=[_words(o) for o in (bar.ticktext or bar.tickvals)])
+    if bar.tickvals is not None:
+        cb.set_ticks(list(bar.tickvals), labels=[_words(o) for o in (bar.ticktext or bar.tickvals)])
     cax.tick_params(labelsize=7*ax.figure.scale, length=2)
     cb.outline.set_visible(False)
     cax.set_title(_words(bar.title.text), fontsize=8*ax.figure.scale, loc='left')
 
 def _heatmap(ax, t, _):
     z = np.asarray(t.z, float)
-    x,y = _arr(t.x) if t.x is not None else np.arange(z.shape[1]),_arr(t.y) if t.y is not None else np.arange(z.shape[0])
+    x,y = (_arr(t.x) if t.x is not None else np.arange(z.shape[1]),
+        _arr(t.y) if t.y is not None else np.arange(z.shape[0]))
     cmap = _cmap(t.colorscale).with_extremes(bad='#ffffff')
-    drawn = ax.pcolormesh(np.arange(len(x)+1)-.5, np.arange(len(y)+1)-.5, np.ma.masked_invalid(z), cmap=cmap, vmin=t.zmin, vmax=t.zmax, edgecolors='w' if max(z.shape)<=24 else 'none', lw=1)
+    drawn = ax.pcolormesh(np.arange(len(x)+1)-.5, np.arange(len(y)+1)-.5, np.ma.masked_invalid(z), cmap=cmap,
+        vmin=t.zmin, vmax=t.zmax, edgecolors='w' if max(z.shape)<=24 else 'none', lw=1)
     ax.set_xticks(range(len(x)), [_words(o) for o in x])
     ax.set_yticks(range(len(y)), [_words(o) for o in y])
     if t.text is not None and t.texttemplate:
         for (i,j),s in np.ndenumerate(np.asarray(t.text, object)):
             r,g,b,_ = drawn.to_rgba(z[i,j]) if np.isfinite(z[i,j]) else (1,1,1,1)
-            ax.text(j, i, _words(s), ha='center', va='center', fontsize=7*ax.figure.scale, color='w' if .3*r+.59*g+.11*b<.5 else '0.2')
+            ax.text(j, i, _words(s), ha='center', va='center', fontsize=7*ax.figure.scale,
+                color='w' if .3*r+.59*g+.11*b<.5 else '0.2')
     if t.showscale is not False: _colourbar(ax, drawn, t.colorbar)
 
 # %% ../../nbs/show/05_static.ipynb #601d7809
@@ -142,14 +159,17 @@ def _bar(ax, t, label):
     flat = t.orientation=='h'
     pos,length = (_arr(t.y),_arr(t.x)) if flat else (_arr(t.x),_arr(t.y))
     c = t.marker.color
-    kw = dict(color=[_colour(o) for o in c] if c is not None and not isinstance(c, str) else _colour(c), label=label, alpha=t.opacity)
+    kw = dict(color=[_colour(o) for o in c] if c is not None and not isinstance(c, str) else _colour(c), label=label,
+        alpha=t.opacity)
     start = _arr(t.base) if t.base is not None else 0
     draw = ax.barh if flat else ax.bar
     drawn = draw(pos, length, t.width if t.width is not None else .8, start, **kw)
     hatches = t.marker.pattern.shape
-    for r,h in zip(drawn, [hatches]*len(pos) if isinstance(hatches, str) else listify(hatches)): r.set(hatch=2*(h or ''), edgecolor='w', lw=.5)
+    for r,h in zip(drawn, [hatches]*len(pos) if isinstance(hatches, str) else listify(hatches)):
+        r.set(hatch=2*(h or ''), edgecolor='w', lw=.5)
     for p,v,s in zip(pos, start+length, listify(t.text)):
-        ax.annotate(_words(s), (v,p) if flat else (p,v), xytext=(3,0) if flat else (0,2), textcoords='offset points', fontsize=8*ax.figure.scale, va='center' if flat else 'bottom', ha='left' if flat else 'center')
+        ax.annotate(_words(s), (v,p) if flat else (p,v), xytext=(3,0) if flat else (0,2), textcoords='offset points',
+            fontsize=8*ax.figure.scale, va='center' if flat else 'bottom', ha='left' if flat else 'center')
 
 _DRAW = dict(scatter=_scatter, scattergl=_scatter, bar=_bar, heatmap=_heatmap)
 
@@ -163,8 +183,10 @@ def _write(ax, x, y, text, size, frames=None, up=True, **kw):
     heights = [size*(1.37*less if k else 1.3) for k in small]
     for i,(l,k) in enumerate(zip(lines, small)):
         dy = sum(heights[i+1:]) if up else -sum(heights[:i])
-        ax.annotate(_words(l), (x,y), xycoords=frames or 'figure fraction', xytext=(0,dy), textcoords='offset points', fontsize=size*(less if k else 1),
-            weight='bold' if l.startswith('<b>') else None, va='bottom' if up else 'top', annotation_clip=False, **kw | (dict(color='#555555') if k else {}))
+        ax.annotate(_words(l), (x,y), xycoords=frames or 'figure fraction', xytext=(0,dy), textcoords='offset points',
+            fontsize=size*(less if k else 1),
+            weight='bold' if l.startswith('<b>') else None, va='bottom' if up else 'top', annotation_clip=False,
+            **kw | (dict(color='#555555') if k else {}))
 
 def _annotate(axes, fig, a):
     "A note, on a panel or on the paper."
@@ -172,8 +194,11 @@ def _annotate(axes, fig, a):
     (xr,x),(yr,y) = (a.xref or 'x',a.x),(a.yref or 'y',a.y)
     ax = axes.get(xr.removesuffix(' domain')) or axes.get(yr.removesuffix(' domain'))
     if ax is None: x,y,f,ax = l+x*(1-l-r),b+y*(1-t-b),None,next(iter(axes.values()))
-    else: f = (ax.transAxes if xr.endswith('domain') else ax.transData, ax.transAxes if yr.endswith('domain') else ax.transData)
-    _write(ax, x, y, a.text, (a.font.size or 12)*.72, f, a.yanchor!='top', color=_colour(a.font.color), ha=a.xanchor if a.xanchor in ('left','right') else 'center')
+    else:
+        f = (ax.transAxes if xr.endswith('domain') else ax.transData,
+            ax.transAxes if yr.endswith('domain') else ax.transData)
+    _write(ax, x, y, a.text, (a.font.size or 12)*.72, f, a.yanchor!='top', color=_colour(a.font.color),
+        ha=a.xanchor if a.xanchor in ('left','right') else 'center')
 
 def _shape(axes, s):
     "A line or a rectangle."
@@ -181,8 +206,12 @@ def _shape(axes, s):
     if ax is None: return
     xd,yd = (s.xref or '').endswith('domain'),(s.yref or '').endswith('domain')
     f = ax.get_xaxis_transform() if yd else ax.get_yaxis_transform() if xd else ax.transData
-    if s.type=='rect': ax.fill([s.x0,s.x1,s.x1,s.x0], [s.y0,s.y0,s.y1,s.y1], color=_colour(s.fillcolor), alpha=s.opacity, lw=0, transform=f, zorder=.5)
-    else: ax.plot([s.x0,s.x1], [s.y0,s.y1], color=_colour(s.line.color), lw=(s.line.width or 2)*.72, ls=_DASH[s.line.dash or 'solid'], transform=f, zorder=.9, scalex=False, scaley=False)
+    if s.type=='rect':
+        ax.fill([s.x0,s.x1,s.x1,s.x0], [s.y0,s.y0,s.y1,s.y1], color=_colour(s.fillcolor), alpha=s.opacity, lw=0,
+            transform=f, zorder=.5)
+    else:
+        ax.plot([s.x0,s.x1], [s.y0,s.y1], color=_colour(s.line.color), lw=(s.line.width or 2)*.72,
+            ls=_DASH[s.line.dash or 'solid'], transform=f, zorder=.9, scalex=False, scaley=False)
 
 # %% ../../nbs/show/05_static.ipynb #9602767d
 def _legend(new, fig, axes):
@@ -193,8 +222,11 @@ def _legend(new, fig, axes):
         for h,l in zip(*ax.get_legend_handles_labels()): found.setdefault(l, h)
     if not found: return
     w,h,l,r,t,b = _frame(fig)
-    kw = dict(fontsize=8*new.scale, frameon=False, title=_words(fig.layout.legend.title.text) or None, title_fontsize=8*new.scale)
-    if fig.layout.legend.orientation=='h': new.legend(found.values(), found.keys(), loc='lower center', bbox_to_anchor=(.5, 0), ncols=min(len(found), max(1, int(w/150))), **kw)
+    kw = dict(fontsize=8*new.scale, frameon=False, title=_words(fig.layout.legend.title.text) or None,
+        title_fontsize=8*new.scale)
+    if fig.layout.legend.orientation=='h':
+        new.legend(found.values(), found.keys(), loc='lower center', bbox_to_anchor=(.5, 0),
+            ncols=min(len(found), max(1, int(w/150))), **kw)
     else: new.legend(found.values(), found.keys(), loc='upper left', bbox_to_anchor=(1-r+.01, 1-t), **kw)
 
 # %% ../../nbs/show/05_static.ipynb #e053b772
@@ -206,7 +238,8 @@ class Static(Figure):
     def _repr_png_(self):
         raw,small = BytesIO(),BytesIO()
         self.savefig(raw, format='png')
-        Image.open(raw).convert('RGB').quantize(256, Image.Quantize.MAXCOVERAGE).save(small, format='png', optimize=True)
+        Image.open(raw).convert('RGB').quantize(256, Image.Quantize.MAXCOVERAGE).save(small, format='png',
+            optimize=True)
         return small.getvalue(),dict(alt=self.alt)
 
 def static(
@@ -218,7 +251,9 @@ def static(
     new,axes,seen = Static(figsize=(w/SCALE, h/SCALE), dpi=dpi),{},set()
     new.scale,new.ink = (fig.layout.font.size or 12)/12,_colour(fig.layout.font.color or INK)
     for t in fig.data:
-        if t.type not in _DRAW: raise ValueError(f"`static` draws {', '.join(_DRAW)}, not '{t.type}'; use `fig.write_image` (needs kaleido)")
+        if t.type not in _DRAW:
+            raise ValueError(
+                f"`static` draws {', '.join(_DRAW)}, not '{t.type}'; use `fig.write_image` (needs kaleido)")
         xr,yr = t.xaxis or 'x',t.yaxis or 'y'
         if xr not in axes: axes[xr] = axes[yr] = _panel(new, fig, xr, yr)
         name = _words(t.name) if t.name and t.showlegend is not False and t.name not in seen else None
@@ -229,7 +264,9 @@ def static(
     for a in fig.layout.annotations: _annotate(axes, fig, a)
     _legend(new, fig, axes)
     new.alt = ' '.join(_words(fig.layout.title.text).replace('\\$', '$').split())
-    if fig.layout.title.text and axes: _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, (fig.layout.title.font.size or 15)*.733, up=False, ha='left', color=new.ink)
+    if fig.layout.title.text and axes:
+        _write(next(iter(axes.values())), .015, 1-12/h, fig.layout.title.text, (fig.layout.title.font.size or 15)*.733,
+            up=False, ha='left', color=new.ink)
     return new
 
 # %% ../../nbs/show/05_static.ipynb #f7b6eb5a
@@ -241,7 +278,8 @@ def save_figure(
     "Interactive page and still picture of one plot."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    page,picture,js = path.with_name(path.name+'.html'),path.with_name(path.name+'.png'),path.with_name('plotly.min.js')
+    page,picture,js = (path.with_name(path.name+'.html'),path.with_name(path.name+'.png'),
+        path.with_name('plotly.min.js'))
     if not js.exists(): write_whole(js, lambda p: p.write_text(get_plotlyjs(), encoding='utf-8'))
     text = fig.to_html(include_plotlyjs='directory', config=dict(displaylogo=False))
     write_whole(page, lambda p: p.write_text(text, encoding='utf-8'))

@@ -25,15 +25,20 @@ from ..core.words import nearest
 from ..core.look import PALETTE, finish
 
 # %% ../../nbs/similar/10_neighbours.ipynb #a2d096d9
-NEED = ['line','gene_symbol','allele_symbol','zygosity','phenotyping_center','technical_group','mean_offset','mean_offset_low','mean_offset_high','p_value','q_value','called', *OFFSETS[:5], *[f'{o}_{e}' for o in OFFSETS[:5] for e in ('low','high')]]
+NEED = ['line','gene_symbol','allele_symbol','zygosity','phenotyping_center','technical_group','mean_offset',
+    'mean_offset_low','mean_offset_high','p_value','q_value','called', *OFFSETS[:5],
+    *[f'{o}_{e}' for o in OFFSETS[:5] for e in ('low','high')]]
 _five = list(OFFSETS[:5])
 
 def _frame(calls):
     "Tested lines, smallest p first."
     s = calls.summary if isinstance(calls, LineCalls) else calls
     lost = [c for c in NEED if c not in s]
-    if lost: raise InputError(f"the table of lines has no column '{lost[0]}'; pass the result of `call_lines`, or its `.summary` with all columns")
-    return s[s.p_value.notna() & s.gene_symbol.notna() & s.mean_offset.notna()].sort_values(['p_value','mean_offset','line'], ascending=[True,False,True], ignore_index=True)
+    if lost:
+        raise InputError(f"the table of lines has no column '{lost[0]}'; pass the result of `call_lines`, or its "
+            f"`.summary` with all columns")
+    return s[s.p_value.notna() & s.gene_symbol.notna() & s.mean_offset.notna()].sort_values(
+        ['p_value','mean_offset','line'], ascending=[True,False,True], ignore_index=True)
 
 def _pairs(s):
     "Positions of the two lines of each pair, smaller p first, shape (pairs, 2)."
@@ -43,19 +48,22 @@ def _pairs(s):
 def _kind(a, b):
     "The weightiest difference of each pair."
     differ = lambda c: a[c].fillna('').to_numpy(object)!=b[c].fillna('').to_numpy(object)
-    return np.select([differ('phenotyping_center'), differ('allele_symbol'), differ('zygosity')], ['centre','allele','zygosity'], 'group')
+    return np.select([differ('phenotyping_center'), differ('allele_symbol'), differ('zygosity')],
+        ['centre','allele','zygosity'], 'group')
 
 def _correlation(x, y):
     "Pearson correlation of each row of `x` with that of `y`, NaN where one does not vary."
     gap = np.isnan(x+y)
     x,y = (np.where(gap, np.nan, v)-np.nanmean(np.where(gap, np.nan, v), -1, keepdims=True) for v in (x,y))
-    with np.errstate(invalid='ignore', divide='ignore'): return np.nansum(x*y, -1)/np.sqrt(np.nansum(x*x, -1)*np.nansum(y*y, -1))
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.nansum(x*y, -1)/np.sqrt(np.nansum(x*x, -1)*np.nansum(y*y, -1))
 
 def _interval(x, y):
     "95 % interval of each of these correlations by Fisher's z over tones, shape (pairs, 2); NaN below four tones."
     full = ~np.isnan(x+y)
     with np.errstate(divide='ignore', invalid='ignore'):
-        ends = [pearsonr(a[o], b[o]).confidence_interval() if o.sum()>3 and min(np.ptp(a[o]), np.ptp(b[o]))>0 else (np.nan,np.nan) for a,b,o in zip(x, y, full)]
+        ends = [pearsonr(a[o], b[o]).confidence_interval() if o.sum()>3 and min(np.ptp(a[o]), np.ptp(b[o]))>0
+            else (np.nan,np.nan) for a,b,o in zip(x, y, full)]
     return np.array(ends, float).reshape(-1, 2)
 
 # %% ../../nbs/similar/10_neighbours.ipynb #6e63cbba
@@ -64,11 +72,16 @@ def _line_pairs(s):
     pair = _pairs(s)
     a,b = (s.iloc[pair[:,i]].reset_index(drop=True) for i in (0,1))
     half = np.hypot(*((o.mean_offset_high-o.mean_offset_low)/2 for o in (a,b)))
-    both = {f'{c}_{e}':o[c] for c in ('line','phenotyping_center','technical_group','zygosity') for e,o in (('a',a),('b',b))}
+    both = {f'{c}_{e}':o[c] for c in ('line','phenotyping_center','technical_group','zygosity')
+        for e,o in (('a',a),('b',b))}
     x,y = (o[_five].to_numpy(float) for o in (a,b))
     ends = _interval(x, y)
-    return pd.DataFrame(dict(gene_symbol=a.gene_symbol, kind=_kind(a, b)) | both | dict(offset_a=a.mean_offset, offset_b=b.mean_offset, difference=a.mean_offset-b.mean_offset, difference_low=a.mean_offset-b.mean_offset-half, difference_high=a.mean_offset-b.mean_offset+half,
-        called_a=a.called.astype(bool), called_b=b.called.astype(bool), both_called=(a.called & b.called).astype(bool), profile_correlation=_correlation(x, y), profile_correlation_low=ends[:,0], profile_correlation_high=ends[:,1])),pair
+    return pd.DataFrame(dict(gene_symbol=a.gene_symbol, kind=_kind(a, b)) | both
+        | dict(offset_a=a.mean_offset, offset_b=b.mean_offset, difference=a.mean_offset-b.mean_offset,
+        difference_low=a.mean_offset-b.mean_offset-half, difference_high=a.mean_offset-b.mean_offset+half,
+        called_a=a.called.astype(bool), called_b=b.called.astype(bool), both_called=(a.called & b.called).astype(bool),
+        profile_correlation=_correlation(x, y), profile_correlation_low=ends[:,0],
+        profile_correlation_high=ends[:,1])),pair
 
 def _sex_pairs(s, level):
     "One row a line with both sexes tested; *a* is female."
@@ -77,12 +90,15 @@ def _sex_pairs(s, level):
     low,high = (t[f'sex_difference_{e}'] if f'sex_difference_{e}' in t else np.nan for e in ('low','high'))
     female,male = np.split(fdr(np.r_[t.female_p, t.male_p].astype(float))<level, 2)
     same = {f'{c}_{e}':t[c] for c in ('line','phenotyping_center','technical_group','zygosity') for e in 'ab'}
-    return pd.DataFrame(dict(gene_symbol=t.gene_symbol, kind='sex') | same | dict(offset_a=t.female_offset, offset_b=t.male_offset, difference=t.female_offset-t.male_offset, difference_low=low, difference_high=high,
+    return pd.DataFrame(dict(gene_symbol=t.gene_symbol, kind='sex') | same
+        | dict(offset_a=t.female_offset, offset_b=t.male_offset, difference=t.female_offset-t.male_offset,
+        difference_low=low, difference_high=high,
         called_a=female, called_b=male, both_called=female & male, profile_correlation=np.nan)).reset_index(drop=True)
 
 # %% ../../nbs/similar/10_neighbours.ipynb #c44462b5
 def _measures(a, b):
-    "Both called, other called, median difference, median correlation; `a`, `b`: offset, called, profile or None; pairs lie along the last axis."
+    """Both called, other called, median difference, median correlation; `a`, `b`: offset, called, profile or None;
+    pairs lie along the last axis."""
     (x,p,u),(y,q,v) = a,b
     both,once = (p & q).sum(-1),p.sum(-1)+q.sum(-1)
     other = np.where(once>0, 2*both/np.maximum(once, 1), np.nan)
@@ -103,7 +119,8 @@ def _other(group, keep, of, permutations, rng):
 def _beside_random(left, right, group, i, j, permutations, rng):
     "Measures of pairs (i, j), and of pairs with one line replaced, the way that agrees more often."
     take = lambda side, k: tuple(None if v is None else v[k] for v in side)
-    made = [_measures(take(left, i), take(right, _other(group, i, j, permutations, rng))), _measures(take(left, _other(group, j, i, permutations, rng)), take(right, j))]
+    made = [_measures(take(left, i), take(right, _other(group, i, j, permutations, rng))),
+        _measures(take(left, _other(group, j, i, permutations, rng)), take(right, j))]
     return _measures(take(left, i), take(right, j)),max(made, key=lambda o: o[0].mean())
 
 # %% ../../nbs/similar/10_neighbours.ipynb #b1530982
@@ -116,17 +133,25 @@ class Replication:
 
     def __repr__(self):
         p = self.pairs[self.pairs.kind!='sex'] if len(self.pairs) else self.pairs
-        return f"Replication({len(p):,} pairs of lines of {p.gene_symbol.nunique() if len(p) else 0:,} genes, {int(p.both_called.sum()) if len(p) else 0} with both lines called)"
-    def _repr_html_(self): return f'<p><b>{escape(repr(self))}</b></p><ul>'+''.join(f'<li>{escape(n)}</li>' for n in self.notes)+'</ul>'+self.summary.to_html(index=False, float_format=lambda v: f'{v:.3g}')
+        return (f"Replication({len(p):,} pairs of lines of {p.gene_symbol.nunique() if len(p) else 0:,} genes, "
+            f"{int(p.both_called.sum()) if len(p) else 0} with both lines called)")
+    def _repr_html_(self):
+        return f'<p><b>{escape(repr(self))}</b></p><ul>'+''.join(f'<li>{escape(n)}</li>'
+            for n in self.notes)+'</ul>'+self.summary.to_html(index=False, float_format=lambda v: f'{v:.3g}')
 
 # %% ../../nbs/similar/10_neighbours.ipynb #7d86f18b
 def _summary_row(kind, p, seen, made, permutations):
     "One kind of pair."
     covers = ((p.difference_low<=0) & (p.difference_high>=0))[p.difference_low.notna()]
     mean = lambda v: float(np.nanmean(v)) if (~np.isnan(v)).any() else np.nan
-    return dict(kind=kind, n_pairs=len(p), n_genes=p.gene_symbol.nunique(), one_called=int((p.called_a | p.called_b).sum()), both_called=int(seen[0]), both_called_random=float(made[0].mean()), p_value=(1+(made[0]>=seen[0]).sum())/(1+permutations),
-        second_called=float(seen[1]), second_called_random=mean(made[1]), difference=float(seen[2]), difference_random=float(made[2].mean()), covers_zero=float(covers.mean()) if len(covers) else np.nan, profile_correlation=float(seen[3]), profile_correlation_random=mean(made[3]))
+    return dict(kind=kind, n_pairs=len(p), n_genes=p.gene_symbol.nunique(),
+        one_called=int((p.called_a | p.called_b).sum()), both_called=int(seen[0]),
+        both_called_random=float(made[0].mean()), p_value=(1+(made[0]>=seen[0]).sum())/(1+permutations),
+        second_called=float(seen[1]), second_called_random=mean(made[1]), difference=float(seen[2]),
+        difference_random=float(made[2].mean()), covers_zero=float(covers.mean()) if len(covers) else np.nan,
+        profile_correlation=float(seen[3]), profile_correlation_random=mean(made[3]))
 
+# %% ../../nbs/similar/10_neighbours.ipynb #1a8abc47
 def replication(
     calls:LineCalls, # From `call_lines`, or its `.summary`
     *,
@@ -134,24 +159,32 @@ def replication(
     seed:int=42, # Same seed, same table
 )->Replication:
     "Do lines of one gene agree more than lines of different genes?"
-    if permutations<100: raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
+    if permutations<100:
+        raise ValueError(f"`permutations` must be at least 100 for a p-value of .01, got {permutations}")
     s,rng = _frame(calls),np.random.default_rng(seed)
     level = calls.settings['fdr'] if isinstance(calls, LineCalls) else .05
     (lines,pair),sexes,rows = _line_pairs(s),_sex_pairs(s, level),[]
-    side,group = (s.mean_offset.to_numpy(float),s.called.to_numpy(bool),s[_five].to_numpy(float)),s.technical_group.to_numpy(str)
+    side,group = (s.mean_offset.to_numpy(float),s.called.to_numpy(bool),
+        s[_five].to_numpy(float)),s.technical_group.to_numpy(str)
     place = (s.technical_group.astype(str)+' '+s.line.astype(str)).rank().to_numpy()
     i,j = (np.where((place[pair[:,0]]<place[pair[:,1]])==o, pair[:,0], pair[:,1]) for o in (True,False))
     for kind in ('all pairs of lines','centre','allele','zygosity','group'):
         at = ((lines.kind==kind) | (kind=='all pairs of lines')).to_numpy(bool)
-        if at.any(): rows.append(_summary_row(kind, lines[at], *_beside_random(side, side, group, i[at], j[at], permutations, rng), permutations))
+        if at.any():
+            rows.append(_summary_row(kind, lines[at],
+                *_beside_random(side, side, group, i[at], j[at], permutations, rng), permutations))
     if len(sexes):
-        female,male,at = (sexes.offset_a.to_numpy(float),sexes.called_a.to_numpy(bool),None),(sexes.offset_b.to_numpy(float),sexes.called_b.to_numpy(bool),None),np.arange(len(sexes))
-        rows.append(_summary_row('sex', sexes, *_beside_random(female, male, sexes.technical_group_a.to_numpy(str), at, at, 200, rng), 200))
+        female,male,at = (sexes.offset_a.to_numpy(float),sexes.called_a.to_numpy(bool),
+            None),(sexes.offset_b.to_numpy(float),sexes.called_b.to_numpy(bool),None),np.arange(len(sexes))
+        rows.append(_summary_row('sex', sexes,
+            *_beside_random(female, male, sexes.technical_group_a.to_numpy(str), at, at, 200, rng), 200))
     pairs = pd.concat([o for o in (lines, sexes) if len(o)], ignore_index=True) if len(lines) or len(sexes) else lines
     notes = [] if len(lines) else ['No gene has two tested lines.']
-    if (lines.zygosity_a.fillna('')!=lines.zygosity_b.fillna('')).any(): notes.append('Some pairs differ in zygosity: a heterozygote need not show what a homozygote does.')
+    if (lines.zygosity_a.fillna('')!=lines.zygosity_b.fillna('')).any():
+        notes.append('Some pairs differ in zygosity: a heterozygote need not show what a homozygote does.')
     if len(sexes): notes.append('The sexes of a line share its colony: their agreement does not replicate the gene.')
-    return Replication(pairs.sort_values(['both_called','gene_symbol','kind'], ascending=[False,True,True], ignore_index=True), pd.DataFrame(rows), tuple(notes))
+    return Replication(pairs.sort_values(['both_called','gene_symbol','kind'], ascending=[False,True,True],
+        ignore_index=True), pd.DataFrame(rows), tuple(notes))
 
 # %% ../../nbs/similar/10_neighbours.ipynb #c0e09404
 def plot_replication(
@@ -161,11 +194,18 @@ def plot_replication(
     p = r.pairs[r.pairs.kind!='sex']
     group = np.where(p.both_called, 'both called', np.where(p.called_a | p.called_b, 'one called', 'none called'))
     fig = go.Figure()
-    ends = [float(np.nanmin([p.offset_a.min(), p.offset_b.min(), 0])), float(np.nanmax([p.offset_a.max(), p.offset_b.max(), 10]))]
-    fig.add_scatter(x=ends, y=ends, mode='lines', line=dict(color='#bbb', dash='dash'), name='equal', showlegend=False, hoverinfo='skip')
-    for name,colour,symbol in (('none called','#9a9a9a','circle'),('one called',PALETTE[0],'circle'),('both called',PALETTE[1],'diamond')):
+    ends = [float(np.nanmin([p.offset_a.min(), p.offset_b.min(), 0])),
+        float(np.nanmax([p.offset_a.max(), p.offset_b.max(), 10]))]
+    fig.add_scatter(x=ends, y=ends, mode='lines', line=dict(color='#bbb', dash='dash'), name='equal', showlegend=False,
+        hoverinfo='skip')
+    for name,colour,symbol in (('none called','#9a9a9a','circle'),('one called',PALETTE[0],'circle'),
+            ('both called',PALETTE[1],'diamond')):
         t = p[group==name]
-        fig.add_scatter(x=t.offset_a, y=t.offset_b, mode='markers', name=f'{name} ({len(t)})', marker=dict(color=colour, symbol=symbol, size=8), text=[f'{g}: {k}, {a} and {b}' for g,k,a,b in zip(t.gene_symbol, t.kind, t.phenotyping_center_a, t.phenotyping_center_b)], hovertemplate='%{text}<br>%{x:.0f} and %{y:.0f} dB<extra></extra>')
+        fig.add_scatter(x=t.offset_a, y=t.offset_b, mode='markers', name=f'{name} ({len(t)})',
+            marker=dict(color=colour, symbol=symbol, size=8),
+            text=[f'{g}: {k}, {a} and {b}'
+            for g,k,a,b in zip(t.gene_symbol, t.kind, t.phenotyping_center_a, t.phenotyping_center_b)],
+            hovertemplate='%{text}<br>%{x:.0f} and %{y:.0f} dB<extra></extra>')
     fig.update_layout(xaxis_title='line with the smaller p: mean offset, dB', yaxis_title='other line, dB')
     return finish(fig, f'{len(p):,} pairs of lines of one gene', 'dashed: the same loss in both', 660, 450, r=150)
 
@@ -182,7 +222,8 @@ def line_profiles(
     sd = {f"sd_{o.removeprefix('offset_')}":(s[f'{o}_high']-s[f'{o}_low'])/(2*1.96) for o in _five}
     keep = ['gene_symbol','line','phenotyping_center','technical_group','mean_offset','p_value','q_value','called']
     out = pd.concat([s[keep], s[_five].astype(float)-shift, pd.DataFrame(sd).astype(float)], axis=1)
-    return out[out[_five].notna().sum(1)>=MIN_TONES].drop_duplicates('gene_symbol').set_index('gene_symbol').assign(called=lambda d: d.called.astype(bool))
+    return out[out[_five].notna().sum(1)>=MIN_TONES].drop_duplicates('gene_symbol').set_index('gene_symbol').assign(
+        called=lambda d: d.called.astype(bool))
 
 def _find(profiles, calls, gene):
     "The gene as it is spelt in the table."
@@ -194,7 +235,8 @@ def _find(profiles, calls, gene):
         if isinstance(calls, LineCalls): find_lines(calls, gene)
         near = nearest(gene, known)
         raise InputError(f"no line of gene '{gene}' in this table" + (f"; did you mean '{near}'?" if near else ''))
-    raise InputError(f"gene '{gene}' has no tested line with {MIN_TONES} of the five tones; its profile cannot be compared")
+    raise InputError(
+        f"gene '{gene}' has no tested line with {MIN_TONES} of the five tones; its profile cannot be compared")
 
 # %% ../../nbs/similar/10_neighbours.ipynb #6bea8983
 def _distances(a, b):
@@ -210,16 +252,25 @@ def _distances(a, b):
 class Neighbours:
     "Genes whose loss has the same profile."
     gene:str # The gene asked about
-    summary:pd.DataFrame # Nearest first: `gene_symbol`, `distance`, `expected_if_equal` (dB a tone), `phenotyping_center`, `same_center`, `mean_offset`, `q_value`, `called`, `known`
+    # Nearest first: `gene_symbol`, `distance`, `expected_if_equal` (dB a tone), `phenotyping_center`,
+    # `same_center`, `mean_offset`, `q_value`, `called`, `known`
+    summary:pd.DataFrame
     same_center:float # Share of the neighbours measured at the gene's centre
     same_center_expected:float # By chance, given how many of them are called
     n_known:int # Neighbours in `known`
     n_known_expected:float # By chance, given how many of them are called
     n_candidates:int # Genes compared
 
-    def __repr__(self): return f'Neighbours({self.gene}: no other gene to compare it with)' if not len(self.summary) else f"Neighbours({self.gene}: {len(self.summary)} of {self.n_candidates:,} genes; {self.same_center:.0%} from its centre, {self.same_center_expected:.0%} by chance; {self.n_known} known, {self.n_known_expected:.1f} by chance)"
-    def _repr_html_(self): return f'<p><b>{escape(repr(self))}</b></p>'+self.summary.to_html(index=False, float_format=lambda v: f'{v:.3g}')
+    def __repr__(self):
+        return (f'Neighbours({self.gene}: no other gene to compare it with)' if not len(self.summary) else
+            f"Neighbours({self.gene}: {len(self.summary)} of {self.n_candidates:,} genes; {self.same_center:.0%} "
+            f"from its centre, {self.same_center_expected:.0%} by chance; {self.n_known} known, "
+            f"{self.n_known_expected:.1f} by chance)")
+    def _repr_html_(self):
+        return f'<p><b>{escape(repr(self))}</b></p>'+self.summary.to_html(index=False,
+            float_format=lambda v: f'{v:.3g}')
 
+# %% ../../nbs/similar/10_neighbours.ipynb #6836e244
 def similar_genes(
     calls:LineCalls, # From `call_lines`, or its `.summary`
     gene:str, # Gene symbol, in any case
@@ -236,12 +287,17 @@ def similar_genes(
     if only_called: others = others[others.called]
     distance,equal = (o[0] for o in _distances(me, others))
     lower = {str(k).lower() for k in known}
-    t = others.reset_index().assign(distance=distance, expected_if_equal=equal, same_center=(others.phenotyping_center==me.phenotyping_center.iloc[0]).to_numpy(), known=[g.lower() in lower for g in others.index])
+    t = others.reset_index().assign(distance=distance, expected_if_equal=equal,
+        same_center=(others.phenotyping_center==me.phenotyping_center.iloc[0]).to_numpy(),
+        known=[g.lower() in lower for g in others.index])
     best = t.sort_values(['distance','gene_symbol'], ignore_index=True).head(n)
-    chance = t.groupby('called')[['same_center','known']].mean().reindex(best.called) if len(best) else t[['same_center','known']]
-    keep = ['gene_symbol','distance','expected_if_equal','phenotyping_center','same_center','mean_offset','q_value','called','known']
+    chance = (t.groupby('called')[['same_center','known']].mean().reindex(best.called) if len(best)
+        else t[['same_center','known']])
+    keep = ['gene_symbol','distance','expected_if_equal','phenotyping_center','same_center','mean_offset','q_value',
+        'called','known']
     share = lambda v: float(v.mean()) if len(v) else np.nan
-    return Neighbours(gene, best[keep], share(best.same_center), share(chance.same_center), int(best.known.sum()), float(chance.known.sum()), len(t))
+    return Neighbours(gene, best[keep], share(best.same_center), share(chance.same_center), int(best.known.sum()),
+        float(chance.known.sum()), len(t))
 
 # %% ../../nbs/similar/10_neighbours.ipynb #277242af
 def plot_neighbours(
@@ -255,13 +311,19 @@ def plot_neighbours(
     y,half = me[_five].to_numpy(float),1.96*me.filter(regex='^sd_').to_numpy(float)
     ok,fig = ~np.isnan(y+half),go.Figure()
     at = np.array(x)[ok].tolist()
-    fig.add_scatter(x=at+at[::-1], y=[*(y-half)[ok], *(y+half)[ok][::-1]], fill='toself', fillcolor='rgba(0,0,0,.13)', mode='none', name=f'{near.gene}, 95 % interval', hoverinfo='skip')
-    for r,colour in zip(near.summary.itertuples(), [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1]]*(1+n//6)):
-        fig.add_scatter(x=x, y=p.loc[r.gene_symbol, _five].to_numpy(float), mode='lines+markers', line=dict(color=colour, width=2), marker=dict(size=6, color=colour), name=f'{r.gene_symbol} ({r.distance:.0f} dB)')
-    fig.add_scatter(x=x, y=y, mode='lines+markers', line=dict(color='#000', width=4), marker=dict(size=8, color='#000'), name=near.gene)
+    fig.add_scatter(x=at+at[::-1], y=[*(y-half)[ok], *(y+half)[ok][::-1]], fill='toself', fillcolor='rgba(0,0,0,.13)',
+        mode='none', name=f'{near.gene}, 95 % interval', hoverinfo='skip')
+    for r,colour in zip(near.summary.itertuples(),
+            [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1]]*(1+n//6)):
+        fig.add_scatter(x=x, y=p.loc[r.gene_symbol, _five].to_numpy(float), mode='lines+markers',
+            line=dict(color=colour, width=2), marker=dict(size=6, color=colour),
+            name=f'{r.gene_symbol} ({r.distance:.0f} dB)')
+    fig.add_scatter(x=x, y=y, mode='lines+markers', line=dict(color='#000', width=4),
+        marker=dict(size=8, color='#000'), name=near.gene)
     fig.update_xaxes(type='log', tickvals=x, ticktext=['6','12','18','24','30'], title_text='kHz')
     fig.update_layout(yaxis_title='dB above the median line')
-    return finish(fig, f'{near.gene} and its {n} nearest genes', 'measured from the median line of the laboratory · in brackets: distance of the profiles', 760, 410, r=190)
+    return finish(fig, f'{near.gene} and its {n} nearest genes',
+        'measured from the median line of the laboratory · in brackets: distance of the profiles', 760, 410, r=190)
 
 # %% ../../nbs/similar/10_neighbours.ipynb #5c530524
 def similarity_table(
@@ -277,17 +339,22 @@ def plot_similarity(
     table:pd.DataFrame, # From `similarity_table`
 )->go.Figure:
     "Heat map of distances, similar genes side by side, dB a tone."
-    if len(table)<3: raise InputError(f"a heat map needs three genes or more, got {len(table)}; pass `genes` to `similarity_table`")
-    order = leaves_list(linkage(squareform(table.to_numpy(float), checks=False), 'average', optimal_ordering=len(table)<=300))
+    if len(table)<3:
+        raise InputError(f"a heat map needs three genes or more, got {len(table)}; pass `genes` to `similarity_table`")
+    order = leaves_list(linkage(squareform(table.to_numpy(float), checks=False), 'average',
+        optimal_ordering=len(table)<=300))
     t = table.iloc[order, order]
-    fig = go.Figure(go.Heatmap(z=t.to_numpy(), x=t.columns.tolist(), y=t.index.tolist(), colorscale='Viridis', reversescale=False, colorbar=dict(title='dB')))
+    fig = go.Figure(go.Heatmap(z=t.to_numpy(), x=t.columns.tolist(), y=t.index.tolist(), colorscale='Viridis',
+        reversescale=False, colorbar=dict(title='dB')))
     side = max(420, 14*len(t)+160)
     fig.update_xaxes(tickangle=-90, showticklabels=len(t)<=60)
     fig.update_yaxes(showticklabels=len(t)<=60)
-    return finish(fig, f'Distances between {len(t)} genes', 'root mean square over five tones', side+60, side+20, l=90, r=80, b=90)
+    return finish(fig, f'Distances between {len(t)} genes', 'root mean square over five tones', side+60, side+20, l=90,
+        r=80, b=90)
 
 # %% ../../nbs/similar/10_neighbours.ipynb #c24d6538
-MIN_GENES,MIN_CLUSTER,MAX_CLUSTERS = 10,3,6 # genes needed; size a cluster must have to count; most clusters tried (ours)
+# genes needed; size a cluster must have to count; most clusters tried (ours)
+MIN_GENES,MIN_CLUSTER,MAX_CLUSTERS = 10,3,6
 
 def _best_cut(x):
     "Largest mean silhouette over cuts of an average-linkage tree, and its labels."
@@ -314,7 +381,9 @@ def _one_kind(x, draws, seed):
 @dataclass(frozen=True, repr=False)
 class Subtypes:
     "Kinds of profile shape among genes."
-    summary:pd.DataFrame # One row a gene: `gene_symbol`, `subtype` (from 1), `mean_offset`, `phenotyping_center`, five `shape_…` (profile of length 1)
+    # One row a gene: `gene_symbol`, `subtype` (from 1), `mean_offset`, `phenotyping_center`, five `shape_…`
+    # (profile of length 1)
+    summary:pd.DataFrame
     profiles:pd.DataFrame # One row a subtype: genes, mean shape, largest centre and its share
     n_subtypes:int # 1 where there is no evidence for more
     silhouette:float # Of the best cut, −1–1; NaN where none was tried
@@ -323,24 +392,35 @@ class Subtypes:
     left_out:tuple = () # Genes asked for that are not called, or not here
 
     def __repr__(self): return f'Subtypes({self.verdict})'
-    def _repr_html_(self): return f'<p><b>{escape(self.verdict)}</b></p>'+self.profiles.to_html(index=False, float_format=lambda v: f'{v:.2f}')
+    def _repr_html_(self):
+        return f'<p><b>{escape(self.verdict)}</b></p>'+self.profiles.to_html(index=False,
+            float_format=lambda v: f'{v:.2f}')
 
 def _verdict(n, label, score, pv):
     if n<MIN_GENES: return f'{n} called genes with all five tones: too few to look for kinds (at least {MIN_GENES}).'
-    if score<0: return f'No evidence for more than one shape among {n} genes: no cut has two clusters of {MIN_CLUSTER} genes.'
-    if len(set(label))==1: return f'No evidence for more than one shape among {n} genes: one kind reaches the silhouette of {score:.2f} in {pv:.0%} of draws.'
-    return f'{len(set(label))} shapes among {n} genes: mean silhouette {score:.2f}, as large in {pv:.1%} of draws of one kind.'
+    if score<0:
+        return f'No evidence for more than one shape among {n} genes: no cut has two clusters of {MIN_CLUSTER} genes.'
+    if len(set(label))==1:
+        return (f'No evidence for more than one shape among {n} genes: one kind reaches the silhouette of '
+            f'{score:.2f} in {pv:.0%} of draws.')
+    return (f'{len(set(label))} shapes among {n} genes: mean silhouette {score:.2f}, as large in {pv:.1%} of draws '
+        f'of one kind.')
 
 # %% ../../nbs/similar/10_neighbours.ipynb #478d9af0
 def _kinds(t, shapes):
     "One row a subtype."
     for k,d in t.groupby('subtype'):
         centre = d.phenotyping_center.value_counts()
-        yield dict(subtype=k, n_genes=len(d), genes=', '.join(d.gene_symbol[:6])+(' …' if len(d)>6 else '')) | d[shapes].mean().to_dict() | dict(mean_offset=d.mean_offset.mean(), largest_center=centre.index[0], largest_center_share=centre.iloc[0]/len(d))
+        yield dict(subtype=k, n_genes=len(d),
+            genes=', '.join(d.gene_symbol[:6])+(' …' if len(d)>6 else '')) | d[shapes].mean().to_dict() | dict(
+            mean_offset=d.mean_offset.mean(), largest_center=centre.index[0],
+            largest_center_share=centre.iloc[0]/len(d))
 
 def subtypes(
     calls:LineCalls, # From `call_lines`, or its `.summary`
-    genes=None, # Gene symbols to look at, e.g. known hearing genes; only called ones with all five tones count; all called genes by default
+    # Gene symbols to look at, e.g. known hearing genes; only called ones with all five tones count; all called
+    # genes by default
+    genes=None,
     *,
     draws:int=200, # Draws of one kind to compare with, at least 20
     seed:int=42, # Same seed, same result
@@ -356,10 +436,14 @@ def subtypes(
     if len(p)>=MIN_GENES:
         score,found = _best_cut(_shape(x))
         pv = (1+(_one_kind(x, draws, seed)>=score).sum())/(1+draws)
-        if score>0 and pv<=.05: label = pd.Series(found).map({k:i+1 for i,k in enumerate(pd.Series(found).value_counts().index)}).to_numpy()
-    t = pd.concat([p.reset_index()[['gene_symbol','mean_offset','phenotyping_center']], pd.DataFrame(_shape(x), columns=shapes)], axis=1).assign(subtype=label)
+        if score>0 and pv<=.05:
+            label = pd.Series(found).map(
+                {k:i+1 for i,k in enumerate(pd.Series(found).value_counts().index)}).to_numpy()
+    t = pd.concat([p.reset_index()[['gene_symbol','mean_offset','phenotyping_center']],
+        pd.DataFrame(_shape(x), columns=shapes)], axis=1).assign(subtype=label)
     lost = tuple(g for l,g in asked.items() if l not in {s.lower() for s in p.index})
-    return Subtypes(t, pd.DataFrame(list(_kinds(t, shapes))), int(label.max()) if len(p) else 0, score, pv, _verdict(len(p), label, score, pv), lost)
+    return Subtypes(t, pd.DataFrame(list(_kinds(t, shapes))), int(label.max()) if len(p) else 0, score, pv,
+        _verdict(len(p), label, score, pv), lost)
 
 # %% ../../nbs/similar/10_neighbours.ipynb #a66344b7
 def plot_subtypes(
@@ -369,8 +453,11 @@ def plot_subtypes(
     shapes,fig = [c for c in s.summary if c.startswith('shape_')],go.Figure()
     colours = [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1]]
     for (k,d),colour in zip(s.summary.groupby('subtype'), colours):
-        for row in d.itertuples(): fig.add_scatter(x=list(FREQUENCIES), y=[getattr(row, c) for c in shapes], mode='lines', line=dict(color=colour, width=1), opacity=.3, showlegend=False, name=row.gene_symbol)
-        fig.add_scatter(x=list(FREQUENCIES), y=d[shapes].mean().tolist(), mode='lines+markers', line=dict(color=colour, width=4), marker=dict(color=colour, size=8), name=f'{k}: {len(d)} genes')
+        for row in d.itertuples():
+            fig.add_scatter(x=list(FREQUENCIES), y=[getattr(row, c) for c in shapes], mode='lines',
+                line=dict(color=colour, width=1), opacity=.3, showlegend=False, name=row.gene_symbol)
+        fig.add_scatter(x=list(FREQUENCIES), y=d[shapes].mean().tolist(), mode='lines+markers',
+            line=dict(color=colour, width=4), marker=dict(color=colour, size=8), name=f'{k}: {len(d)} genes')
     fig.update_xaxes(type='log', tickvals=list(FREQUENCIES), ticktext=['6','12','18','24','30'], title_text='kHz')
     fig.update_layout(yaxis_title='share of the loss (length 1)')
     return finish(fig, s.verdict.split(':')[0], 'thin: a gene · thick: mean of a subtype', 640, 410, r=120)

@@ -28,33 +28,48 @@ def _sound(X, path):
     "A sparse matrix whose pointers are in order; compiled code trusts them and would read beyond the arrays."
     try:
         if sparse.issparse(X): X.check_format(full_check=True)
-    except ValueError as e: raise InputError(f"{path}: the sparse matrix is damaged ({e}); download or write it again") from None
+    except ValueError as e:
+        raise InputError(f"{path}: the sparse matrix is damaged ({e}); download or write it again") from None
     return X
 
 def _from_h5ad(path, layer):
     try: a = need_module('anndata', path).read_h5ad(path)
     except InputError: raise
     except Exception as e: raise InputError(f"{path}: not a readable H5AD file ({type(e).__name__}: {e})") from None
-    if layer not in (None, 'X', *a.layers): raise InputError(f"{path}: no layer `{layer}`" + (f"; did you mean `{near}`?" if (near := nearest(layer, a.layers)) else f"; there are {', '.join(['X', *a.layers])}"))
+    if layer not in (None, 'X', *a.layers):
+        raise InputError(f"{path}: no layer `{layer}`"
+            + (f"; did you mean `{near}`?" if (near := nearest(layer, a.layers))
+            else f"; there are {', '.join(['X', *a.layers])}"))
     layer = layer or ('counts' if 'counts' in a.layers else 'X')
     X = a.X if layer=='X' else a.layers[layer]
     if X is None: raise InputError(f"{path}: `X` is empty; name the layer that holds the counts with `layer`")
     return _Counts(sparse.csr_matrix(_sound(X, path)), a.obs_names.to_numpy(str), a.var_names.to_numpy(str), a.obs)
 
+# %% ../../nbs/sources/40_cells.ipynb #e18d14ee
 def _text(v): return np.array([o.decode() if isinstance(o, bytes) else str(o) for o in v], str)
 
 def _from_10x(path):
     h5py = need_module('h5py', path)
     try:
         with h5py.File(path, 'r') as f:
-            g = next((v for v in ([f['matrix']] if 'matrix' in f else f.values()) if isinstance(v, h5py.Group) and {'data','indices','indptr','shape','barcodes'}<=set(v)), None)
-            if g is None: raise InputError(f"{path}: no group with `data`, `indices`, `indptr`, `shape` and `barcodes`; a 10x matrix in HDF5 or an H5AD file is needed")
-            genes,kinds = (g['features/name'][()],g['features/feature_type'][()] if 'feature_type' in g['features'] else None) if 'features' in g else (g['gene_names'][()],None)
-            X = sparse.csr_matrix((g['data'][()], g['indices'][()].astype(np.int64), g['indptr'][()].astype(np.int64)), shape=tuple(int(o) for o in g['shape'][()][::-1]))
+            g = next((v for v in ([f['matrix']] if 'matrix' in f else f.values()) if isinstance(v, h5py.Group)
+                and {'data','indices','indptr','shape','barcodes'}<=set(v)), None)
+            if g is None:
+                raise InputError(f"{path}: no group with `data`, `indices`, `indptr`, `shape` and `barcodes`; a 10x "
+                    f"matrix in HDF5 or an H5AD file is needed")
+            genes,kinds = (g['features/name'][()],
+                g['features/feature_type'][()] if 'feature_type' in g['features']
+                else None) if 'features' in g else (g['gene_names'][()],None)
+            X = sparse.csr_matrix((g['data'][()], g['indices'][()].astype(np.int64), g['indptr'][()].astype(np.int64)),
+                shape=tuple(int(o) for o in g['shape'][()][::-1]))
             if X.dtype.kind not in 'iuf': raise InputError(f"{path}: `data` is {X.dtype}; numbers are needed")
             cells = _text(g['barcodes'][()])
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e: raise e if isinstance(e, InputError) else InputError(f"{path}: not a readable 10x matrix ({type(e).__name__}: {e}); download it again") from None
-    if X.shape!=(len(cells),len(genes)): raise InputError(f"{path}: damaged: {len(cells):,} barcodes and {len(genes):,} genes do not fit the matrix of {X.shape[0]:,} × {X.shape[1]:,}; download it again")
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e:
+        raise e if isinstance(e, InputError) else InputError(
+            f"{path}: not a readable 10x matrix ({type(e).__name__}: {e}); download it again") from None
+    if X.shape!=(len(cells),len(genes)):
+        raise InputError(f"{path}: damaged: {len(cells):,} barcodes and {len(genes):,} genes do not fit the matrix "
+            f"of {X.shape[0]:,} × {X.shape[1]:,}; download it again")
     _sound(X, path)
     keep = slice(None) if kinds is None else np.flatnonzero(_text(kinds)=='Gene Expression')
     return _Counts(X[:,keep], cells, _text(genes)[keep], pd.DataFrame(index=cells))
@@ -67,13 +82,21 @@ def read_counts(
     "Raw counts, checked."
     path = need_path(path, 'a file of counts, .h5ad or .h5')
     c = _from_h5ad(path, layer) if path.name.lower().endswith('.h5ad') else _from_10x(path)
-    v,at = c.X.data,lambda bad: f"cell {c.cells[i]}, gene {c.genes[c.X.indices[bad]]}: {c.X.data[bad]:g}" if (i := np.searchsorted(c.X.indptr, bad, side='right')-1)>=0 else ''
-    for wrong,why in ((~np.isfinite(v),'is no number'), (v<0,'is below zero, so these are no counts'), ((v%1!=0) if len(v) and v.max()<30 else v<0,'is a fraction and all values are small, so these look like logarithms')):
-        if wrong.any(): raise InputError(f"{path}: {at(int(wrong.argmax()))} {why}; name the layer with raw counts with `layer`")
-    if not c.X.nnz: raise InputError(f"{path}: no counts above zero in {c.X.shape[0]:,} cells × {c.X.shape[1]:,} genes")
-    if len(set(c.cells))<len(c.cells): raise InputError(f"{path}: cell '{pd.Series(c.cells)[pd.Series(c.cells).duplicated()].iloc[0]}' is there twice; give every cell its own name")
+    v,at = (c.X.data,lambda bad: f"cell {c.cells[i]}, gene {c.genes[c.X.indices[bad]]}: {c.X.data[bad]:g}"
+        if (i := np.searchsorted(c.X.indptr, bad, side='right')-1)>=0 else '')
+    for wrong,why in ((~np.isfinite(v),'is no number'), (v<0,'is below zero, so these are no counts'),
+            ((v%1!=0) if len(v) and v.max()<30 else v<0,
+            'is a fraction and all values are small, so these look like logarithms')):
+        if wrong.any():
+            raise InputError(f"{path}: {at(int(wrong.argmax()))} {why}; name the layer with raw counts with `layer`")
+    if not c.X.nnz:
+        raise InputError(f"{path}: no counts above zero in {c.X.shape[0]:,} cells × {c.X.shape[1]:,} genes")
+    if len(set(c.cells))<len(c.cells):
+        raise InputError(f"{path}: cell '{pd.Series(c.cells)[pd.Series(c.cells).duplicated()].iloc[0]}' is there "
+            f"twice; give every cell its own name")
     nth = pd.Series(c.genes).groupby(c.genes).cumcount().to_numpy()
-    return _Counts(c.X.astype(np.float64), c.cells, np.array([g if not k else f'{g} ({k+1})' for g,k in zip(c.genes, nth)]), c.obs)
+    return _Counts(c.X.astype(np.float64), c.cells,
+        np.array([g if not k else f'{g} ({k+1})' for g,k in zip(c.genes, nth)]), c.obs)
 
 # %% ../../nbs/sources/40_cells.ipynb #67b0cff3
 def dispersions(
@@ -90,14 +113,18 @@ def dispersions(
 # %% ../../nbs/sources/40_cells.ipynb #05fea1b9
 def _labels(c, path, wanted, usual):
     "Names of the cell types, and the column they stand in."
-    if wanted is not None and wanted not in c.obs: raise InputError(f"{path}: no column `{wanted}` among what is known about the cells" + (f"; did you mean `{near}`?" if (near := nearest(wanted, c.obs.columns)) else f" ({', '.join(map(str, c.obs.columns[:12])) or 'nothing'})"))
+    if wanted is not None and wanted not in c.obs:
+        raise InputError(f"{path}: no column `{wanted}` among what is known about the cells"
+            + (f"; did you mean `{near}`?" if (near := nearest(wanted, c.obs.columns))
+            else f" ({', '.join(map(str, c.obs.columns[:12])) or 'nothing'})"))
     name = wanted or next((k for k in usual if k in c.obs), None)
     return (None if name is None else np.where(c.obs[name].isna(), '', c.obs[name].astype(str))),name
 
 def _chosen(X, train, min_cells, n_genes, path):
     "CP10k of the expressed genes, and the positions of those that vary most; `X` is sparse."
     seen = np.flatnonzero(X[train].getnnz(0)>=min_cells)
-    if not len(seen): raise InputError(f"{path}: no gene is seen in {min_cells} cells of the train part; lower `min_cells`")
+    if not len(seen):
+        raise InputError(f"{path}: no gene is seen in {min_cells} cells of the train part; lower `min_cells`")
     Z = X[:,seen]
     total = np.asarray(Z.sum(1)).ravel()
     inplace_row_scale(Z, np.divide(1e4, total, out=np.zeros(len(total)), where=total>0))
@@ -130,31 +157,45 @@ def prepare_cells(
     random_state:int=0, # Seed of the held-out cells
 )->'Cells': # log(1 + CP10k), cells × genes
     "Single cells as a source."
-    if min_cells<1 or n_genes<1: raise InputError(f"`min_cells` and `n_genes` must be at least 1, got {min_cells} and {n_genes}")
+    if min_cells<1 or n_genes<1:
+        raise InputError(f"`min_cells` and `n_genes` must be at least 1, got {min_cells} and {n_genes}")
     c = read_counts(path, layer)
     if annotation is not None: c.obs['celltype'] = _annotated(annotation, c.cells)
     labels,column = _labels(c, path, label or ('celltype' if annotation is not None else None), usual)
     rows = np.flatnonzero(np.asarray(c.X.sum(1)).ravel()>0)
-    try: train,held = (rows[o] for o in hold_out(len(rows), test, labels=None if labels is None else labels[rows], random_state=random_state))
+    try:
+        train,held = (rows[o] for o in hold_out(len(rows), test, labels=None if labels is None else labels[rows],
+            random_state=random_state))
     except ValueError as e: raise InputError(f"{path}: {e}") from None
     Z,seen,best = _chosen(c.X, train, min_cells, n_genes, path)
     part = lambda r: Part(Z[r].toarray(), None if labels is None else labels[r], ids=c.cells[r])
     fitted = part(train)
-    steps = [f'{len(c.cells)-len(rows):,} of {len(c.cells):,} cells without counts left out', f"held out {test}, {'labels in proportion' if column else 'at random'}, seed {random_state}", f"labels: {column or 'none'}",
-        f'{len(seen):,} of {len(c.genes):,} genes are expressed, in at least {min_cells} cells of the train part', 'scaled to 10,000 counts a cell, log(1 + x)', f'{len(best):,} genes of largest dispersion among genes of like mean, train part']
-    return Cells(name, c.genes[seen[best]].tolist(), fitted, part(held) if len(held) else None, unit='log(1 + CP10k)', info=provenance([path]+[annotation]*(annotation is not None), steps) | dict(file=str(path)), base=fitted.X.mean(0))
+    steps = [f'{len(c.cells)-len(rows):,} of {len(c.cells):,} cells without counts left out',
+        f"held out {test}, {'labels in proportion' if column else 'at random'}, seed {random_state}",
+        f"labels: {column or 'none'}",
+        f'{len(seen):,} of {len(c.genes):,} genes are expressed, in at least {min_cells} cells of the train part',
+        'scaled to 10,000 counts a cell, log(1 + x)',
+        f'{len(best):,} genes of largest dispersion among genes of like mean, train part']
+    return Cells(name, c.genes[seen[best]].tolist(), fitted, part(held) if len(held) else None, unit='log(1 + CP10k)',
+        info=provenance([path]+[annotation]*(annotation is not None), steps) | dict(file=str(path)),
+        base=fitted.X.mean(0))
 
 # %% ../../nbs/sources/40_cells.ipynb #3f6fc325
 def _annotated(path, cells):
     "Cell type of each barcode, from the authors' table."
     path = need_path(path, 'a table of barcodes and cell types')
     try: t = pd.read_csv(path, sep='\t', dtype=str)
-    except (OSError, ValueError, UnicodeError) as e: raise InputError(f"{path}: not a readable tab-separated table ({e})") from None
+    except (OSError, ValueError, UnicodeError) as e:
+        raise InputError(f"{path}: not a readable tab-separated table ({e})") from None
     gone = {'barcodes','celltype'}-set(t)
     if gone: raise InputError(f"{path}: no column `{sorted(gone)[0]}`; found {', '.join(t.columns[:8])}")
-    if t.barcodes.duplicated().any(): raise InputError(f"{path}: row {t.index[t.barcodes.duplicated()][0]+2}, column `barcodes`: '{t.barcodes[t.barcodes.duplicated()].iloc[0]}' was there before; remove one")
+    if t.barcodes.duplicated().any():
+        raise InputError(f"{path}: row {t.index[t.barcodes.duplicated()][0]+2}, column `barcodes`: "
+            f"'{t.barcodes[t.barcodes.duplicated()].iloc[0]}' was there before; remove one")
     new = pd.Series(cells).map(t.set_index('barcodes').celltype)
-    if new.isna().all(): raise InputError(f"{path}: none of its barcodes (such as '{t.barcodes.iloc[0] if len(t) else ''}') is in the matrix (such as '{cells[0]}'); both must be of one data set")
+    if new.isna().all():
+        raise InputError(f"{path}: none of its barcodes (such as '{t.barcodes.iloc[0] if len(t) else ''}') is in the "
+            f"matrix (such as '{cells[0]}'); both must be of one data set")
     return new.to_numpy(object)
 
 # %% ../../nbs/sources/40_cells.ipynb #beacef6c
@@ -169,7 +210,9 @@ def tasic(
     random_state:int=0, # Seed of the held-out cells
 )->Cells: # log(1 + CP10k)
     "Neurons of the mouse's visual cortex, Tasic and others 2016."
-    return prepare_cells(path, name='Tasic 2016', label=label, usual=('primary_type','primary_type_label','broad_type','cluster','cell_type'), layer=layer, min_cells=min_cells, n_genes=n_genes, test=test, random_state=random_state)
+    return prepare_cells(path, name='Tasic 2016', label=label,
+        usual=('primary_type','primary_type_label','broad_type','cluster','cell_type'), layer=layer,
+        min_cells=min_cells, n_genes=n_genes, test=test, random_state=random_state)
 
 def pbmc68k(
     path=None, # 10x matrix in HDF5, or .h5ad file
@@ -183,4 +226,6 @@ def pbmc68k(
     random_state:int=0, # Seed of the held-out cells
 )->Cells: # log(1 + CP10k)
     "68,579 blood cells of one donor, Zheng and others 2017."
-    return prepare_cells(path, name='PBMC68k', annotation=annotation, label=label, usual=('celltype','cell_type','bulk_labels'), layer=layer, min_cells=min_cells, n_genes=n_genes, test=test, random_state=random_state)
+    return prepare_cells(path, name='PBMC68k', annotation=annotation, label=label,
+        usual=('celltype','cell_type','bulk_labels'), layer=layer, min_cells=min_cells, n_genes=n_genes, test=test,
+        random_state=random_state)

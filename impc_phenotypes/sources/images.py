@@ -24,7 +24,8 @@ LUMA = np.array([.299,.587,.114]) # Weights of red, green, blue: ITU-R BT.601
 class Pictures(Source):
     "Pictures, one a row."
     shape:tuple = (8,8) # Height and width, pixels
-    rest:np.ndarray = field(default_factory=lambda: np.zeros(0, int)) # Mean picture of the train part, shape (channels·h·w,), with the pixels that were left out
+    # Mean picture of the train part, shape (channels·h·w,), with the pixels that were left out
+    rest:np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     kept:np.ndarray = field(default_factory=lambda: np.zeros(0, int)) # Positions in `rest` of the columns, shape (d,)
     ink:bool = True # High is dark
     top:float = 1. # Value of a full pixel
@@ -42,9 +43,11 @@ def picture(self:Pictures,
 @patch
 def marks(self:Pictures, x, style):
     ends = ('#ffffff','#111111') if self.ink else ('#111111','#ffffff')
-    return [go.Heatmap(z=self.picture(x), zmin=0, zmax=self.top, colorscale=[(0,ends[0]),(1,ends[1])], showscale=False, hovertemplate='row %{y}, column %{x}: %{z:.2f}<extra></extra>')]
+    return [go.Heatmap(z=self.picture(x), zmin=0, zmax=self.top, colorscale=[(0,ends[0]),(1,ends[1])], showscale=False,
+        hovertemplate='row %{y}, column %{x}: %{z:.2f}<extra></extra>')]
 @patch
-def dress(self:Pictures, fig, x, cell, last): return fig.update_xaxes(visible=False, **cell).update_yaxes(visible=False, autorange='reversed', **cell)
+def dress(self:Pictures, fig, x, cell, last):
+    return fig.update_xaxes(visible=False, **cell).update_yaxes(visible=False, autorange='reversed', **cell)
 
 # %% ../../nbs/sources/20_images.ipynb #4a507ea6
 def _fewer(pixels, labels, most, random_state):
@@ -53,12 +56,16 @@ def _fewer(pixels, labels, most, random_state):
     except ValueError as e: raise InputError(f"`max_rows`: {e}") from None
     return pixels[rows],labels[rows]
 
-def _grey(pixels, shape): return np.tensordot(pixels.reshape(len(pixels), 3, -1), LUMA, ([1],[0])) if pixels.shape[1]==3*np.prod(shape) else pixels.astype(float)
+def _grey(pixels, shape):
+    return np.tensordot(pixels.reshape(len(pixels), 3, -1), LUMA,
+        ([1],[0])) if pixels.shape[1]==3*np.prod(shape) else pixels.astype(float)
 
-def _pictures(name, parts, shape, full, *, ink, grey=True, scale=True, min_variance=1e-3, max_rows=None, random_state=0, paths=(), steps=()):
+def _pictures(name, parts, shape, full, *, ink, grey=True, scale=True, min_variance=1e-3, max_rows=None,
+        random_state=0, paths=(), steps=()):
     "Arrays of pixels and labels as a source."
     if min_variance<0: raise InputError(f"`min_variance` must be at least 0, got {min_variance}")
-    if max_rows is not None and max_rows<1: raise InputError(f"`max_rows` must be at least 1, got {max_rows}; leave it out for all")
+    if max_rows is not None and max_rows<1:
+        raise InputError(f"`max_rows` must be at least 1, got {max_rows}; leave it out for all")
     parts = [_fewer(p, l, max_rows, random_state) for p,l in parts]
     parts = [((_grey(p, shape) if grey else p.astype(float))/full, l) for p,l in parts]
     rest,kept = parts[0][0].mean(0),np.flatnonzero(parts[0][0].var(0)>min_variance)
@@ -66,9 +73,12 @@ def _pictures(name, parts, shape, full, *, ink, grey=True, scale=True, min_varia
     unit,many = 1. if scale else full,len(rest)//np.prod(shape)
     columns = [f"{c}{i}_{j}" for c in ('rgb' if many==3 else ['p']) for i in range(shape[0]) for j in range(shape[1])]
     train,test = [Part(p[:,kept]*unit, l) for p,l in parts]
-    did = [*steps, *([f'at most {max_rows:,} rows of each part, seed {random_state}'] if max_rows else []), f"pixels / {full:g}" if scale else 'pixels as stored', f'{len(kept):,} of {len(rest):,} pixels with train variance above {min_variance:g}']
+    did = [*steps, *([f'at most {max_rows:,} rows of each part, seed {random_state}'] if max_rows else []),
+        f"pixels / {full:g}" if scale else 'pixels as stored',
+        f'{len(kept):,} of {len(rest):,} pixels with train variance above {min_variance:g}']
     info = provenance(paths, did) if paths else dict(file='', sha256='', steps=did, versions=versions())
-    return Pictures(name, [columns[i] for i in kept], train, test if len(test) else None, info=info, shape=tuple(shape), rest=rest*unit, kept=kept, ink=ink, top=unit)
+    return Pictures(name, [columns[i] for i in kept], train, test if len(test) else None, info=info,
+        shape=tuple(shape), rest=rest*unit, kept=kept, ink=ink, top=unit)
 
 # %% ../../nbs/sources/20_images.ipynb #402407ce
 def digits(
@@ -85,7 +95,8 @@ def digits(
     X,y = load_digits(return_X_y=True)
     try: rows,held = hold_out(len(X), test, labels=y, random_state=random_state)
     except ValueError as e: raise InputError(f"digits: {e}") from None
-    return _pictures('digits', [(X[r],y[r].astype(str)) for r in (rows,held)], (8,8), 16., ink=True, scale=scale, min_variance=min_variance, max_rows=max_rows, random_state=random_state,
+    return _pictures('digits', [(X[r],y[r].astype(str)) for r in (rows,held)], (8,8), 16., ink=True, scale=scale,
+        min_variance=min_variance, max_rows=max_rows, random_state=random_state,
         steps=[f'held out {len(held)} of {len(X):,}, digits in proportion, seed {random_state}'])
 
 # %% ../../nbs/sources/20_images.ipynb #f6048e04
@@ -97,12 +108,18 @@ def read_idx(
     try: raw = Path(path).read_bytes()
     except OSError as e: raise InputError(f"{path}: cannot be read ({e})") from None
     try: raw = gzip.decompress(raw) if raw[:2]==b'\x1f\x8b' else raw
-    except (OSError, EOFError, zlib.error) as e: raise InputError(f"{path}: damaged or cut gzip ({e}); download it again") from None
-    if raw[:4]!=bytes([0,0,8,dims]): raise InputError(f"{path}: begins with {raw[:4].hex(' ') or 'nothing'}, not with {bytes([0,0,8,dims]).hex(' ')}, the mark of an IDX file of bytes with {dims} dimensions; is it the {'pictures' if dims==3 else 'labels'} file?")
+    except (OSError, EOFError, zlib.error) as e:
+        raise InputError(f"{path}: damaged or cut gzip ({e}); download it again") from None
+    if raw[:4]!=bytes([0,0,8,dims]):
+        raise InputError(f"{path}: begins with {raw[:4].hex(' ') or 'nothing'}, not with "
+            f"{bytes([0,0,8,dims]).hex(' ')}, the mark of an IDX file of bytes with {dims} dimensions; is it the "
+            f"{'pictures' if dims==3 else 'labels'} file?")
     if len(raw)<4+4*dims: raise InputError(f"{path}: cut in its header; download it again")
     size = struct.unpack(f'>{dims}I', raw[4:4+4*dims])
     need,there = int(np.prod([int(o) for o in size], dtype=object)),len(raw)-4-4*dims
-    if need!=there: raise InputError(f"{path}: the header promises {' × '.join(f'{o:,}' for o in size)} bytes, {there:,} follow; the file is cut or damaged, download it again")
+    if need!=there:
+        raise InputError(f"{path}: the header promises {' × '.join(f'{o:,}' for o in size)} bytes, {there:,} follow; "
+            f"the file is cut or damaged, download it again")
     return np.frombuffer(raw, np.uint8, offset=4+4*dims).reshape(size)
 
 # %% ../../nbs/sources/20_images.ipynb #bfb511f4
@@ -116,7 +133,8 @@ def _idx_part(folder, part):
     names = lambda what,d: [f'{part}-{what}{s}idx{d}-ubyte{z}' for s in '-.' for z in ('','.gz')]
     files = [_pick(folder, names(w, d), f'{w} of the {part} part') for w,d in (('images',3),('labels',1))]
     x,y = (read_idx(f, d) for f,d in zip(files, (3,1)))
-    if len(x)!=len(y) or not len(x): raise InputError(f"{files[1]}: {len(y):,} labels for {len(x):,} pictures; both files must be of one part")
+    if len(x)!=len(y) or not len(x):
+        raise InputError(f"{files[1]}: {len(y):,} labels for {len(x):,} pictures; both files must be of one part")
     return x,y.astype(str),files
 
 def mnist(
@@ -131,15 +149,20 @@ def mnist(
     "28 × 28 handwritten digits from IDX files."
     folder = need_path(path, 'the folder of the four MNIST files')
     (x,y,f),(x2,y2,f2) = _idx_part(folder, 'train'),_idx_part(folder, 't10k')
-    if x.shape[1:]!=x2.shape[1:]: raise InputError(f"{f2[0]}: pictures of {x2.shape[1]} × {x2.shape[2]} pixels beside {x.shape[1]} × {x.shape[2]} in {f[0].name}; both must be of one data set")
-    return _pictures(name, [(x.reshape(len(x), -1),y),(x2.reshape(len(x2), -1),y2)], x.shape[1:], 255., ink=True, scale=scale, min_variance=min_variance, max_rows=max_rows, random_state=random_state, paths=f+f2)
+    if x.shape[1:]!=x2.shape[1:]:
+        raise InputError(f"{f2[0]}: pictures of {x2.shape[1]} × {x2.shape[2]} pixels beside {x.shape[1]} × "
+            f"{x.shape[2]} in {f[0].name}; both must be of one data set")
+    return _pictures(name, [(x.reshape(len(x), -1),y),(x2.reshape(len(x2), -1),y2)], x.shape[1:], 255., ink=True,
+        scale=scale, min_variance=min_variance, max_rows=max_rows, random_state=random_state, paths=f+f2)
 
 # %% ../../nbs/sources/20_images.ipynb #8b5f9a7d
 CIFAR_CLASSES = ('airplane','automobile','bird','cat','deer','dog','frog','horse','ship','truck')
 
 def _records(path):
     raw = np.frombuffer(path.read_bytes(), np.uint8)
-    if not len(raw) or len(raw)%3073: raise InputError(f"{path}: {len(raw):,} bytes are no whole number of records of 3,073; the file is cut or not of CIFAR-10's binary version")
+    if not len(raw) or len(raw)%3073:
+        raise InputError(f"{path}: {len(raw):,} bytes are no whole number of records of 3,073; the file is cut or "
+            f"not of CIFAR-10's binary version")
     rows = raw.reshape(-1, 3073)
     odd = np.flatnonzero(rows[:,0]>9)
     if len(odd): raise InputError(f"{path}: record {odd[0]+1:,} has class {rows[odd[0],0]}; CIFAR-10 has 0 to 9")
@@ -158,31 +181,46 @@ def cifar10(
     folder = need_path(path, "the folder of CIFAR-10's binary version")
     if (folder/'cifar-10-batches-bin').is_dir(): folder = folder/'cifar-10-batches-bin'
     files = sorted(folder.glob('data_batch_*.bin'))+sorted(folder.glob('test_batch.bin'))
-    if not files and any(folder.rglob('data_batch_1')): raise InputError(f"{folder}: this is CIFAR-10's Python version, made of pickles, which can run code and are not opened; download `cifar-10-binary.tar.gz` from https://www.cs.toronto.edu/~kriz/cifar.html")
-    if len(files)<2 or files[-1].name!='test_batch.bin': raise InputError(f"{folder}: `data_batch_1.bin` … and `test_batch.bin` are expected; found {', '.join(f.name for f in files) or 'none'}")
+    if not files and any(folder.rglob('data_batch_1')):
+        raise InputError(f"{folder}: this is CIFAR-10's Python version, made of pickles, which can run code and are "
+            f"not opened; download `cifar-10-binary.tar.gz` from https://www.cs.toronto.edu/~kriz/cifar.html")
+    if len(files)<2 or files[-1].name!='test_batch.bin':
+        raise InputError(f"{folder}: `data_batch_1.bin` … and `test_batch.bin` are expected; found "
+            f"{', '.join(f.name for f in files) or 'none'}")
     x,y = map(np.concatenate, zip(*(_records(f) for f in files[:-1])))
-    return _pictures('CIFAR-10', [(x,y),_records(files[-1])], (32,32), 255., ink=False, grey=grey, scale=scale, min_variance=min_variance, max_rows=max_rows, random_state=random_state, paths=files, steps=['grey: .299 red + .587 green + .114 blue'] if grey else [])
+    return _pictures('CIFAR-10', [(x,y),_records(files[-1])], (32,32), 255., ink=False, grey=grey, scale=scale,
+        min_variance=min_variance, max_rows=max_rows, random_state=random_state, paths=files,
+        steps=['grey: .299 red + .587 green + .114 blue'] if grey else [])
 
 # %% ../../nbs/sources/20_images.ipynb #318b5503
 def _mat(path):
     "`X` and `y` of a MATLAB file, as MATLAB orders them."
     try: return loadmat(path, variable_names=['X','y'])
     except NotImplementedError: pass
-    except Exception as e: raise InputError(f"{path}: not a readable MATLAB file ({type(e).__name__}: {e}); download it again") from None
+    except Exception as e:
+        raise InputError(f"{path}: not a readable MATLAB file ({type(e).__name__}: {e}); download it again") from None
     h5py = need_module('h5py', path)
     try:
-        with h5py.File(path, 'r') as f: return {k:f[k][()].T for k in ('X','y') if k in f and isinstance(f[k], h5py.Dataset)}
-    except (OSError, RuntimeError, AttributeError) as e: raise InputError(f"{path}: not a readable MATLAB 7.3 file ({e}); download it again") from None
+        with h5py.File(path, 'r') as f:
+            return {k:f[k][()].T for k in ('X','y') if k in f and isinstance(f[k], h5py.Dataset)}
+    except (OSError, RuntimeError, AttributeError) as e:
+        raise InputError(f"{path}: not a readable MATLAB 7.3 file ({e}); download it again") from None
 
 def _house(path):
     m = _mat(path)
-    if {'X','y'}-set(m): raise InputError(f"{path}: `X` and `y` are needed, found {', '.join(k for k in m if k[0]!='_') or 'neither'}")
+    if {'X','y'}-set(m):
+        raise InputError(f"{path}: `X` and `y` are needed, found {', '.join(k for k in m if k[0]!='_') or 'neither'}")
     x,y = np.asarray(m['X']),np.asarray(m['y']).ravel()
     if x.ndim==3 and len(y)==1: x = x[...,None]
-    if x.dtype!=np.uint8 or x.ndim!=4 or x.shape[2]!=3: raise InputError(f"{path}: `X` is {x.dtype} of shape {x.shape}; unsigned bytes of shape (32, 32, 3, n) are needed")
-    if len(y)!=x.shape[3] or y.dtype.kind not in 'iuf' or not np.isin(y, range(1, 11)).all(): raise InputError(f"{path}: `y` must hold a number from 1 to 10 for each of {x.shape[3]:,} pictures, got {len(y):,} of type {y.dtype}")
+    if x.dtype!=np.uint8 or x.ndim!=4 or x.shape[2]!=3:
+        raise InputError(
+            f"{path}: `X` is {x.dtype} of shape {x.shape}; unsigned bytes of shape (32, 32, 3, n) are needed")
+    if len(y)!=x.shape[3] or y.dtype.kind not in 'iuf' or not np.isin(y, range(1, 11)).all():
+        raise InputError(f"{path}: `y` must hold a number from 1 to 10 for each of {x.shape[3]:,} pictures, got "
+            f"{len(y):,} of type {y.dtype}")
     return x.transpose(3,2,0,1).reshape(len(y), -1),(y.astype(int)%10).astype(str),x.shape[:2]
 
+# %% ../../nbs/sources/20_images.ipynb #fb8eca7b
 def svhn(
     path=None, # Folder with `train_32x32.mat` and `test_32x32.mat`
     *,
@@ -196,5 +234,9 @@ def svhn(
     folder = need_path(path, 'the folder of the SVHN files')
     files = [_pick(folder, [f'{k}_32x32.mat'], f'{k} part') for k in ('train','test')]
     (x,y,shape),(x2,y2,shape2) = map(_house, files)
-    if shape!=shape2: raise InputError(f"{files[1]}: pictures of {shape2} pixels beside {shape} in {files[0].name}; both must be of one data set")
-    return _pictures('SVHN', [(x,y),(x2,y2)], shape, 255., ink=False, grey=grey, scale=scale, min_variance=min_variance, max_rows=max_rows, random_state=random_state, paths=files, steps=['grey: .299 red + .587 green + .114 blue'] if grey else [])
+    if shape!=shape2:
+        raise InputError(f"{files[1]}: pictures of {shape2} pixels beside {shape} in {files[0].name}; both must be "
+            f"of one data set")
+    return _pictures('SVHN', [(x,y),(x2,y2)], shape, 255., ink=False, grey=grey, scale=scale,
+        min_variance=min_variance, max_rows=max_rows, random_state=random_state, paths=files,
+        steps=['grey: .299 red + .587 green + .114 blue'] if grey else [])

@@ -46,12 +46,17 @@ class Part:
     def __post_init__(self):
         put,x = lambda k,v: object.__setattr__(self, k, v),np.asarray(self.X, float)
         if x.ndim!=2: raise ValueError(f"`X` must have shape (rows, columns), got {x.shape}")
-        if np.isinf(x).any(): raise ValueError("`X` is infinite at row {}, column {}; use NaN where a value is missing".format(*np.argwhere(np.isinf(x))[0]))
+        if np.isinf(x).any():
+            raise ValueError("`X` is infinite at row {}, column {}; use NaN where a value is missing".format(
+                *np.argwhere(np.isinf(x))[0]))
         put('X', x)
         for k in ('labels','groups','ids'): put(k, _words(getattr(self, k), len(x), k))
         if self.censored is not None: put('censored', np.asarray(self.censored, bool))
-        if self.censored is not None and self.censored.shape!=x.shape: raise ValueError(f"`censored` must have the shape of `X`, {x.shape}, got {self.censored.shape}")
-        if self.ids is not None and len(set(self.ids))<len(x): raise ValueError(f"`ids` has '{pd.Series(self.ids)[pd.Series(self.ids).duplicated()].iloc[0]}' twice; give every row its own")
+        if self.censored is not None and self.censored.shape!=x.shape:
+            raise ValueError(f"`censored` must have the shape of `X`, {x.shape}, got {self.censored.shape}")
+        if self.ids is not None and len(set(self.ids))<len(x):
+            raise ValueError(f"`ids` has '{pd.Series(self.ids)[pd.Series(self.ids).duplicated()].iloc[0]}' twice; "
+                f"give every row its own")
     def __len__(self): return len(self.X)
     def __repr__(self): return f'Part({len(self):,} × {self.X.shape[1]:,})'
 
@@ -81,22 +86,29 @@ class Source:
         if not len(self.train): raise ValueError(f"{self.name}: the train part has no rows; hold out fewer")
         for k in ('train','test'):
             p = getattr(self, k)
-            if p is not None and p.X.shape[1]!=len(self.columns): raise ValueError(f"{self.name}: {len(self.columns)} names for {p.X.shape[1]} columns in the {k} part")
-    def __repr__(self): return f"{type(self).__name__}('{self.name}', {len(self.train):,} train and {0 if self.test is None else len(self.test):,} test rows × {len(self.columns):,} columns)"
+            if p is not None and p.X.shape[1]!=len(self.columns):
+                raise ValueError(f"{self.name}: {len(self.columns)} names for {p.X.shape[1]} columns in the {k} part")
+    def __repr__(self):
+        return (f"{type(self).__name__}('{self.name}', {len(self.train):,} train and "
+            f"{0 if self.test is None else len(self.test):,} test rows × {len(self.columns):,} columns)")
 
 # %% ../../nbs/sources/10_tables.ipynb #a3ad7ee4
 @patch
 def summary(self:Source)->pd.DataFrame: # One row a part
     "Rows, labels, groups, and the share of values that are missing or censored."
     n = lambda v: 0 if v is None else len(set(v)-{''})
-    return pd.DataFrame({k:dict(rows=len(p), labels=n(p.labels), groups=n(p.groups), missing=np.isnan(p.X).mean() if len(p) else 0., censored=0. if p.censored is None else p.censored.mean())
-        for k,p in (('train',self.train),('test',self.test)) if p is not None}).T.astype(dict(rows=int, labels=int, groups=int)).round(4)
+    return pd.DataFrame({k:dict(rows=len(p), labels=n(p.labels), groups=n(p.groups),
+        missing=np.isnan(p.X).mean() if len(p) else 0., censored=0. if p.censored is None else p.censored.mean())
+        for k,p in (('train',self.train),('test',self.test)) if p is not None}).T.astype(
+        dict(rows=int, labels=int, groups=int)).round(4)
 
 @patch
 def _repr_html_(self:Source):
     steps = ''.join(f'<li>{escaped(s)}</li>' for s in self.info.get('steps', []))
-    what = f"{len(self.columns):,} columns" + (f', {escaped(self.unit)}' if self.unit else '') + (', counts' if self.counts else '')
-    return f'<p><b>{escaped(self.name)}</b>: {what}</p>' + (f'<ul>{steps}</ul>' if steps else '') + self.summary().to_html()
+    what = f"{len(self.columns):,} columns" + (f', {escaped(self.unit)}' if self.unit else '') + (', counts'
+        if self.counts else '')
+    return f'<p><b>{escaped(self.name)}</b>: {what}</p>' + (f'<ul>{steps}</ul>' if steps
+        else '') + self.summary().to_html()
 
 # %% ../../nbs/sources/10_tables.ipynb #d0fcd942
 @patch
@@ -105,7 +117,8 @@ def marks(self:Source,
     style:dict, # `color`, `dash`, `symbol`, from `phenotype_style`
 )->list: # plotly traces
     "One row as bars, or as a line where there are many columns."
-    at,hover = np.arange(len(x)),dict(customdata=self.columns, hovertemplate='%{customdata}: %{y:.3g}<extra></extra>', showlegend=False)
+    at,hover = np.arange(len(x)),dict(customdata=self.columns, hovertemplate='%{customdata}: %{y:.3g}<extra></extra>',
+        showlegend=False)
     if len(x)>40: return [go.Scatter(x=at, y=x, mode='lines', line=dict(color=style['color'], width=1.2), **hover)]
     return [go.Bar(x=at, y=x, marker=dict(color=style['color']), **hover)]
 
@@ -119,10 +132,12 @@ def dress(self:Source,
     "Axes of one panel."
     if len(x)>40: return fig.update_xaxes(title_text='column' if last else None, **cell)
     short = [escaped(c if len(c)<15 else c[:14]+'…') for c in self.columns]
-    return fig.update_xaxes(tickvals=np.arange(len(x)), ticktext=short if last else ['']*len(x), tickangle=-45, tickfont=dict(size=10), showgrid=False, **cell)
+    return fig.update_xaxes(tickvals=np.arange(len(x)), ticktext=short if last else ['']*len(x), tickangle=-45,
+        tickfont=dict(size=10), showgrid=False, **cell)
 
 # %% ../../nbs/sources/10_tables.ipynb #1ea6e2b8
-_panel = dict(size=(200,150), columns=4, below=40, values=True) # px of one panel, panels in a row, px under the last row, the y axis is of values
+# px of one panel, panels in a row, px under the last row, the y axis is of values
+_panel = dict(size=(200,150), columns=4, below=40, values=True)
 Source.panel = dict(below=76)
 
 def _reach(fig):
@@ -134,7 +149,8 @@ def _reach(fig):
 
 def _painted(source, rows, names, styles, title, note=''):
     rows = np.atleast_2d(np.asarray(rows, float))
-    if rows.ndim!=2 or rows.shape[1]!=len(source.columns): raise ValueError(f"{source.name} has {len(source.columns)} columns; got an array of shape {rows.shape}")
+    if rows.ndim!=2 or rows.shape[1]!=len(source.columns):
+        raise ValueError(f"{source.name} has {len(source.columns)} columns; got an array of shape {rows.shape}")
     k,look = len(rows),_panel | source.panel
     (w,h),many = look['size'],min(k, look['columns'])
     gap = min(.9, 42/h)
@@ -143,7 +159,8 @@ def _painted(source, rows, names, styles, title, note=''):
         for t in source.marks(x, style): fig.add_trace(t, **at(i))
         source.dress(fig, x, at(i), i+c>=k)
     if look['values']: fig.update_yaxes(range=_reach(fig)).update_yaxes(title_text=escaped(source.unit) or None, col=1)
-    l,t,b = 64 if look['values'] else 20,(68 if k>1 or names[0] else 50)+16*bool(note)*(1+note.count('<br>')),look['below']
+    l,t,b = 64 if look['values'] else 20,(68 if k>1 or names[0]
+        else 50)+16*bool(note)*(1+note.count('<br>')),look['below']
     wide,high = c*w/(1-.035*(c-1)),r*h/(1-(r-1)*gap/r)
     return finish(fig, title, note, max(300, l+20+wide), t+b+high, l=l, r=max(20, 300-l-wide), t=t, b=b)
 
@@ -154,7 +171,9 @@ def paint(self:Source,
     title:str='', # Of the figure; the source's name by default
 )->go.Figure:
     "One observation."
-    if np.ndim(x)!=1: raise ValueError(f"`paint` takes one row of shape ({len(self.columns)},), got {np.shape(x)}; `paint_clusters` takes several")
+    if np.ndim(x)!=1:
+        raise ValueError(f"`paint` takes one row of shape ({len(self.columns)},), got {np.shape(x)}; "
+            f"`paint_clusters` takes several")
     return _painted(self, x, [''], [phenotype_style(1)], escaped(title or self.name))
 
 @patch
@@ -165,8 +184,10 @@ def paint_clusters(self:Source,
     "Clusters, side by side."
     means = np.atleast_2d(np.asarray(means, float))
     names = [str(i) for i in range(len(means))] if names is None else [escaped(n) for n in names]
-    if len(names)!=len(means): raise ValueError(f"`names` has {len(names)} entries for {len(means)} clusters; give one a cluster")
-    return _painted(self, means, names, [phenotype_style(i) for i in range(len(names))], f'{escaped(self.name)}: {len(means)} clusters')
+    if len(names)!=len(means):
+        raise ValueError(f"`names` has {len(names)} entries for {len(means)} clusters; give one a cluster")
+    return _painted(self, means, names, [phenotype_style(i) for i in range(len(names))],
+        f'{escaped(self.name)}: {len(means)} clusters')
 
 # %% ../../nbs/sources/10_tables.ipynb #dd0f0282
 def _strata(labels):
@@ -186,13 +207,19 @@ def hold_out(
 )->tuple: # Positions of train and of test rows, int
     "Split rows by one stated rule."
     rows = np.arange(n)
-    if isinstance(test, bool) or not isinstance(test, (int,float,np.number)) or test<0 or test>=1 and test!=int(test): raise ValueError(f"`test` must be a share between 0 and 1 or a number of rows, got {test!r}")
+    if isinstance(test, bool) or not isinstance(test, (int,float,np.number)) or test<0 or test>=1 and test!=int(test):
+        raise ValueError(f"`test` must be a share between 0 and 1 or a number of rows, got {test!r}")
     if not test: return rows,rows[:0]
     size = float(test) if test<1 else int(test)
     try:
-        if groups is not None: return tuple(np.sort(o) for o in next(GroupShuffleSplit(1, test_size=size, random_state=random_state).split(rows, groups=groups)))
-        return tuple(train_test_split(rows, test_size=size, stratify=None if labels is None else _strata(labels), random_state=random_state))
-    except ValueError as e: raise ValueError(f"`test` is {test}, which cannot be held out of {n} rows ({e}); hold out another share, or 0") from None
+        if groups is not None:
+            return tuple(np.sort(o) for o in next(
+                GroupShuffleSplit(1, test_size=size, random_state=random_state).split(rows, groups=groups)))
+        return tuple(train_test_split(rows, test_size=size, stratify=None if labels is None else _strata(labels),
+            random_state=random_state))
+    except ValueError as e:
+        raise ValueError(
+            f"`test` is {test}, which cannot be held out of {n} rows ({e}); hold out another share, or 0") from None
 
 # %% ../../nbs/sources/10_tables.ipynb #71052f8d
 def need_path(
@@ -207,7 +234,8 @@ def need_path(
     except OSError as e: raise InputError(f"{path}: no usable path ({e}); {what} is expected there") from None
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, beside)
-    raise InputError(f"{path}: no such file or folder; {what} is expected there" + (f"; did you mean {path.parent/near}?" if near else ''))
+    raise InputError(f"{path}: no such file or folder; {what} is expected there"
+        + (f"; did you mean {path.parent/near}?" if near else ''))
 
 def need_module(
     name:str, # Module to import
@@ -216,7 +244,8 @@ def need_module(
 ): # The module
     "A module that only some files need."
     try: return import_module(name)
-    except ImportError: raise InputError(f"{path}: reading it needs {name}; run `pip install impc_phenotypes[{extra}]`") from None
+    except ImportError:
+        raise InputError(f"{path}: reading it needs {name}; run `pip install impc_phenotypes[{extra}]`") from None
 
 def provenance(
     paths, # Files that were read; one or a list
@@ -226,8 +255,10 @@ def provenance(
     paths = [Path(p) for p in ([paths] if isinstance(paths, (str,Path)) else paths)]
     def one(p):
         with p.open('rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
-    sha = one(paths[0]) if len(paths)==1 else hashlib.sha256('\n'.join(f'{one(p)} {p.name}' for p in paths).encode()).hexdigest() if paths else ''
-    return dict(file=str(paths[0]) if len(paths)==1 else str(paths[0].parent) if paths else '', sha256=sha, steps=list(steps), versions=versions())
+    sha = (one(paths[0]) if len(paths)==1
+        else hashlib.sha256('\n'.join(f'{one(p)} {p.name}' for p in paths).encode()).hexdigest() if paths else '')
+    return dict(file=str(paths[0]) if len(paths)==1 else str(paths[0].parent) if paths else '', sha256=sha,
+        steps=list(steps), versions=versions())
 
 # %% ../../nbs/sources/10_tables.ipynb #ae67fbe7
 @dataclass(frozen=True, eq=False, repr=False)
@@ -238,7 +269,8 @@ class Audiograms(Source):
 @patch
 def marks(self:Audiograms, x, style): return audiogram(x, style, width=2)
 @patch
-def dress(self:Audiograms, fig, x, cell, last): return audiogram_axes(fig, cell).update_xaxes(title_text='kHz' if last else None, **cell)
+def dress(self:Audiograms, fig, x, cell, last):
+    return audiogram_axes(fig, cell).update_xaxes(title_text='kHz' if last else None, **cell)
 
 def abr_source(
     cohort, # A `Cohort`, or what `match_controls` made of one
@@ -252,9 +284,12 @@ def abr_source(
     groups = np.array([l or f'mouse {i}' for l,i in zip(m.cohort.line, f.specimen_id)])
     part = Part(m.offset, f.true_name if 'true_name' in f else None, groups, m.censored, f.specimen_id)
     rows,held = hold_out(len(part), test, groups=groups, random_state=random_state)
-    steps = [f'{len(m):,} mice placed beside matched controls, {len(m.excluded):,} left out', 'threshold minus centre of matched controls, dB']
-    info = dict(file=str(m.cohort.source.get('path', '')), sha256=m.cohort.source.get('sha256', ''), steps=steps, versions=versions())
-    return Audiograms('hearing', list(OFFSETS), part.take(rows), part.take(held) if len(held) else None, 'dB', info=info)
+    steps = [f'{len(m):,} mice placed beside matched controls, {len(m.excluded):,} left out',
+        'threshold minus centre of matched controls, dB']
+    info = dict(file=str(m.cohort.source.get('path', '')), sha256=m.cohort.source.get('sha256', ''), steps=steps,
+        versions=versions())
+    return Audiograms('hearing', list(OFFSETS), part.take(rows), part.take(held) if len(held) else None, 'dB',
+        info=info)
 
 # %% ../../nbs/sources/10_tables.ipynb #e5074e6e
 ROLES = ('features', 'label', 'group', 'id', 'test', 'ignore') # What a column can be
@@ -268,10 +303,15 @@ def read_roles(
     if not isinstance(columns, dict):
         where = str(columns)
         try: columns = yaml.safe_load(Path(columns).expanduser().read_text(encoding='utf-8-sig'))
-        except (OSError, TypeError, UnicodeError, yaml.YAMLError) as e: raise InputError(f"{where}: not a readable YAML column map ({e})") from None
-    if not isinstance(columns, dict): raise InputError(f"{where}: must be lines `role: column`, got {type(columns).__name__}")
+        except (OSError, TypeError, UnicodeError, yaml.YAMLError) as e:
+            raise InputError(f"{where}: not a readable YAML column map ({e})") from None
+    if not isinstance(columns, dict):
+        raise InputError(f"{where}: must be lines `role: column`, got {type(columns).__name__}")
     for k in columns:
-        if k not in ROLES: raise InputError(f"{where}: `{k}` is no role" + (f"; did you mean `{nearest(str(k), ROLES)}`?" if nearest(str(k), ROLES) else f"; there are {', '.join(ROLES)}"))
+        if k not in ROLES:
+            raise InputError(f"{where}: `{k}` is no role"
+                + (f"; did you mean `{nearest(str(k), ROLES)}`?" if nearest(str(k), ROLES)
+                else f"; there are {', '.join(ROLES)}"))
     out = {k:[str(o) for o in ([v] if isinstance(v, (str,int,float)) else v or [])] for k,v in columns.items()}
     for k,v in out.items():
         if k not in ('features','ignore') and len(v)!=1: raise InputError(f"{where}: `{k}` takes one column, got {v}")
@@ -281,20 +321,28 @@ def read_roles(
 def read_arrays(path):
     try:
         with np.load(path, allow_pickle=False) as z: return {k:z[k] for k in z.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e: raise InputError(f"{path}: not a readable NPZ archive of plain arrays ({'it holds Python objects' if 'pickle' in str(e) else e}); save it with `np.savez(file, X=…)`, without Python objects") from None
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e:
+        raise InputError(f"{path}: not a readable NPZ archive of plain arrays "
+            f"({'it holds Python objects' if 'pickle' in str(e) else e}); save it with `np.savez(file, X=…)`, "
+            f"without Python objects") from None
 
 def arrays_table(path, arrays, kind, main=None, flip=False):
     "Arrays as a table, and the names of its features; `flip` where the main array is (columns, rows)."
     wide = [k for k,a in arrays.items() if a.ndim==2 and main in (None, k)]
-    if len(wide)!=1: raise InputError(f"{path}: one array of shape (rows, columns) is needed, found {len(wide)} among {', '.join(f'{k} {a.shape}' for k,a in arrays.items()) or 'none'}")
+    if len(wide)!=1:
+        raise InputError(f"{path}: one array of shape (rows, columns) is needed, found {len(wide)} among "
+            f"{', '.join(f'{k} {a.shape}' for k,a in arrays.items()) or 'none'}")
     x = arrays[wide[0]].T if flip else arrays[wide[0]]
     if x.dtype.kind not in 'biuf': raise InputError(f"{path}: array `{wide[0]}` is {x.dtype}; numbers are needed")
     named = np.shape(arrays.get('columns'))==x.shape[1:]
-    frame = pd.DataFrame(x, columns=arrays['columns'].astype(str) if named else [f'{wide[0]}_{i}' for i in range(x.shape[1])])
+    frame = pd.DataFrame(x, columns=arrays['columns'].astype(str) if named
+        else [f'{wide[0]}_{i}' for i in range(x.shape[1])])
     names = frame.columns.tolist()
     for k,a in arrays.items():
         if a.ndim==2 or k=='columns' and named: continue
-        if a.shape!=x.shape[:1]: raise InputError(f"{path}: array `{k}` has shape {a.shape}; {x.shape[:1]}, one entry a row of `{wide[0]}`, is needed")
+        if a.shape!=x.shape[:1]:
+            raise InputError(f"{path}: array `{k}` has shape {a.shape}; {x.shape[:1]}, one entry a row of "
+                f"`{wide[0]}`, is needed")
         frame[k] = a
     return frame_table(frame, str(path), kind=kind, path=str(path), sha256=provenance(path)['sha256']),names
 
@@ -302,11 +350,17 @@ def arrays_table(path, arrays, kind, main=None, flip=False):
 def open_matrix(source):
     "What `read_matrix` takes, checked for torn rows, repeated names and emptiness."
     path = None if isinstance(source, pd.DataFrame) else need_path(source, 'a table')
-    if path is not None and path.is_file() and not path.stat().st_size: raise InputError(f"{path}: the file is empty; a header and one row an observation are needed")
-    if path is not None and not path.name.lower().endswith(('.csv','.csv.gz','.parquet','.npz')): raise InputError(f"{path}: cannot be read as a table; give a .csv, .csv.gz, .parquet or .npz file")
-    if path is not None and path.name.lower().endswith('.npz'): raw,names = arrays_table(path, read_arrays(path), 'npz')
+    if path is not None and path.is_file() and not path.stat().st_size:
+        raise InputError(f"{path}: the file is empty; a header and one row an observation are needed")
+    if path is not None and not path.name.lower().endswith(('.csv','.csv.gz','.parquet','.npz')):
+        raise InputError(f"{path}: cannot be read as a table; give a .csv, .csv.gz, .parquet or .npz file")
+    if path is not None and path.name.lower().endswith('.npz'):
+        raw,names = arrays_table(path, read_arrays(path), 'npz')
     else: raw,names = open_table(source),None
-    if raw.ragged: raise InputError(f"{raw.name}: {len(raw.ragged):,} rows are cut or torn\n" + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']), remedy='Every row needs as many columns as the header; mend or remove these.'))
+    if raw.ragged:
+        raise InputError(f"{raw.name}: {len(raw.ragged):,} rows are cut or torn\n"
+            + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']),
+            remedy='Every row needs as many columns as the header; mend or remove these.'))
     twice = pd.Series(raw.columns)[pd.Series(raw.columns).duplicated()]
     if len(twice): raise InputError(f"{raw.name}: column '{twice.iloc[0]}' is there twice; rename or remove one")
     if not len(raw): raise InputError(f"{raw.name}: a header without rows; one row an observation is needed")
@@ -319,14 +373,19 @@ def role_columns(raw, roles, features):
     for k,wanted in roles.items():
         for w in wanted:
             hits = [w] if w in names else [c for c in names if fnmatchcase(c, w)]
-            if not hits: raise InputError(f"{raw.name}: no column '{w}' for `{k}`" + (f"; did you mean '{near}'?" if (near := nearest(w, names)) else f"; found {', '.join(names[:12])}" + (' …' if len(names)>12 else '')))
+            if not hits:
+                raise InputError(f"{raw.name}: no column '{w}' for `{k}`"
+                    + (f"; did you mean '{near}'?" if (near := nearest(w, names))
+                    else f"; found {', '.join(names[:12])}" + (' …' if len(names)>12 else '')))
             out.setdefault(k, []).extend(hits)
     for k in ('label','group','id'):
         free = [c for c in (k, k+'s') if c in names and not any(c in v for v in out.values())]
         if k not in roles and free: out[k] = free[:1]
     taken = {c for k,v in out.items() if k!='features' for c in v}
     out['features'] = [c for c in dict.fromkeys(out.get('features') or features or names) if c not in taken]
-    if not out['features']: raise InputError(f"{raw.name}: no column is left to be a feature; name them with `columns={{'features': […]}}`")
+    if not out['features']:
+        raise InputError(
+            f"{raw.name}: no column is left to be a feature; name them with `columns={{'features': […]}}`")
     return out
 
 def number_columns(raw, names, counts):
@@ -337,8 +396,10 @@ def number_columns(raw, names, counts):
         out[:,j],bad,text = clean_number(v.astype(float) if pd.api.types.is_bool_dtype(v) else v)
         if counts: bad = bad | (out[:,j]<0)
         wrong += [(raw.rows[i], c, text[i]) for i in np.flatnonzero(bad)[:10]]
-    if wrong: raise InputError(f"{raw.name}: values that are no {'counts' if counts else 'finite numbers'}\n" + bad_rows(pd.DataFrame(wrong, columns=['row','column','value']),
-        remedy="Empty cells are missing values. Give a text column a role, as in `columns={'label': …, 'ignore': […]}`, or mend the values."))
+    if wrong: raise InputError(f"{raw.name}: values that are no {'counts' if counts else 'finite numbers'}\n"
+        + bad_rows(pd.DataFrame(wrong, columns=['row','column','value']),
+        remedy="Empty cells are missing values. Give a text column a role, as in `columns={'label': …, 'ignore': "
+        "[…]}`, or mend the values."))
     hollow = [c for c,gone in zip(names, np.isnan(out).all(0)) if gone]
     if hollow: raise InputError(f"{raw.name}: column '{hollow[0]}' is empty; remove it, or name it under `ignore`")
     return out
@@ -348,25 +409,36 @@ _says = {'test':True, '1':True, 'true':True, 'train':False, '0':False, 'false':F
 
 def role_parts(raw, place, test, random_state):
     "Text of the roles, and positions of both parts."
-    text = {k:clean_text(raw.pull(raw.columns.index(place[k][0])))[0] for k in ('label','group','id','test') if k in place}
+    text = {k:clean_text(raw.pull(raw.columns.index(place[k][0])))[0] for k in ('label','group','id','test')
+        if k in place}
     for k in ('group','id'):
         gone = np.array([o is None for o in text.get(k, [])], bool)
-        if gone.any(): raise InputError(f"{raw.name}: row {raw.rows[gone.argmax()]} has no {k} in column '{place[k][0]}'; give every row one, or leave the column out with `ignore`")
+        if gone.any():
+            raise InputError(f"{raw.name}: row {raw.rows[gone.argmax()]} has no {k} in column '{place[k][0]}'; give "
+                f"every row one, or leave the column out with `ignore`")
     if 'id' in text:
         again = pd.Series(text['id']).duplicated().to_numpy()
-        if again.any(): raise InputError(f"{raw.name}: {again.sum():,} ids in column '{place['id'][0]}' were there before\n" + bad_rows(pd.DataFrame(dict(row=raw.rows[again], id=text['id'][again])), remedy='Every row needs an id of its own.'))
+        if again.any():
+            raise InputError(f"{raw.name}: {again.sum():,} ids in column '{place['id'][0]}' were there before\n"
+                + bad_rows(pd.DataFrame(dict(row=raw.rows[again], id=text['id'][again])),
+                remedy='Every row needs an id of its own.'))
     if 'test' in text:
         side = np.array([_says.get(str(o).lower()) for o in text['test']], object)
         odd = np.array([o is None for o in side])
-        if odd.any(): raise InputError(f"{raw.name}: row {raw.rows[odd.argmax()]}, column '{place['test'][0]}' says {text['test'][odd.argmax()]!r}; `train` or `test` (or 0, 1) is needed")
+        if odd.any():
+            raise InputError(f"{raw.name}: row {raw.rows[odd.argmax()]}, column '{place['test'][0]}' says "
+                f"{text['test'][odd.argmax()]!r}; `train` or `test` (or 0, 1) is needed")
         return text,np.flatnonzero(side==False),np.flatnonzero(side==True)
-    try: return text,*hold_out(len(raw), test, labels=None if 'label' not in text else text['label'].astype(str), groups=text.get('group'), random_state=random_state)
+    try:
+        return text,*hold_out(len(raw), test, labels=None if 'label' not in text else text['label'].astype(str),
+            groups=text.get('group'), random_state=random_state)
     except ValueError as e: raise InputError(f"{raw.name}: {e}") from None
 
 # %% ../../nbs/sources/10_tables.ipynb #fddcb46e
 def read_matrix(
     path=None, # .csv, .csv.gz, .parquet or .npz file, or a DataFrame; one row an observation
-    columns=None, # dict or YAML file: role (`features`, `label`, `group`, `id`, `test`, `ignore`) → column names, with `*`
+    # dict or YAML file: role (`features`, `label`, `group`, `id`, `test`, `ignore`) → column names, with `*`
+    columns=None,
     labels:str=None, # Column of labels; short for the role `label`
     groups:str=None, # Column of groups; short for the role `group`
     *,
@@ -385,8 +457,12 @@ def read_matrix(
     X = number_columns(raw, place['features'], counts)
     text,rows,held = role_parts(raw, place, test, random_state)
     part = Part(X, text.get('label'), text.get('group'), None, text.get('id'))
-    rule = f"column '{place['test'][0]}'" if 'test' in place else f"{test} by {'whole groups' if 'group' in place else 'labels in proportion' if 'label' in place else 'chance'}, seed {random_state}" if test else 'none'
+    rule = (f"column '{place['test'][0]}'" if 'test' in place else f"{test} by "
+        f"{'whole groups' if 'group' in place else 'labels in proportion' if 'label' in place else 'chance'}, seed "
+        f"{random_state}" if test else 'none')
     steps = [f"{k}: '{place[k][0]}'" for k in ('label','group','id') if k in place] + [f'held out: {rule}']
     if not len(rows): raise InputError(f"{raw.name}: every row is in the test part; leave some to fit to")
-    info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps, versions=versions())
-    return Source(name or Path(raw.name).name.split('.')[0], place['features'], part.take(rows), part.take(held) if len(held) else None, unit, counts, info)
+    info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps,
+        versions=versions())
+    return Source(name or Path(raw.name).name.split('.')[0], place['features'], part.take(rows),
+        part.take(held) if len(held) else None, unit, counts, info)

@@ -33,16 +33,20 @@ def correct_traces(
     "Traces on one scale, each by itself."
     F,names = np.asarray(F, float),np.arange(len(F)) if names is None else names
     if how not in (None,'dff','z'): raise ValueError(f"`normalise` must be 'dff', 'z' or None, got {how!r}")
-    if baseline is not None and baseline<1 or not 0<=percentile<=100: raise ValueError(f"`baseline` must be at least 1 sample and `percentile` between 0 and 100, got {baseline} and {percentile}")
+    if baseline is not None and baseline<1 or not 0<=percentile<=100:
+        raise ValueError(f"`baseline` must be at least 1 sample and `percentile` between 0 and 100, got {baseline} "
+            f"and {percentile}")
     _refuse(np.isnan(F).all(1), names, 'has no value; remove it')
     if how is None: return F
     if how=='z':
         sd = np.nanstd(F, axis=1, keepdims=True)
-        _refuse(sd[:,0]<1e-12*(1+np.abs(F).max(1, initial=0, where=~np.isnan(F))), names, 'is constant and has no z-score; remove it')
+        _refuse(sd[:,0]<1e-12*(1+np.abs(F).max(1, initial=0, where=~np.isnan(F))), names,
+            'is constant and has no z-score; remove it')
         return (F-np.nanmean(F, axis=1, keepdims=True))/sd
     if baseline is None: base = np.nanpercentile(F, percentile, axis=1, keepdims=True)
     else: base = pd.DataFrame(F.T).rolling(baseline, center=True, min_periods=1).quantile(percentile/100).to_numpy().T
-    _refuse((base<=0).any(1), names, "has a baseline of zero or less, so ΔF/F says nothing; use `normalise='z'`, or give raw brightness")
+    _refuse((base<=0).any(1), names,
+        "has a baseline of zero or less, so ΔF/F says nothing; use `normalise='z'`, or give raw brightness")
     return (F-base)/base
 
 # %% ../../nbs/sources/50_traces.ipynb #748bb325
@@ -53,7 +57,9 @@ def cut_traces(
 )->tuple: # Pieces (n, window), position of the trace of each (n,), first sample of each (n,)
     "Traces in pieces of equal length, trace by trace."
     step = window if step is None else step
-    if not 1<=window<=F.shape[1] or step<1: raise ValueError(f"`window` must lie between 1 and the {F.shape[1]:,} samples of a trace and `step` be at least 1, got {window} and {step}")
+    if not 1<=window<=F.shape[1] or step<1:
+        raise ValueError(f"`window` must lie between 1 and the {F.shape[1]:,} samples of a trace and `step` be at "
+            f"least 1, got {window} and {step}")
     starts = np.arange(0, F.shape[1]-window+1, step)
     pieces = np.lib.stride_tricks.sliding_window_view(F, window, axis=1)[:,starts].reshape(-1, window)
     return pieces.copy(),np.repeat(np.arange(len(F)), len(starts)),np.tile(starts, len(F))
@@ -68,15 +74,23 @@ def _h5(path, dataset, time):
         with h5py.File(path, 'r') as f:
             f.visititems(note)
             wide = [k for k,s in found.items() if len(s)==2 and dataset in (None, k)]
-            if len(wide)!=1: raise InputError(f"{path}: " + (f"no dataset `{dataset}` of two dimensions" if dataset else f"{len(wide)} datasets of two dimensions") + f"; name the traces with `dataset`; there are {', '.join(f'{k} {s}' for k,s in found.items()) or 'none'}")
+            if len(wide)!=1:
+                raise InputError(f"{path}: "
+                    + (f"no dataset `{dataset}` of two dimensions" if dataset
+                    else f"{len(wide)} datasets of two dimensions") + f"; name the traces with `dataset`; there are "
+                    f"{', '.join(f'{k} {s}' for k,s in found.items()) or 'none'}")
             n = found[wide[0]][0 if time=='columns' else 1]
-            arrays = {'X':f[wide[0]][()]} | {k.split('/')[-1]:f[k][()] for k,s in found.items() if s==(n,) and k.split('/')[-1].rstrip('s') in ('label','group','id')}
+            arrays = {'X':f[wide[0]][()]} | {k.split('/')[-1]:f[k][()] for k,s in found.items() if s==(n,)
+                and k.split('/')[-1].rstrip('s') in ('label','group','id')}
     except (OSError, RuntimeError) as e: raise InputError(f"{path}: not a readable HDF5 file ({e})") from None
-    return {k:np.array([o.decode() if isinstance(o, bytes) else str(o) for o in a]) if a.dtype.kind in 'OS' and a.ndim==1 else a for k,a in arrays.items()}
+    return {k:np.array([o.decode() if isinstance(o, bytes) else str(o) for o in a]) if a.dtype.kind in 'OS'
+        and a.ndim==1 else a for k,a in arrays.items()}
 
 def _npy(path):
     try: return {'X':np.load(path, allow_pickle=False)}
-    except (ValueError, OSError, EOFError) as e: raise InputError(f"{path}: not a readable NPY array of numbers ({'it holds Python objects' if 'pickle' in str(e) else e})") from None
+    except (ValueError, OSError, EOFError) as e:
+        raise InputError(f"{path}: not a readable NPY array of numbers "
+            f"({'it holds Python objects' if 'pickle' in str(e) else e})") from None
 
 # %% ../../nbs/sources/50_traces.ipynb #a6c07086
 def _signals(path, dataset, time, columns):
@@ -91,7 +105,8 @@ def _signals(path, dataset, time, columns):
     place = role_columns(raw, roles, names)
     if time=='columns': return raw,place
     X = number_columns(raw, place['features'], False).T
-    turned = frame_table(pd.DataFrame(X, columns=[f't{i}' for i in range(X.shape[1])]).assign(id=place['features']), raw.name, **raw.source)
+    turned = frame_table(pd.DataFrame(X, columns=[f't{i}' for i in range(X.shape[1])]).assign(id=place['features']),
+        raw.name, **raw.source)
     return turned,role_columns(turned, {}, None)
 
 # %% ../../nbs/sources/50_traces.ipynb #909dddb2
@@ -107,7 +122,8 @@ def _cut(F, rows, text, window, step):
 
 def _said(normalise, baseline, percentile):
     around = 'the whole trace' if baseline is None else f'{baseline} samples around'
-    return dict(z='z-score of each trace', dff=f'ΔF/F, baseline: percentile {percentile:g} of {around}').get(normalise, 'as stored')
+    return dict(z='z-score of each trace', dff=f'ΔF/F, baseline: percentile {percentile:g} of {around}').get(normalise,
+        'as stored')
 
 # %% ../../nbs/sources/50_traces.ipynb #aef03d3f
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,9 +133,13 @@ class Traces(Source):
     panel = dict(size=(200,130), columns=3, below=44)
 
 @patch
-def marks(self:Traces, x, style): return [go.Scatter(x=np.arange(len(x))/(self.rate or 1), y=x, mode='lines', line=dict(color=style['color'], width=1.6), showlegend=False, hovertemplate='%{x:.3g}: %{y:.3g}<extra></extra>')]
+def marks(self:Traces, x, style):
+    return [go.Scatter(x=np.arange(len(x))/(self.rate or 1), y=x, mode='lines',
+        line=dict(color=style['color'], width=1.6), showlegend=False,
+        hovertemplate='%{x:.3g}: %{y:.3g}<extra></extra>')]
 @patch
-def dress(self:Traces, fig, x, cell, last): return fig.update_xaxes(title_text=('s' if self.rate else 'sample') if last else None, **cell)
+def dress(self:Traces, fig, x, cell, last):
+    return fig.update_xaxes(title_text=('s' if self.rate else 'sample') if last else None, **cell)
 
 # %% ../../nbs/sources/50_traces.ipynb #d121cce6
 def traces(
@@ -145,11 +165,15 @@ def traces(
     F = number_columns(raw, place['features'], False)
     text,rows,held = role_parts(raw, place, test, random_state)
     try:
-        F = correct_traces(F, normalise, baseline=baseline, percentile=percentile, names=text.get('id', np.arange(len(F))))
+        F = correct_traces(F, normalise, baseline=baseline, percentile=percentile,
+            names=text.get('id', np.arange(len(F))))
         size = F.shape[1] if window is None else window
         train,kept = _cut(F, rows, text, size, step),_cut(F, held, text, size, step) if len(held) else None
     except ValueError as e: raise InputError(f"{path}: {e}") from None
-    steps = [_said(normalise, baseline, percentile), f'pieces of {size:,} samples, one every {step or size:,}', f"held out {test} of the {'groups' if 'group' in place else 'traces'}, whole, seed {random_state}"]
-    info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps, versions=versions())
+    steps = [_said(normalise, baseline, percentile), f'pieces of {size:,} samples, one every {step or size:,}',
+        f"held out {test} of the {'groups' if 'group' in place else 'traces'}, whole, seed {random_state}"]
+    info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps,
+        versions=versions())
     names = [f't{i}' for i in range(size)] if rate is None else [f'{i/rate:g} s' for i in range(size)]
-    return Traces(Path(raw.name).name.split('.')[0], names, train, kept, dict(z='SD', dff='ΔF/F').get(normalise, unit), info=info, rate=rate)
+    return Traces(Path(raw.name).name.split('.')[0], names, train, kept, dict(z='SD', dff='ΔF/F').get(normalise, unit),
+        info=info, rate=rate)

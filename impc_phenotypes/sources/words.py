@@ -35,23 +35,35 @@ def _texts(folder, only):
     groups = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0]!='.')
     known = [g.name for g in groups]
     for o in only or ():
-        if o not in known: raise InputError(f"{folder}: no group `{o}`" + (f"; did you mean `{near}`?" if (near := nearest(o, known)) else f"; there are {', '.join(known) or 'none'}"))
-    files = [f for g in groups if not only or g.name in only for f in sorted(g.iterdir()) if f.is_file() and f.name[0]!='.']
-    if not files: raise InputError(f"{folder}: no messages; files are expected in folders, one a group, as in {folder.name}/sci.med/58045")
+        if o not in known:
+            raise InputError(f"{folder}: no group `{o}`"
+                + (f"; did you mean `{near}`?" if (near := nearest(o, known))
+                else f"; there are {', '.join(known) or 'none'}"))
+    files = [f for g in groups if not only or g.name in only for f in sorted(g.iterdir()) if f.is_file()
+        and f.name[0]!='.']
+    if not files:
+        raise InputError(f"{folder}: no messages; files are expected in folders, one a group, as in "
+            f"{folder.name}/sci.med/58045")
     return [f.read_text(encoding='latin-1') for f in files],[f.parent.name for f in files],files
 
 def _halves(path):
     root = need_path(path, 'the folder of 20 Newsgroups, by date')
     found = [root/f'20news-bydate-{k}' for k in ('train','test')]
     gone = [f.name for f in found if not f.is_dir()]
-    if gone: raise InputError(f"{root}: no folder {' and no '.join(gone)}; unpack `20news-bydate.tar.gz` there, whose parts are split by date")
+    if gone:
+        raise InputError(f"{root}: no folder {' and no '.join(gone)}; unpack `20news-bydate.tar.gz` there, whose "
+            f"parts are split by date")
     return found
 
 # %% ../../nbs/sources/30_words.ipynb #a1140b08
 def _counted(texts, min_df, max_df, max_features, stop_words, token):
     "Counts of the words of the first list of texts, in both; sparse."
-    try: tool = CountVectorizer(min_df=min_df, max_df=max_df, max_features=max_features, stop_words=stop_words, token_pattern=token).fit(texts[0])
-    except (ValueError, re.error) as e: raise InputError(f"no vocabulary can be made of {len(texts[0]):,} texts ({e}); change `min_df` ({min_df}), `max_df` ({max_df}) or `token`") from None
+    try:
+        tool = CountVectorizer(min_df=min_df, max_df=max_df, max_features=max_features, stop_words=stop_words,
+            token_pattern=token).fit(texts[0])
+    except (ValueError, re.error) as e:
+        raise InputError(f"no vocabulary can be made of {len(texts[0]):,} texts ({e}); change `min_df` ({min_df}), "
+            f"`max_df` ({max_df}) or `token`") from None
     return tool.get_feature_names_out().tolist(),[tool.transform(t) for t in texts]
 
 def newsgroups(
@@ -70,13 +82,18 @@ def newsgroups(
     if weights not in ('counts','tfidf'): raise InputError(f"`weights` must be 'counts' or 'tfidf', got {weights!r}")
     only = [only] if isinstance(only, str) else only
     (texts,labels,files),(texts2,labels2,files2) = (_texts(f, only) for f in _halves(path))
-    words,X = _counted([[body(t) if strip else t for t in o] for o in (texts,texts2)], min_df, max_df, max_features, stop_words, token)
+    words,X = _counted([[body(t) if strip else t for t in o] for o in (texts,texts2)], min_df, max_df, max_features,
+        stop_words, token)
     if weights=='tfidf': X = [TfidfTransformer().fit(X[0]).transform(x) for x in X]
     names = lambda fs: np.array([f'{f.parent.name}/{f.name}' for f in fs])
-    train,held = parts = [Part(x.toarray(), np.array(l), ids=names(f)) for x,l,f in zip(X, (labels,labels2), (files,files2))]
-    steps = ['headers, footers and quotations left out' if strip else 'whole messages', f'{len(words):,} words of the train part, in at least {min_df} texts and at most {max_df}, stop words: {stop_words}',
-        'counts' if weights=='counts' else 'TF-IDF, smoothed, rows of length 1', f'{sum((p.X.sum(1)==0).sum() for p in parts):,} texts have none of the words and stay as rows of zeros']
-    return Words('newsgroups', words, train, held, unit='times' if weights=='counts' else 'TF-IDF', counts=weights=='counts', info=provenance(files+files2, steps) | dict(file=str(files[0].parents[2])))
+    train,held = parts = [Part(x.toarray(), np.array(l), ids=names(f))
+        for x,l,f in zip(X, (labels,labels2), (files,files2))]
+    steps = ['headers, footers and quotations left out' if strip else 'whole messages', f'{len(words):,} words of '
+        f'the train part, in at least {min_df} texts and at most {max_df}, stop words: {stop_words}',
+        'counts' if weights=='counts' else 'TF-IDF, smoothed, rows of length 1',
+        f'{sum((p.X.sum(1)==0).sum() for p in parts):,} texts have none of the words and stay as rows of zeros']
+    return Words('newsgroups', words, train, held, unit='times' if weights=='counts' else 'TF-IDF',
+        counts=weights=='counts', info=provenance(files+files2, steps) | dict(file=str(files[0].parents[2])))
 
 # %% ../../nbs/sources/30_words.ipynb #5b8b4d58
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,10 +119,12 @@ def _top(self:Words, x):
 @patch
 def marks(self:Words, x, style):
     top = self._top(x)
-    return [go.Bar(x=self.weight(x)[top], y=np.arange(len(top)), text=[escaped(self.columns[i]) for i in top], orientation='h', textposition='outside', cliponaxis=False, marker=dict(color=style['color']),
+    return [go.Bar(x=self.weight(x)[top], y=np.arange(len(top)), text=[escaped(self.columns[i]) for i in top],
+        orientation='h', textposition='outside', cliponaxis=False, marker=dict(color=style['color']),
         width=.7, showlegend=False, hovertemplate='%{text}: %{x:.3g}<extra></extra>')]
 @patch
 def dress(self:Words, fig, x, cell, last):
     end = np.nanmax(np.r_[self.weight(x), 1e-9])
-    fig.update_xaxes(range=[0,2.1*end], tickvals=[0,end], ticktext=['0',f'{end:.2g}'], title_text=self.panel.get('axis', self.unit) if last else None, showgrid=False, **cell)
+    fig.update_xaxes(range=[0,2.1*end], tickvals=[0,end], ticktext=['0',f'{end:.2g}'],
+        title_text=self.panel.get('axis', self.unit) if last else None, showgrid=False, **cell)
     return fig.update_yaxes(visible=False, range=[self.top-.4,-.6], **cell)

@@ -31,14 +31,16 @@ def pack(
     arrays:dict, # Name → array of numbers, flags or text
 )->dict: # Name → tensor, or a dict that holds a list
     "Arrays as types of torch's safe mode."
-    plain = lambda a: dict(text=a.ravel().astype(str).tolist(), shape=list(a.shape)) if a.dtype.kind in 'UO' else torch.as_tensor(a.copy())
+    plain = lambda a: dict(text=a.ravel().astype(str).tolist(),
+        shape=list(a.shape)) if a.dtype.kind in 'UO' else torch.as_tensor(a.copy())
     return {k: plain(np.asarray(v)) for k,v in arrays.items()}
 
 def unpack(
     packed:dict, # From `pack`
 )->dict: # Name → array
     "The way back."
-    return {k: v.numpy() if torch.is_tensor(v) else np.array(v['text'], object).reshape(v['shape']) for k,v in packed.items()}
+    return {k: v.numpy() if torch.is_tensor(v) else np.array(v['text'], object).reshape(v['shape'])
+        for k,v in packed.items()}
 
 def save_checkpoint(
     path, # File to make or replace
@@ -56,15 +58,19 @@ def load_checkpoint(
     if not Path(path).is_file(): raise InputError(f"there is no checkpoint {path}")
     try:
         with warnings.catch_warnings(action='ignore'): state = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise InputError(f"{path} is cut short or no checkpoint of this package ({type(e).__name__}); use an earlier one or train anew") from None
-    if not isinstance(state, dict) or state.get('format')!=FORMAT: raise InputError(f"{path} is no checkpoint of this package")
+    except Exception as e:
+        raise InputError(f"{path} is cut short or no checkpoint of this package ({type(e).__name__}); use an earlier "
+            f"one or train anew") from None
+    if not isinstance(state, dict) or state.get('format')!=FORMAT:
+        raise InputError(f"{path} is no checkpoint of this package")
     return state
 
 # %% ../../nbs/training/25_checkpoints.ipynb #43a4c72e
 class Checkpoint(Callback):
     "Have the learner saved at an interval."
     order = 58
-    def __init__(self, every:int=10, keep:int=0): self.every,self.keep = every,keep # Epochs between checkpoints, and between those kept
+    # Epochs between checkpoints, and between those kept
+    def __init__(self, every:int=10, keep:int=0): self.every,self.keep = every,keep
     def after_epoch(self):
         worried = any(cb.bad for cb in self.cbs if isinstance(cb, CollapseGuard))
         due = (self.epoch+1)%self.every==0 or self.keep and len(self.rows)%self.keep==0

@@ -35,7 +35,8 @@ class OptimiserConfig:
     def __post_init__(self):
         need_positive('optimiser', self, 'lr', 'lr_min')
         need(self.lr_min<=self.lr, 'optimiser.lr_min', f'be at most optimiser.lr ({self.lr:g})', self.lr_min)
-        for n in ('weight_decay','grad_clip'): need(getattr(self, n)>=0, f'optimiser.{n}', 'be 0 or more', getattr(self, n))
+        for n in ('weight_decay','grad_clip'):
+            need(getattr(self, n)>=0, f'optimiser.{n}', 'be 0 or more', getattr(self, n))
 
 # %% ../../nbs/training/05_config.ipynb #df82fbee
 @dataclass
@@ -58,7 +59,8 @@ class EarlyStoppingConfig:
     min_delta:float = .001 # Smallest improvement that counts, in units of the criterion (nats a mouse), ≥ 0
 
     def __post_init__(self):
-        for n in ('patience','min_delta'): need(getattr(self, n)>=0, f'early_stopping.{n}', 'be 0 or more', getattr(self, n))
+        for n in ('patience','min_delta'):
+            need(getattr(self, n)>=0, f'early_stopping.{n}', 'be 0 or more', getattr(self, n))
 
 @dataclass
 class GuardConfig:
@@ -72,7 +74,8 @@ class GuardConfig:
     patience:int = 10 # Bad epochs in a row before training stops; 0 = only warn
 
     def __post_init__(self):
-        for n in ('min_active_units','grace','grace_steps','patience'): need(getattr(self, n)>=0, f'guard.{n}', 'be 0 or more', getattr(self, n))
+        for n in ('min_active_units','grace','grace_steps','patience'):
+            need(getattr(self, n)>=0, f'guard.{n}', 'be 0 or more', getattr(self, n))
         need(self.min_effective>=1, 'guard.min_effective', 'be at least 1', self.min_effective)
         need_share('guard', self, 'min_certainty', 'min_share')
 
@@ -90,9 +93,11 @@ class CheckpointConfig:
 @dataclass
 class TrackingConfig:
     "What is watched while training."
-    monitor_mice:int = 4000 # Mice, a fixed sample of those that train, on which the clustering is watched beside those held out, ≥ 1
+    # Mice, a fixed sample of those that train, on which the clustering is watched beside those held out, ≥ 1
+    monitor_mice:int = 4000
     every:int = 1 # Epochs between looks at latent space and memberships, ≥ 1; losses are written every epoch
-    level:str = 'full' # `losses`, or `full`: latent space and memberships too, on which the guard against collapse relies
+    # `losses`, or `full`: latent space and memberships too, on which the guard against collapse relies
+    level:str = 'full'
     tensorboard:bool = False # Write the history for TensorBoard too (needs the extra `track`)
     wandb:bool = False # Write it for Weights & Biases too, offline (needs the extra `track`)
 
@@ -124,12 +129,14 @@ class TrainingConfig:
     cudnn_benchmark:bool = False # Let cuDNN pick the fastest kernel: CUDA only, gives up exact repetition
 
     def __post_init__(self):
-        need(self.precision in ('auto','fp32','fp16','bf16'), 'precision', 'be one of auto, fp32, fp16, bf16', self.precision)
+        need(self.precision in ('auto','fp32','fp16','bf16'), 'precision', 'be one of auto, fp32, fp16, bf16',
+            self.precision)
         need(self.threads>=1, 'threads', 'be at least 1', self.threads)
 
 # %% ../../nbs/training/05_config.ipynb #494e05ab
 def training_config(
-    config:'TrainingConfig|Mapping|None'=None, # A `TrainingConfig`, a nested dict of the values that differ from the default, or None
+    # A `TrainingConfig`, a nested dict of the values that differ from the default, or None
+    config:'TrainingConfig|Mapping|None'=None,
 )->TrainingConfig: # Complete and checked
     "Build a `TrainingConfig` from what the caller has."
     return config if isinstance(config, TrainingConfig) else build_settings(TrainingConfig, config or {}, '')

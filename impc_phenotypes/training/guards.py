@@ -35,22 +35,28 @@ class NonFinite(Keeper):
     order,kept = 20,('good',)
     def __init__(self): self.good = None
     def before_epoch(self):
-        if self.good is None or all(bool(torch.isfinite(p).all()) for p in self.model.parameters()): self.good = copy_weights(self.model)
+        if self.good is None or all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+            self.good = copy_weights(self.model)
 
     def after_loss(self):
         if math.isfinite(self.loss.item()): return
         bad = {n:float(v) for n,v in self.loss_func.last.items() if not math.isfinite(v)}
-        names = ', '.join(f"`{n}` is {v}" for n,v in bad.items() if n!='total' or len(bad)==1) or f"the loss is {self.loss.item()}"
+        names = ', '.join(f"`{n}` is {v}" for n,v in bad.items() if n!='total'
+            or len(bad)==1) or f"the loss is {self.loss.item()}"
         self.model.load_state_dict(self.good)
         part = 'training' if self.training else 'held-out mice'
         raise RunError(f"{names} in stage {self.stage}, epoch {len(self.rows)+1} ({part}, batch {self.iter+1}). "
-            "The weights are those of the start of this epoch. Lower optimiser.lr or optimiser.grad_clip, or train with precision fp32")
+            "The weights are those of the start of this epoch. Lower optimiser.lr or optimiser.grad_clip, or train "
+            "with precision fp32")
 
 # %% ../../nbs/training/20_guards.ipynb #68a2b2f4
 ADVICE = dict(
-    active_units="the latent space is hardly used: raise stages.kl_warmup, set latent.free_bits to .1 or lower latent.beta",
-    n_used="nearly all mice share one phenotype: lower loss_weights.clustering, set clustering.class_balanced to true, or ask for fewer phenotypes",
-    certainty="memberships are flat: lower loss_weights.clustering, set clustering.temper to 0, or ask for fewer phenotypes",
+    active_units="the latent space is hardly used: raise stages.kl_warmup, set latent.free_bits to .1 "
+        "or lower latent.beta",
+    n_used="nearly all mice share one phenotype: lower loss_weights.clustering, set clustering.class_balanced to "
+    "true, or ask for fewer phenotypes",
+    certainty="memberships are flat: lower loss_weights.clustering, set clustering.temper to 0, or ask for fewer "
+    "phenotypes",
     smallest_share="a phenotype has no mice: lower clustering.n_phenotypes, or set loss_weights.balance above 0")
 
 def symptoms(
@@ -60,7 +66,8 @@ def symptoms(
 )->dict: # Symptom → value; empty when healthy
     "What is wrong with this epoch."
     low:dict = dict(active_units=config.min_active_units)
-    if row['stage']=='joint' and k>1: low |= dict(n_used=config.min_effective, certainty=config.min_certainty, smallest_share=config.min_share)
+    if row['stage']=='joint' and k>1:
+        low |= dict(n_used=config.min_effective, certainty=config.min_certainty, smallest_share=config.min_share)
     scale = dict(certainty=lambda c: (c-1/k)/(1-1/k))
     found = {n:scale.get(n, float)(row[n]) for n in low if n in row}
     return {n:v for n,v in found.items() if not v>=low[n]}
@@ -83,7 +90,8 @@ class CollapseGuard(Keeper):
         if not self.warned: warnings.warn(f"{where}: {text}"); self.warned = True
         if self.config.patience and self.bad>=self.config.patience:
             if self.good is not None: self.model.load_state_dict(self.good)
-            raise RunError(f"training collapsed in {where}, {self.bad} epochs in a row: {text}. The weights are those of the last healthy epoch")
+            raise RunError(f"training collapsed in {where}, {self.bad} epochs in a row: {text}. The weights are "
+                f"those of the last healthy epoch")
 
 # %% ../../nbs/training/20_guards.ipynb #0cbe8afc
 class EarlyStopping(Keeper):
@@ -99,7 +107,8 @@ class EarlyStopping(Keeper):
     def after_epoch(self):
         now = self.rows[-1]['criterion']
         if not self.config.patience or self.epoch<self.after or not math.isfinite(now): return
-        if now < self.best-self.config.min_delta: self.best,self.waited,self.weights = now,0,copy_weights(self.model); return
+        if now < self.best-self.config.min_delta:
+            self.best,self.waited,self.weights = now,0,copy_weights(self.model); return
         self.waited += 1
         if self.waited<self.config.patience: return
         self.model.load_state_dict(self.weights)

@@ -24,11 +24,13 @@ from ..core.errors import InputError, RunError
 from ..losses.combined import MultiObjectiveLoss
 from ..models.config import model_config
 from ..models.contrastive_vae_dec import ContrastiveVAEDEC
-from .checkpoints import Checkpoint, HistoryFile, load_checkpoint, pack, save_checkpoint, unpack, write_atomic
+from .checkpoints import (
+    Checkpoint, HistoryFile, load_checkpoint, pack, save_checkpoint, unpack, write_atomic)
 from .config import training_config
 from .guards import CollapseGuard, EarlyStopping, Keeper, NonFinite, copy_weights
 from .monitor import Monitor, ProgressLine, TensorBoardHistory, WandbHistory, wants_progress
-from .stages import EpochSeed, KLWarmup, LossWarmup, StageMark, TargetRefresh, ViewCallback, cohort_memberships, stage_seed
+from .stages import (
+    EpochSeed, KLWarmup, LossWarmup, StageMark, TargetRefresh, ViewCallback, cohort_memberships, stage_seed)
 
 # %% ../../nbs/training/30_learner.ipynb #f12e18ef
 def pick_device(
@@ -40,7 +42,9 @@ def pick_device(
     try: dev = torch.device(name)
     except RuntimeError: dev = None
     if dev is None or dev.type not in here: raise InputError(f"unknown device '{name}'; choose auto, cuda, mps or cpu")
-    if not here[dev.type] or (dev.index or 0)>=max(torch.cuda.device_count(), 1): raise InputError(f"device '{name}' is not available here; choose {' or '.join(k for k,v in here.items() if v)}")
+    if not here[dev.type] or (dev.index or 0)>=max(torch.cuda.device_count(), 1):
+        raise InputError(
+            f"device '{name}' is not available here; choose {' or '.join(k for k,v in here.items() if v)}")
     return dev
 
 def pick_precision(
@@ -51,7 +55,8 @@ def pick_precision(
     able = device.type=='cuda'
     runs = ('fp16' if able else 'fp32') if asked=='auto' else asked if able else 'fp32'
     if runs=='bf16' and not torch.cuda.is_bf16_supported(): runs = 'fp32'
-    if asked not in ('auto', runs): warnings.warn(f"precision {asked} is not available on {device}; training runs in {runs}")
+    if asked not in ('auto', runs):
+        warnings.warn(f"precision {asked} is not available on {device}; training runs in {runs}")
     return runs
 
 # %% ../../nbs/training/30_learner.ipynb #53d47a7e
@@ -59,12 +64,15 @@ class PhenotypeLearner(Learner):
     "fastai's learner, trained in stages."
     start_epoch,stage = 0,'pretrain'
     def _do_fit(self):
-        for self.epoch in range(self.start_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
+        for self.epoch in range(self.start_epoch, self.n_epoch):
+            self._with_events(self._do_epoch, 'epoch', CancelEpochException)
     def _set_device(self, b): return b
     def add_cb(self, cb): self.told = {}; return super().add_cb(cb)
     def remove_cb(self, cb): self.told = {}; return super().remove_cb(cb)
     def _call_one(self, name):
-        if name not in self.told: self.told[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or hasattr(type(cb), name) or name in vars(cb)]
+        if name not in self.told:
+            self.told[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or hasattr(type(cb), name)
+                or name in vars(cb)]
         for cb in self.told[name]: cb(name)
 
     def fit(self, *args, **kwargs):
@@ -86,8 +94,10 @@ def _callbacks(mc, tc, seed, precision):
     "What every stage needs."
     s,cbs = tc.stages,[TrainEvalCallback(), EpochSeed(seed), StageMark()]
     cbs += [KLWarmup(mc.latent, s.kl_warmup, s.pretrain_epochs), LossWarmup(s.loss_warmup)]
-    cbs += [TargetRefresh(mc.clustering.temper, mc.clustering.refresh_epochs), NonFinite(), Monitor(tc.tracking.monitor_mice, seed, tc.tracking.every, tc.tracking.level)]
-    if mc.contrastive.positives=='views' and mc.loss_weights.contrastive>0: cbs.append(ViewCallback(mc.contrastive, seed))
+    cbs += [TargetRefresh(mc.clustering.temper, mc.clustering.refresh_epochs), NonFinite(),
+        Monitor(tc.tracking.monitor_mice, seed, tc.tracking.every, tc.tracking.level)]
+    if mc.contrastive.positives=='views' and mc.loss_weights.contrastive>0:
+        cbs.append(ViewCallback(mc.contrastive, seed))
     if tc.optimiser.grad_clip>0: cbs.append(GradientClip(tc.optimiser.grad_clip))
     if precision!='fp32': cbs.append(MixedPrecision(amp_mode=precision))
     return cbs
@@ -96,7 +106,8 @@ def _files(mc, tc, seed, folder):
     "What writes."
     cbs = [HistoryFile(folder/'history.csv'), Checkpoint(tc.checkpoints.every, tc.checkpoints.keep)] if folder else []
     if folder and tc.tracking.tensorboard: cbs.append(TensorBoardHistory(folder/'tensorboard'))
-    if folder and tc.tracking.wandb: cbs.append(WandbHistory(folder, dict(model=asdict(mc), training=asdict(tc), seed=seed)))
+    if folder and tc.tracking.wandb:
+        cbs.append(WandbHistory(folder, dict(model=asdict(mc), training=asdict(tc), seed=seed)))
     return cbs
 
 def _settle(dls, device):
@@ -119,7 +130,9 @@ def phenotype_learner(
     "A network with everything needed to train it."
     mc,tc,dev = deepcopy(model_config(config)),deepcopy(training_config(training)),pick_device(device)
     have = dls.tensors.prep.features
-    if have!=mc.features.input: raise InputError(f"the loaders hold features '{have}', features.input asks for '{mc.features.input}'; pass preset_features='{mc.features.input}' to audiogram_dls")
+    if have!=mc.features.input:
+        raise InputError(f"the loaders hold features '{have}', features.input asks for '{mc.features.input}'; pass "
+            f"preset_features='{mc.features.input}' to audiogram_dls")
     _settle(dls, dev)
     precision,folder = pick_precision(tc.precision, dev),Path(folder) if folder else None
     with own_chance(dev):
@@ -127,8 +140,10 @@ def phenotype_learner(
         model = ContrastiveVAEDEC(mc, n_cov=dls.tensors.n_cov, cat_sizes=dls.tensors.cat_sizes).to(dev)
     if dev.type=='cuda': torch.backends.cudnn.benchmark = tc.cudnn_benchmark
     adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=dev.type!='mps')
-    cbs = _callbacks(mc, tc, seed, precision)+_files(mc, tc, seed, folder)+([ProgressLine()] if wants_progress(progress) else [])
-    learn = PhenotypeLearner(dls, model, loss_func=MultiObjectiveLoss(mc), opt_func=adam, lr=tc.optimiser.lr, wd=tc.optimiser.weight_decay, default_cbs=False, cbs=cbs)
+    cbs = _callbacks(mc, tc, seed, precision)+_files(mc, tc, seed,
+        folder)+([ProgressLine()] if wants_progress(progress) else [])
+    learn = PhenotypeLearner(dls, model, loss_func=MultiObjectiveLoss(mc), opt_func=adam, lr=tc.optimiser.lr,
+        wd=tc.optimiser.weight_decay, default_cbs=False, cbs=cbs)
     learn.model_config,learn.training_config,learn.run_seed,learn.precision,learn.folder = mc,tc,seed,precision,folder
     learn.rows,learn.extra_state = [],{}
     return learn
@@ -142,7 +157,8 @@ def identity(self:PhenotypeLearner)->dict: # Flat, plain types
     tensors = self.dls.tensors
     data = zlib.crc32(tensors.longs.cpu().numpy().tobytes(), zlib.crc32(tensors.floats.cpu().numpy().tobytes()))
     parts = dict(model=asdict(self.model_config), training=t)
-    flat = {f'{s}.{k}' if isinstance(v, dict) else s: json.dumps(v) for p in parts.values() for s,o in p.items() for k,v in (o.items() if isinstance(o, dict) else [('',o)])}
+    flat = {f'{s}.{k}' if isinstance(v, dict) else s: json.dumps(v) for p in parts.values() for s,o in p.items()
+        for k,v in (o.items() if isinstance(o, dict) else [('',o)])}
     return flat | dict(seed=self.run_seed, mice=len(tensors), data=data)
 
 @patch
@@ -158,7 +174,8 @@ def save_state(self:PhenotypeLearner,
     if self.folder is None: return
     target = self.loss_func.target
     state = dict(stage=self.stage, epoch=epoch, done=done, identity=self.identity(), rows=self.rows,
-        model=copy_weights(self.model), opt=None if self.opt is None else self.opt.state_dict(), fixed=self.target_refresh.fixed,
+        model=copy_weights(self.model), opt=None if self.opt is None else self.opt.state_dict(),
+        fixed=self.target_refresh.fixed,
         target=None if target is None else target.cpu(), extra=pack(self.extra_state),
         keepers={cb.name:cb.remember() for cb in self.cbs if isinstance(cb, Keeper)})
     keep, n = self.training_config.checkpoints.keep, len(self.rows)
@@ -191,7 +208,9 @@ def load_state(self:PhenotypeLearner)->dict|None: # The newest checkpoint; None 
     if not found: return None
     state,mine = load_checkpoint(found[0]),self.identity()
     differ = [k for k in mine if state['identity'].get(k)!=mine[k]]
-    if differ: raise InputError(f"{found[0]} belongs to another run: {', '.join(differ[:5])} differ{'s' if len(differ)==1 else ''}; resume with the run's own data, seed and settings")
+    if differ:
+        raise InputError(f"{found[0]} belongs to another run: {', '.join(differ[:5])} "
+            f"differ{'s' if len(differ)==1 else ''}; resume with the run's own data, seed and settings")
     self.model.load_state_dict(state['model'])
     self.loss_func.target = None if state['target'] is None else state['target'].to(self.dls.tensors.device)
     self.target_refresh.fixed,self.rows,self.extra_state = state['fixed'],state['rows'],unpack(state['extra'])
@@ -204,7 +223,8 @@ def stage_callbacks(self:PhenotypeLearner, stage:str)->list:
     t = self.training_config
     rest = max(t.stages.kl_warmup-(t.stages.pretrain_epochs if stage=='joint' else 0), 0)
     wait = max(rest, t.stages.loss_warmup if stage=='joint' else 0)
-    return [ParamScheduler(dict(lr=SchedCos(t.optimiser.lr, t.optimiser.lr_min))), CollapseGuard(t.guard), EarlyStopping(t.early_stopping, wait)]
+    return [ParamScheduler(dict(lr=SchedCos(t.optimiser.lr, t.optimiser.lr_min))), CollapseGuard(t.guard),
+        EarlyStopping(t.early_stopping, wait)]
 
 @patch
 def fit_stage(self:PhenotypeLearner,
@@ -242,7 +262,8 @@ def place_clusters(self:PhenotypeLearner,
     self.model.initialize_clusters(self.dls, memberships=memberships, seed=self.run_seed)
     fixed = memberships is not None and self.model_config.clustering.target=='line_posterior'
     self.target_refresh.fixed = fixed
-    self.loss_func.target = torch.as_tensor(np.asarray(memberships), dtype=torch.float32, device=self.dls.tensors.device) if fixed else None
+    self.loss_func.target = torch.as_tensor(np.asarray(memberships), dtype=torch.float32,
+        device=self.dls.tensors.device) if fixed else None
     self.stage,self.opt = 'joint',None
     self.save_state(0)
 
@@ -260,7 +281,8 @@ def fit_curriculum(self:PhenotypeLearner,
     if pretrain is not None: s.pretrain_epochs = self.kl_warmup.n_pretrain = pretrain
     if joint is not None: s.joint_epochs = joint
     if not resume and self.folder and any(self.checkpoint_file(o).is_file() for o in ('pretrain','joint')):
-        raise InputError(f"{self.folder} holds checkpoints already; pass resume=True to go on from them, or another folder")
+        raise InputError(
+            f"{self.folder} holds checkpoints already; pass resume=True to go on from them, or another folder")
     with own_chance(self.dls.tensors.device):
         state = self.load_state() if resume else None
         if state is None or state['stage']=='pretrain':

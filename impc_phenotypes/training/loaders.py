@@ -27,13 +27,15 @@ class Preparation:
     x_sd:list = field(default_factory=list) # SD of thresholds, dB, 6 numbers
     num_mean:list = field(default_factory=list) # Mean age (weeks) and weight (g)
     num_sd:list = field(default_factory=list) # Their SD
-    axes:list = field(default_factory=list) # Two principal axes of z-scored thresholds, scaled to unit variance, 2 × 6 numbers
+    # Two principal axes of z-scored thresholds, scaled to unit variance, 2 × 6 numbers
+    axes:list = field(default_factory=list)
     levels:list = field(default_factory=list) # Known levels of each column of `schema.METADATA`; code 1 is the first
     groups:list = field(default_factory=list) # Known technical groups
     sexes:list = field(default_factory=lambda: ['female','male'])
 
     def __post_init__(self):
-        if self.features not in ('offset','record'): raise ValueError(f"`features` must be offset or record, got '{self.features}'")
+        if self.features not in ('offset','record'):
+            raise ValueError(f"`features` must be offset or record, got '{self.features}'")
 
     def to_dict(self)->dict: # JSON-able
         "The way to a file."
@@ -67,10 +69,12 @@ def learn_preparation(
     num_mean,num_sd = _moments(_numbers(matched)[rows])
     z = np.nan_to_num((t-x_mean)/x_sd)
     pca = PCA(2, svd_solver='full').fit(z) if len(rows)>2 else None
-    axes = (pca.components_/np.sqrt(pca.explained_variance_.clip(1e-6))[:,None]).tolist() if pca is not None else np.zeros((2,6)).tolist()
+    axes = (pca.components_/np.sqrt(pca.explained_variance_.clip(1e-6))[:,
+        None]).tolist() if pca is not None else np.zeros((2,6)).tolist()
     levels = [sorted(set(_text(frame[c]))-{''}) for c in METADATA]
     groups = sorted(set(matched.cohort.technical_group[rows]))
-    return Preparation(features, x_mean.tolist(), x_sd.tolist(), num_mean.tolist(), num_sd.tolist(), axes, levels, groups)
+    return Preparation(features, x_mean.tolist(), x_sd.tolist(), num_mean.tolist(), num_sd.tolist(), axes, levels,
+        groups)
 
 # %% ../../nbs/training/08_loaders.ipynb #784fc868
 _FLOATS = dict(x=6, mask=6, y=6, ceil=6, censored=6, num=2, pcs=2, control=1)
@@ -80,7 +84,9 @@ _SCALARS = ('control','line','gene','idx')
 class AudiogramTensors:
     "A cohort in memory; `batch` slices it."
     def __init__(self,
-        floats:torch.Tensor, # Columns `x, mask, y, ceil, censored, num, pcs, control, cov` side by side, float32, shape (n, 35+n_cov)
+        # Columns `x, mask, y, ceil, censored, num, pcs, control, cov` side by side, float32, shape (n,
+        # 35+n_cov)
+        floats:torch.Tensor,
         longs:torch.Tensor, # Columns `cat, line, gene, idx` side by side, int64, shape (n, 11)
         prep:Preparation, # How they were made
     ):
@@ -94,7 +100,8 @@ class AudiogramTensors:
     @property
     def unit(self): # dB in one unit of `x`, shape (6,)
         "What one unit of the network's input is worth."
-        return torch.tensor(self.prep.x_sd if self.prep.features=='record' else [10.]*6, dtype=torch.float32, device=self.device)
+        return torch.tensor(self.prep.x_sd if self.prep.features=='record' else [10.]*6, dtype=torch.float32,
+            device=self.device)
 
 @patch
 def batch(self:AudiogramTensors,
@@ -111,10 +118,12 @@ def to(self:AudiogramTensors,
     device, # As torch understands it
 )->AudiogramTensors: # A copy there, or itself
     "The cohort on another device."
-    return self if torch.device(device)==self.device else AudiogramTensors(self.floats.to(device), self.longs.to(device), self.prep)
+    return self if torch.device(device)==self.device else AudiogramTensors(self.floats.to(device),
+        self.longs.to(device), self.prep)
 
 # %% ../../nbs/training/08_loaders.ipynb #e05026b9
-def _one_hot(values, known): return (np.asarray(values, object)[:,None]==np.asarray(known, object)[None]).astype(np.float32)
+def _one_hot(values, known):
+    return (np.asarray(values, object)[:,None]==np.asarray(known, object)[None]).astype(np.float32)
 
 def _codes(column, known):
     table = {v:i+1 for i,v in enumerate(known)}
@@ -140,11 +149,14 @@ def audiogram_tensors(
     frame = matched.cohort.frame
     z = np.nan_to_num((matched.cohort.thresholds-np.array(prep.x_mean))/np.array(prep.x_sd))
     num = np.nan_to_num((_numbers(matched)-np.array(prep.num_mean))/np.array(prep.num_sd))
-    cov = np.concatenate([_one_hot(matched.cohort.technical_group, prep.groups), _one_hot(_text(frame.sex), prep.sexes)], 1)
-    floats = np.concatenate([x, mask, y, top, matched.cohort.censored & mask, num, z@np.array(prep.axes).T, matched.cohort.is_control[:,None], cov], 1)
+    cov = np.concatenate([_one_hot(matched.cohort.technical_group, prep.groups),
+        _one_hot(_text(frame.sex), prep.sexes)], 1)
+    floats = np.concatenate([x, mask, y, top, matched.cohort.censored & mask, num, z@np.array(prep.axes).T,
+        matched.cohort.is_control[:,None], cov], 1)
     cats = [_codes(frame[c], l) for c,l in zip(METADATA, prep.levels)]
     longs = np.stack([*cats, matched.line, matched.gene, np.arange(len(matched))], 1)
-    return AudiogramTensors(torch.tensor(floats, dtype=torch.float32), torch.tensor(longs, dtype=torch.int64), prep).to(device or 'cpu')
+    return AudiogramTensors(torch.tensor(floats, dtype=torch.float32), torch.tensor(longs, dtype=torch.int64),
+        prep).to(device or 'cpu')
 
 # %% ../../nbs/training/08_loaders.ipynb #c5ad5fac
 def fit_rows(
@@ -231,12 +243,15 @@ class LineLoader(DataLoader):
         weights=None, # Weight of each of `rows` for `balanced`; None = `balance_weights`
         seed:int=42, # Same seed and epoch, same order
     ):
-        if sampler not in ('none','shuffle','gene_pairs','balanced'): raise ValueError(f"`sampler` must be shuffle, gene_pairs or balanced, got '{sampler}'")
+        if sampler not in ('none','shuffle','gene_pairs','balanced'):
+            raise ValueError(f"`sampler` must be shuffle, gene_pairs or balanced, got '{sampler}'")
         super().__init__(tensors, bs=max(bs//2*2, 2) if sampler=='gene_pairs' else bs, n=len(rows), num_workers=0)
         self.rows,self.sampler,self.seed,self.epoch = np.asarray(rows),sampler,seed,0
         longs,control = tensors.longs.cpu().numpy(),tensors.batch(slice(None))['control'].cpu().numpy()>0
         self.gene = longs[self.rows,-2]
-        if sampler=='balanced': self.weights = balance_weights(longs[self.rows,-3], control[self.rows]) if weights is None else np.asarray(weights, float)
+        if sampler=='balanced':
+            self.weights = balance_weights(longs[self.rows,-3],
+                control[self.rows]) if weights is None else np.asarray(weights, float)
 
     n_inp = 1
 
@@ -282,10 +297,13 @@ def audiogram_dls(
 )->DataLoaders: # `.train`, `.valid`, and `.tensors` of the whole cohort
     "fastai loaders of a cohort."
     train,valid = split_rows(matched, valid_pct=valid_pct, seed=seed)
-    if len(train)<2: raise InputError(f"{len(train)} of {len(matched)} mice can drive a fit; it takes controls (≥ {matched.reference.min_controls} a technical group) or lines of 3 mice")
+    if len(train)<2:
+        raise InputError(f"{len(train)} of {len(matched)} mice can drive a fit; it takes controls (≥ "
+            f"{matched.reference.min_controls} a technical group) or lines of 3 mice")
     tensors = audiogram_tensors(matched, learn_preparation(matched, preset_features, train), device)
     bs = min(batch_size, max(32, len(train)//8))
-    loaders = [LineLoader(tensors, train, bs=bs, sampler=sampler, weights=None if weights is None else np.asarray(weights)[train], seed=seed),
+    loaders = [LineLoader(tensors, train, bs=bs, sampler=sampler,
+        weights=None if weights is None else np.asarray(weights)[train], seed=seed),
                LineLoader(tensors, valid, bs=4*batch_size, seed=seed)]
     dls = DataLoaders(*loaders, device=tensors.device)
     dls.tensors,dls.matched = tensors,matched
@@ -306,6 +324,7 @@ def views(
     draw = torch.rand(x.shape[0], 14, generator=generator, device=x.device)
     common = shift*torch.randn(x.shape[0], 1, generator=generator, device=x.device)
     hidden = (draw[:,:6]*mask).argmax(1, keepdim=True)
-    keep = mask.scatter(1, hidden, ((draw[:,12:13]>=p_drop) | (mask.sum(1, keepdim=True)<2)).to(x.dtype)*mask.gather(1, hidden))
+    keep = mask.scatter(1, hidden, ((draw[:,12:13]>=p_drop) | (mask.sum(1, keepdim=True)<2)).to(x.dtype)*mask.gather(1,
+        hidden))
     moved = x + (jitter*(2*draw[:,6:12]-1)+common)/unit
     return b | dict(x=moved*keep, mask=keep)

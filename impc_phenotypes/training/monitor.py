@@ -74,7 +74,8 @@ class Monitor(Callback):
 
     def before_fit(self):
         if self.watch is not None: return
-        self.watch = torch.as_tensor(watch_rows(self.dls.loaders, self.n_watch, self.run_seed), device=self.dls.tensors.device)
+        self.watch = torch.as_tensor(watch_rows(self.dls.loaders, self.n_watch, self.run_seed),
+            device=self.dls.tensors.device)
     def before_epoch(self): self.since,self.sums,self.wrong = time.perf_counter(),{},0.
 
 @patch
@@ -117,9 +118,12 @@ def after_epoch(self:Monitor):
     row |= {f'rmse_{t}':e for t,e in zip(TONES, error)}
     if look: row |= dict(active_units=active_units(mu))
     if look and self.stage=='joint': row |= clustering_state(q, self.dls.tensors.longs[self.watch,-2])
-    row |= dict(criterion=self.criterion(row), beta=self.loss_func.beta, warm=self.loss_func.warm, lr=self.opt.hypers[-1]['lr'])
-    self.rows.append(row | dict(seconds=trained-self.since, watch_seconds=time.perf_counter()-trained, memory_mb=psutil.Process().memory_info().rss/1e6))
-    logging.getLogger(__name__).debug('%s epoch %d: train %.4g, held-out %.4g, %.2f s', self.stage, len(self.rows), row['train_total'], row['criterion'], self.rows[-1]['seconds'])
+    row |= dict(criterion=self.criterion(row), beta=self.loss_func.beta, warm=self.loss_func.warm,
+        lr=self.opt.hypers[-1]['lr'])
+    self.rows.append(row | dict(seconds=trained-self.since, watch_seconds=time.perf_counter()-trained,
+        memory_mb=psutil.Process().memory_info().rss/1e6))
+    logging.getLogger(__name__).debug('%s epoch %d: train %.4g, held-out %.4g, %.2f s', self.stage, len(self.rows),
+        row['train_total'], row['criterion'], self.rows[-1]['seconds'])
 
 # %% ../../nbs/training/15_monitor.ipynb #72fc53e9
 def wants_progress(
@@ -132,10 +136,12 @@ def wants_progress(
 class ProgressLine(Callback):
     "Stage, epoch and how it is going, on one line."
     order = 60
-    def __init__(self, notebook:bool|None=None): self.notebook = in_notebook() if notebook is None else notebook # HTML or terminal
+    # HTML or terminal
+    def __init__(self, notebook:bool|None=None): self.notebook = in_notebook() if notebook is None else notebook
     def before_fit(self):
         if self.notebook: self.line = display(HTML(self.html(self.start_epoch)), display_id=True); return
-        columns = (TextColumn('{task.description:<9}'), BarColumn(30), MofNCompleteColumn(), TextColumn('{task.fields[say]}'), TimeRemainingColumn())
+        columns = (TextColumn('{task.description:<9}'), BarColumn(30), MofNCompleteColumn(),
+            TextColumn('{task.fields[say]}'), TimeRemainingColumn())
         self.line = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
         self.line.start()
         self.task = self.line.add_task(self.stage, total=self.n_epoch, completed=self.start_epoch, say='')
@@ -150,7 +156,8 @@ def say(self:ProgressLine)->str: # Short
 
 @patch
 def html(self:ProgressLine, done:int)->str:
-    return f'<progress value="{done}" max="{self.n_epoch}"></progress> {self.stage} {done}/{self.n_epoch} · {self.say()}'
+    return (f'<progress value="{done}" max="{self.n_epoch}"></progress> {self.stage} {done}/{self.n_epoch} · '
+        f'{self.say()}')
 
 @patch
 def after_epoch(self:ProgressLine):
@@ -167,7 +174,9 @@ class TensorBoardHistory(Callback):
     order = 61
     def __init__(self, folder): # Log folder
         try: from torch.utils.tensorboard import SummaryWriter
-        except ImportError: raise InputError("tracking.tensorboard needs TensorBoard: pip install 'impc_phenotypes[track]', or set it to false") from None
+        except ImportError:
+            raise InputError("tracking.tensorboard needs TensorBoard: pip install 'impc_phenotypes[track]', or set "
+                "it to false") from None
         self.writer = SummaryWriter(str(folder))
     def after_epoch(self):
         row = self.rows[-1]
@@ -185,14 +194,20 @@ class WandbHistory(Callback):
     ):
         os.environ.setdefault('WANDB_ERROR_REPORTING', 'false') # offline means that faults are not reported either
         try: import wandb
-        except ImportError: raise InputError("tracking.wandb needs Weights & Biases: pip install 'impc_phenotypes[track]', or set it to false") from None
+        except ImportError:
+            raise InputError("tracking.wandb needs Weights & Biases: pip install 'impc_phenotypes[track]', or set it "
+                "to false") from None
         self.wandb,self.folder,self.told,self.kept = wandb,Path(folder).absolute(),told,None
 
     def before_fit(self):
         if self.kept is not None: return # the second stage
-        own = self.wandb.Settings(console='off', silent=True, disable_git=True, disable_code=True, x_disable_meta=True, x_disable_stats=True, x_save_requirements=False)
+        own = self.wandb.Settings(console='off', silent=True, disable_git=True, disable_code=True, x_disable_meta=True,
+            x_disable_stats=True, x_save_requirements=False)
         name = f'{self.folder.parent.name}-{self.folder.name}'
-        self.kept = self.wandb.init(project='impc_phenotypes', name=name, dir=str(self.folder), mode='offline', config=self.told, settings=own, reinit='create_new')
-    def after_epoch(self): self.kept.log({k.replace('_', '/', 1):v for k,v in self.rows[-1].items() if k!='stage'}, step=self.rows[-1]['epoch'])
+        self.kept = self.wandb.init(project='impc_phenotypes', name=name, dir=str(self.folder), mode='offline',
+            config=self.told, settings=own, reinit='create_new')
+    def after_epoch(self):
+        self.kept.log({k.replace('_', '/', 1):v for k,v in self.rows[-1].items() if k!='stage'},
+            step=self.rows[-1]['epoch'])
     def after_fit(self):
         if self.stage=='joint': self.kept.finish(); self.kept = None

@@ -24,7 +24,8 @@ def stage_seed(
     epoch:int=0, # Within the stage, from 0
 )->int: # From 0 to 2⁶³−1
     "Seed of one epoch."
-    return int(np.random.SeedSequence([seed, STAGES.index(stage), epoch]).generate_state(1, np.uint64)[0]>>np.uint64(1))
+    return int(np.random.SeedSequence([seed, STAGES.index(stage), epoch]).generate_state(1,
+        np.uint64)[0]>>np.uint64(1))
 
 class EpochSeed(Callback):
     "Seed torch and the order of the mice before each epoch."
@@ -73,7 +74,8 @@ def cohort_memberships(
 )->tuple: # Latent means (n, dim) and memberships (n, k), without gradient
     "Where every mouse lies and to which phenotype it belongs, in evaluation mode."
     n = len(tensors) if rows is None else len(rows)
-    mu = torch.cat([model.encode(tensors.batch(slice(i, i+chunk) if rows is None else rows[i:i+chunk])) for i in range(0, n, chunk)])
+    mu = torch.cat([model.encode(tensors.batch(slice(i, i+chunk) if rows is None else rows[i:i+chunk]))
+        for i in range(0, n, chunk)])
     return mu,torch.cat([model.assign(m) for m in mu.split(chunk)])
 
 class TargetRefresh(Callback):
@@ -115,5 +117,6 @@ class ViewCallback(Callback):
         if self.stage!='joint': return
         c = self.contrastive
         some = {k:v[:c.max_pairs] for k,v in self.x.items()}
-        self.loss_func.view = to_float(self.model.embed(views(some, self.source, c.jitter, c.p_drop, c.shift, unit=self.unit)))
+        self.loss_func.view = to_float(
+            self.model.embed(views(some, self.source, c.jitter, c.p_drop, c.shift, unit=self.unit)))
     def after_batch(self): self.loss_func.view = None
