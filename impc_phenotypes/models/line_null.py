@@ -343,7 +343,7 @@ RIDGE = .02 # variance added to a covariance before it is inverted
 # shapes of a loss
 SHAPES = pd.DataFrame([[1,1,1,1,1],[0,0,.3,1,1],[1,.8,.3,0,0],[.1,.8,1,.8,.1]], columns=TONES[:5],
     index=['mean','high','low','middle'], dtype=float)
-SEVERITIES = dict(mean=(12,20,32,60,90), high=(15,32), low=(15,32), middle=(15,32)) # dB
+SEVERITIES = dict(mean=(12,20,32,60,90), high=(15,32,60), low=(15,32,60), middle=(15,32,60)) # dB
 # dB, one row a loss
 SOUGHT = pd.DataFrame([s*SHAPES.loc[k] for k,v in SEVERITIES.items() for s in v],
     index=[k for k,v in SEVERITIES.items() for _ in v])
