@@ -4,7 +4,7 @@ from .biology.association import associate as associate
 from .biology.enrichment import enrich as enrich
 from .biology.references import reference_report as reference_report
 from .biology.validation import validate as validate, Validation as Validation
-from .calls.lines import call_lines as call_lines, LineCalls as LineCalls
+from .calls.lines import call_lines as call_lines, find_lines as find_lines, LineCalls as LineCalls
 from .core.errors import InputError as InputError, RunError as RunError
 from .core.registry import plugins as plugins
 from .core.versions import versions as versions
@@ -21,4 +21,5 @@ from .phenotypes.result import Phenotypes as Phenotypes
 from .runs.folder import list_runs as list_runs, open_run as open_run, RunFolder as RunFolder
 from .show.explore import explore as explore
 from .show.report import write_report as write_report
+from .show.static import static as static
 from .similar.neighbours import replication as replication, similar_genes as similar_genes
