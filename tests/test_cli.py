@@ -1,6 +1,7 @@
 "The command as a user runs it: real processes, real files, bad input, kills."
-import json, os, resource, shutil, signal, subprocess, sys, time
+import contextlib, io, json, os, resource, shutil, signal, subprocess, sys, time
 from pathlib import Path
+from unittest import mock
 import numpy as np, pandas as pd
 import pytest
 from impc_phenotypes.runs.config import FOLDER, PRESETS, load_config, packaged
@@ -15,10 +16,19 @@ FAST = ['stages.pretrain_epochs=20', 'stages.joint_epochs=20', 'kl_warmup=5', 'l
 ALONE = ['--bootstraps', 0, '--refits', 0] # without stability
 ENV = {k:v for k,v in os.environ.items() if k!='CI'} | dict(OMP_NUM_THREADS='1', COLUMNS='200')
 
-def impc(*args, cwd, **kw):
-    "Run the command; its exit code, stdout and stderr."
-    return subprocess.run([COMMAND, *map(str, args)], cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300,
-        **kw)
+def impc(*args, cwd, alone=False, **kw):
+    """Run the command; its exit code, stdout and stderr. In this process, which has imported everything already; in one
+    of its own where the test is about processes (`alone`, or anything that `subprocess.run` takes)."""
+    if alone or kw:
+        return subprocess.run([COMMAND, *map(str, args)], cwd=cwd, env=ENV, capture_output=True, text=True,
+            timeout=300, **kw)
+    from impc_phenotypes.cli.main import main
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    env = mock.patch.dict(os.environ, ENV, clear=True)
+    with env, contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try: main([str(a) for a in args])
+        except SystemExit as e: code = e.code or 0
+    return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())
 
 def refused(done, *words, code=2):
     "Exit code, the words the message must hold, no traceback."
@@ -56,7 +66,7 @@ def dirty(work, export):
 def run(work, dirty):
     "One run that is done; other tests read it."
     done = impc('train', 'dirty.csv', '--on-bad-rows', 'drop', '--experiment-name', 'shared', '--seed', 7, *FAST,
-        cwd=work)
+        cwd=work, alone=True)
     assert done.returncode==0, done.stderr
     assert 'Traceback' not in done.stderr
     folder = Path(done.stdout.splitlines()[-1])
@@ -158,7 +168,7 @@ def test_help_is_light(work):
         'predict','benchmark','runs','config'))
 
 def test_debug_shows_the_traceback(work):
-    assert 'Traceback' in impc('train', 'nowhere.csv', '--debug', cwd=work).stderr
+    assert 'Traceback' in impc('train', 'nowhere.csv', '--debug', cwd=work, alone=True).stderr
 
 def test_every_row_is_accounted_for(run, dirty):
     a, e = pd.read_csv(run/'assignments.csv'), pd.read_csv(run/'excluded.csv')
@@ -250,11 +260,11 @@ def test_a_style_file_changes_the_figures_and_a_wrong_one_is_named(run, work, mo
     shutil.copytree(run, copy)
     (work/'look.yaml').write_text("normal: '#12ab34'\n")
     monkeypatch.setitem(ENV, 'IMPC_PHENOTYPES_FIGURES', str(work/'look.yaml'))
-    assert impc('visualize', copy, cwd=work).returncode==0
+    assert impc('visualize', copy, cwd=work, alone=True).returncode==0
     page = (copy/'figures'/'profiles.html').read_text(encoding='utf-8')
     assert '#12ab34' in page and '#7A7A7A' not in page
     (work/'look.yaml').write_text("norml: '#12ab34'\n")
-    refused(impc('visualize', copy, cwd=work), 'look.yaml', 'did you mean `normal`')
+    refused(impc('visualize', copy, cwd=work, alone=True), 'look.yaml', 'did you mean `normal`')
     shutil.rmtree(copy.parent)
 
 def test_moved_or_changed_data_is_noticed(run, work, dirty):
@@ -313,7 +323,7 @@ def test_simulated_phenotypes_are_not_given_to_real_mice_silently(run, work, exp
         t[t.biological_sample_group!='control'][:5]]))])
 def test_too_small_a_table_leaves_no_run(name, choose, work, export):
     choose(export).to_csv(work/f'{name}.csv', index=False)
-    done = impc('train', f'{name}.csv', '--experiment-name', name, *FAST, cwd=work)
+    done = impc('train', f'{name}.csv', '--experiment-name', name, *FAST, cwd=work, alone=True) # warnings are seen
     refused(done, f'{name}.csv', 'control')
     assert not (work/'experiments'/name).exists()
     for raw in ('RuntimeWarning', 'All-NaN', 'Degrees of freedom'): assert raw not in done.stderr
