@@ -8,12 +8,13 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test export readme sidebar docs pages clean distclean
+.PHONY: help setup demo test check export readme sidebar docs pages clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo     find the phenotypes planted in a simulated cohort (sets up $(VENV) first)'
 	@echo 'make test     export in sync, notebooks clean, every notebook, every test'
+	@echo 'make check    the same without notebooks and without tests that train, for daily work'
 	@echo 'make export   notebooks -> impc_phenotypes/, cleaned'
 	@echo 'make readme   nbs/index.ipynb -> README.md'
 	@echo 'make sidebar  list every notebook in _quarto.yml'
@@ -35,6 +36,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python scripts/test_all.py --workers $(WORKERS)
+
+check: $(STAMP)
+	@$(BIN)/python scripts/test_all.py --workers $(WORKERS) --fast
 
 export: $(STAMP)
 	@PATH="$(abspath $(BIN)):$$PATH"; nbdev_export && nbdev_clean

@@ -1,5 +1,6 @@
 "Imports go one way, nothing unsafe is loaded, nothing that breaks beside the pinned torch is imported."
 import ast, subprocess, sys
+from importlib.metadata import entry_points
 from graphlib import TopologicalSorter
 from pathlib import Path
 import pytest
@@ -97,6 +98,49 @@ def test_an_unsafe_call_is_found(line): assert list(unsafe_calls(ast.parse(line)
     'from torch import load\nload(f, weights_only=True)', 'def load(f): return f\nload(1)',
         'from yaml import safe_load as load\nload(f)'])
 def test_a_safe_call_passes(line): assert not list(unsafe_calls(ast.parse(line)))
+
+def borrowed(tree):
+    "Private names that a module takes from another module of the package."
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or '').split('.')[0] == LIB):
+            yield from (a.name for a in node.names if a.name.startswith('_') and not a.name.startswith('__'))
+
+@pytest.mark.parametrize('name', modules())
+def test_nothing_private_is_borrowed(name):
+    assert not list(borrowed(ast.parse(modules()[name].read_text(encoding='utf-8'))))
+
+def test_a_borrowed_name_is_found():
+    assert list(borrowed(ast.parse('def f():\n    from ..core.files import _hidden, write_json')))==['_hidden']
+
+def added_methods():
+    "`Class.method` → module, of methods that a module adds to a class of another folder's module with `@patch`."
+    home, out = {}, {}
+    trees = {n:ast.parse(f.read_text(encoding='utf-8')) for n,f in modules().items()}
+    for n,t in trees.items(): home |= {o.name:n for o in t.body if isinstance(o, ast.ClassDef)}
+    for n,t in trees.items():
+        for o in t.body:
+            if isinstance(o, ast.FunctionDef) and any('patch' in ast.unparse(d) for d in o.decorator_list):
+                cls = ast.unparse(o.args.args[0].annotation).strip("'")
+                if home.get(cls, n).split('.')[1]!=n.split('.')[1] and o.name[0]!='_': out[f'{cls}.{o.name}'] = n
+    return out
+
+def test_methods_of_higher_modules_are_registered():
+    "A result finds them without importing upwards; entry points of `impc_phenotypes.methods` say where they are."
+    listed = {e.name:e.value.split(':')[0] for e in entry_points(group=f'{LIB}.methods')}
+    wanted = {k:v for k,v in added_methods().items() if k.split('.')[0] in ('Phenotypes','Cohort')}
+    assert wanted and wanted.items()<=listed.items()
+
+def test_the_front_door_is_complete_and_light():
+    "Every name is there, the stub for type checkers agrees, and reading and calling load no network."
+    import impc_phenotypes
+    stub = ast.parse((ROOT/LIB/'__init__.pyi').read_text(encoding='utf-8'))
+    names = {a.asname for o in stub.body if isinstance(o, ast.ImportFrom) for a in o.names}
+    assert names==set(impc_phenotypes._HOME) and all(getattr(impc_phenotypes, n) is not None for n in names)
+    with pytest.raises(AttributeError, match='did you mean `read_records`'): impc_phenotypes.read_record # noqa: B018
+    code = ('import sys; from impc_phenotypes import read_records, call_lines, match_controls; '
+        'print(sorted({"torch","fastai"} & set(sys.modules)))')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip()=='[]', done.stderr
 
 def test_importing_everything_stays_light():
     "Every module imports in one process, and none drags a forbidden library in."

@@ -18,10 +18,10 @@ from ..core.versions import versions
 from ..data.controls import Matched, match_controls
 from ..training.loaders import audiogram_dls
 from ..models.contrastive_vae_dec import driving_rows
-from ..models.config import ModelConfig, model_config as _model_config, preset_model
+from ..models.config import ModelConfig, model_config as checked_model, preset_model
 from ..models.contrastive_vae_dec import AUTO_PHENOTYPES
 from ..models.line_mixture import LineMixture
-from ..training.config import TrainingConfig, training_config as _training_config, preset_training
+from ..training.config import TrainingConfig, training_config as checked_training, preset_training
 from ..training.guards import copy_weights
 from ..training.learner import phenotype_learner
 from ..training.stages import cohort_memberships
@@ -44,9 +44,9 @@ def settings(
 )->tuple: # `ModelConfig`, `TrainingConfig`, both complete
     "The two configurations of a run."
     m = model_config if isinstance(model_config,
-        ModelConfig) else _model_config(_changed(asdict(preset_model(preset)), model_config or {}))
+        ModelConfig) else checked_model(_changed(asdict(preset_model(preset)), model_config or {}))
     t = training_config if isinstance(training_config,
-        TrainingConfig) else _training_config(_changed(asdict(preset_training(preset)), training_config or {}))
+        TrainingConfig) else checked_training(_changed(asdict(preset_training(preset)), training_config or {}))
     return m if n_phenotypes is None else replace(m, clustering=replace(m.clustering, n_phenotypes=n_phenotypes)), t
 
 # %% ../../nbs/phenotypes/20_discover.ipynb #7082c9e4

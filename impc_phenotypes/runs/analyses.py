@@ -34,8 +34,8 @@ class Subject:
     def cohort(self): return self.run.cohort(self.data)
     @cached_property
     def matched(self):
-        from impc_phenotypes.runs.jobs import _matched
-        return _matched(self.run, self.phenotypes, self.cohort)
+        from impc_phenotypes.runs.jobs import matched_run
+        return matched_run(self.run, self.phenotypes, self.cohort)
     @cached_property
     def lines(self): return (self.phenotypes.info.get('line_model') or {}) # what the line model said of itself
     @property
@@ -166,8 +166,8 @@ class StabilityOfFits(Analysis):
     columns = dict(phenotype=float, name=str, stable=bool)
     slow = True
     def why_not(self, s):
-        from impc_phenotypes.runs.jobs import _no_stability
-        return _no_stability(s.run, s.phenotypes, s.matched)
+        from impc_phenotypes.runs.jobs import why_no_stability
+        return why_no_stability(s.run, s.phenotypes, s.matched)
     def generate(self, s):
         self.found = s.phenotypes.assess_stability(seeds=2, bootstraps=5, matched=s.matched)
         return self.found.summary
