@@ -28,7 +28,8 @@ def step(name, command, env):
     return name, ok, time.time()-start
 
 # what a change is asked within minutes: the tree, lint, types, structure, and tests that train nothing
-FAST = [f'tests/test_{n}.py' for n in ('structure','notebooks','packaging','readme','guards','shapes','losses','methods',
+FAST = [f'tests/test_{n}.py' for n in ('structure','notebooks','packaging','readme','guards','shapes','losses',
+    'methods',
     'controls','records')]
 
 def main(workers, only, fast=False):

@@ -34,7 +34,10 @@ def measured_patterns(size, z):
     return [(int(k[0]), k[1:].astype(bool), np.flatnonzero(code.ravel()==i)) for i,k in enumerate(kinds)
         if k[1:].any()]
 
-def largest_z(z):
+def largest_z(
+    z, # Contrasts, control SDs, shape (lines, contrasts), NaN where not measured
+): # Shape (lines with any,)
+    "Largest contrast of each line."
     with np.errstate(invalid='ignore'): top = np.nanmax(np.where(np.isnan(z), -np.inf, z), 1)
     return top[np.isfinite(top)]
 

@@ -27,7 +27,10 @@ class _Standard(logging.Handler): # standard error as it is when something is sa
 log.handlers[:],log.propagate = [_Standard()],False
 log.setLevel(logging.INFO)
 
-def level_of(argv): # the level, and the words that do not name it
+def level_of(
+    argv, # Words of a command line
+): # Level of `logging`; the other words
+    "Level of messages, and the words without the options that set it."
     from impc_phenotypes.core.errors import InputError
     out, level, words = [], 'info', iter(argv)
     for a in words:
@@ -86,7 +89,9 @@ def say_notes(
         say(textwrap.fill(f'note: {n}', min(shutil.get_terminal_size((110, 24)).columns, 110),
             subsequent_indent='      ', break_long_words=False, break_on_hyphens=False))
 
-def progress_bar(): return sys.stderr.isatty() and not os.environ.get('CI') and log.isEnabledFor(logging.INFO)
+def progress_bar():
+    "A line that moves."
+    return sys.stderr.isatty() and not os.environ.get('CI') and log.isEnabledFor(logging.INFO)
 
 # %% ../../nbs/cli/10_terminal.ipynb #7e0e1326
 class Preset(str, Enum): anchored='anchored'; classic='classic'
@@ -104,7 +109,10 @@ BadRowsHere = Annotated[Optional[BadRows],
 DataFile = Annotated[Optional[Path], Opt('The cohort of the run, where it has moved', '--data')]
 
 def _root(path): return path or Path('experiments')
-def read_map(path):
+def read_map(
+    path, # YAML file, or None
+): # dict, or None
+    "A map of columns."
     from impc_phenotypes.runs.config import read_yaml
     return read_yaml(path) if path else None
 
@@ -137,7 +145,11 @@ def built_config(preset=None, config=None, model_config=None, n_phenotypes=None,
     if output_dir is not None: cfg.training.paths.experiments = str(output_dir)
     return cfg
 
-def named_run(run, output_dir=None):
+def named_run(
+    run, # Folder, experiment, experiment/run or `latest`
+    output_dir=None, # Folder of all experiments
+): # RunFolder
+    "The run that a word names."
     from impc_phenotypes.runs.folder import open_run
     return open_run(run, output_dir or 'experiments')
 
@@ -147,7 +159,11 @@ def tell_data(cohort):
     say(f"{len(cohort):,} mice, {int((frame=='control').sum()):,} of them controls")
     say_notes(cohort.notes, cohort.technical_group)
 
-def tell_excluded(excluded, where):
+def tell_excluded(
+    excluded, # Table with `reason`
+    where, # File they stand in
+):
+    "How many mice were left out, and why most of them."
     if not len(excluded): return
     say(f'{len(excluded):,} rows left out, see {where}:',
         *[f'  {n:,} × {r}' for r,n in excluded.reason.str.replace(r'^row \d+: ', '',
@@ -159,7 +175,10 @@ def about_file(path): # wrong input is named with its file
     try: yield
     except InputError as e: raise e if Path(path).name in str(e) else InputError(f'{path}: {e}') from None
 
-def tell_leakage(records):
+def tell_leakage(
+    records, # Rows of the leakage table
+):
+    "What laboratories have to do with the phenotypes."
     if not records: return
     import pandas as pd
     t = pd.DataFrame(records)
@@ -193,7 +212,12 @@ def split_list(text, known=()):
         parts = parts[n:]
     return [o for o in out if o]
 
-def prediction_file(out, data, force=False):
+def prediction_file(
+    out, # File of predictions
+    data, # File of new mice
+    force=False, # Replace what is there
+): # Paths of both files
+    "Refuse a file that must not be replaced."
     from impc_phenotypes.core.errors import InputError
     if not out.name.endswith(('.csv','.csv.gz','.parquet')):
         raise InputError(f"{out}: tables are written as .csv, .csv.gz or .parquet")

@@ -25,7 +25,13 @@ def _next_step(run, why):
     kept = 'checkpoints are kept; ' if any(run.path.glob('checkpoints/*/last.pt')) else ''
     return f'{kept}once the cause is removed, go on with: impc-phenotypes train --resume {run.path}'
 
-def fit_and_tell(run, cohort, config=None, resume=False):
+def fit_and_tell(
+    run, # New, or resumed
+    cohort, # Its mice
+    config=None, # Changed since it began
+    resume=False, # Go on from the last checkpoint
+):
+    "Train a run and say what came of it."
     from impc_phenotypes.runs import jobs
     from impc_phenotypes.runs.folder import Stopped
     from impc_phenotypes.core.errors import InputError, RunError
@@ -70,7 +76,12 @@ def _resume(run, data, overrides, device, output_dir, start='latest'):
     config = built_config(device=device, overrides=overrides, base=run/'config.yaml')
     return run, resume_run(run, config, data, start), config
 
-def read_cohort(data, columns, on_bad_rows):
+def read_cohort(
+    data, # IMPC export
+    columns, # Map of columns, YAML
+    on_bad_rows, # `error` or `drop`
+): # Cohort; record
+    "A cohort, and what a run remembers of it."
     from impc_phenotypes.runs.folder import open_data
     from impc_phenotypes.core.errors import InputError
     if data is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
@@ -229,7 +240,13 @@ def run_of_rows(run, output_dir): # a run of other data than mice, or None
     found = named_run(run, output_dir)
     return found if found.metadata.get('kind')=='fit' else None
 
-def place_new_rows(run, data, out, force):
+def place_new_rows(
+    run, # A run of a registered model
+    data, # New rows
+    out, # File to write
+    force, # Replace what is there
+): # Path
+    "Place rows of other data than mice."
     from impc_phenotypes.core.errors import InputError
     if out.exists() and any(out.samefile(p) for p in (Path(str(data)), Path(str(data).partition(':')[2] or '.'))
             if p.exists()):

@@ -45,7 +45,10 @@ def normal_scores(
 # %% ../../nbs/data/45_plant.ipynb #09e88355
 MIN_VALUES = 30 # controls a tone, or a pair of tones, needs; a tone with fewer is not drawn
 
-def positive_correlation(corr, least=.05):
+def positive_correlation(
+    corr, # Symmetric, shape (k, k)
+    least=.05, # Smallest eigenvalue allowed
+): # Correlations, shape (k, k)
     "The nearest matrix with no eigenvalue below `least`, as a correlation."
     w,v = np.linalg.eigh(corr)
     c = (v*np.maximum(w, least))@v.T

@@ -110,7 +110,11 @@ def deal_out(n, shares):
     out[np.argsort(-(raw-out), kind='stable')[:n-out.sum()]] += 1
     return out
 
-def deal_sizes(rng, n, median):
+def deal_sizes(
+    rng, # numpy Generator
+    n, # Mice of lines
+    median, # Typical size of the centre
+): # Sizes, whole numbers that sum to `n`
     "Sizes of lines that together have `n` mice: 3–14 around the centre's median, one in ten 1–2."
     if n<=0: return np.zeros(0, int)
     m = n//2+2
@@ -135,14 +139,20 @@ def _roster(rng, n, control_share):
     order = np.argsort(group*2 + (line<0), kind='stable')
     return pd.DataFrame(dict(group=group[order], line=line[order])), lines
 
-def deal_litters(rng, mice):
+def deal_litters(
+    rng, # numpy Generator
+    mice, # Mice of a colony, one row each
+): # Litter of each mouse, int, shape (n,)
     "Litter of each mouse: runs of one to four mice of the same line (or of the group's controls)."
     start = rng.random(len(mice)) < .4
     change = (mice.line.diff().ne(0) | mice.group.diff().ne(0)).to_numpy()
     since = np.arange(len(mice)) - np.maximum.accumulate(np.where(start|change, np.arange(len(mice)), 0))
     return np.cumsum(start | change | (since==4)) - 1
 
-def few_litters(mice, most):
+def few_litters(
+    mice, # Mice of a colony, one row each
+    most, # Litters of a line at most; None = as they are
+): # Litter of each mouse
     "Litter of each mouse when a line has at most `most`, about equally large; those of controls stay."
     if most is None: return mice.litter
     g = mice.groupby('line').litter
@@ -204,7 +214,18 @@ def deal_classes(rng, lines, n, affected, n_shapes, weights, penetrance, affecte
     out[order[:len(classes)]] = classes
     return out
 
-def mouse_effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het, penetrance):
+# %% ../../nbs/data/40_simulate.ipynb #0e93ffb3
+def mouse_effects(
+    rng, # numpy Generator
+    mice, # Mice of a colony, one row each
+    lines, # Lines of a colony, one row each
+    shapes, # Losses, dB, one row each, shape (k, 6)
+    severity_sd, # SD of line severity
+    mouse_sd, # SD of mouse severity
+    line_dev, # SD of a line's profile, dB
+    het, # Effect in heterozygotes, share
+    penetrance, # Parameters of a Beta distribution
+): # Loss, dB, shape (n, 6); bool, shape (n,)
     "Rise of the threshold if the mouse is affected, dB, (n, 6), and whether it is."
     shape = np.vstack([np.zeros(6), *shapes])
     line_class = np.append(lines['class'].to_numpy(), 0)[mice.line]
@@ -216,7 +237,11 @@ def mouse_effects(rng, mice, lines, shapes, severity_sd, mouse_sd, line_dev, het
     hit = (line_class>0) & (rng.random(len(mice)) < rng.beta(*penetrance, len(lines)+1)[mice.line])
     return severity[:,None]*shape[line_class] + dev*(line_class>0)[:,None], hit, line_class
 
-def flattened(normal, deviation, effect):
+def flattened(
+    normal, # Thresholds without the loss, dB SPL, shape (n, 6)
+    deviation, # Each mouse's own deviation, dB, shape (n, 6)
+    effect, # Loss, dB, shape (n, 6)
+): # Thresholds with it, dB SPL, shape (n, 6)
     "Add an effect to normal hearing: the larger, the flatter and the less variable the result."
     level = effect.mean(1, keepdims=True)
     w = np.clip((level-30)/60, 0, .7)
@@ -232,7 +257,11 @@ def _pick(rng, n, choices):
         p=np.array(list(choices.values()))/sum(choices.values())) if len(choices)>1 else np.full(n,
         next(iter(choices)))
 
-def deal_seasons(rng, mice, n_lines):
+def deal_seasons(
+    rng, # numpy Generator
+    mice, # Mice of a colony, one row each
+    n_lines, # Number of lines
+): # Share of the years gone by, 0–1, shape (n,)
     "When in its laboratory's years a mouse is measured, 0–1, (n,): a line at one time, litters of controls at any."
     return np.where(mice.line>=0, rng.random(n_lines+1)[mice.line], rng.random(mice.litter.max()+1)[mice.litter])
 
@@ -251,7 +280,12 @@ def _people(rng, mice, lines):
         date_of_birth=iso_dates(born), date_of_experiment=iso_dates(born+days),
         years=(born+days)/365.25+1970-(c['first']+c['last']).to_numpy()/2)
 
-def iso_dates(days): return pd.to_datetime(days, unit='D').strftime('%Y-%m-%d').to_numpy(object) # since 1970
+# %% ../../nbs/data/40_simulate.ipynb #6257bf5c
+def iso_dates(
+    days, # Days since 1970
+): # '2016-09-12' …
+    "Dates as text."
+    return pd.to_datetime(days, unit='D').strftime('%Y-%m-%d').to_numpy(object) # since 1970
 
 def _name_lines(rng, lines):
     "Gene, allele, zygosity, colony of each line; about 2 % of the genes are met again elsewhere."
@@ -292,7 +326,12 @@ def _labels(rng, mice, lines):
 BATCH_LINES = 20 # lines of a batch
 _STREAMS = ('batches', 'swaps', 'dates', 'litters', 'cells')
 
-def random_stream(seed, name): return np.random.default_rng([seed, 1+_STREAMS.index(name)])
+def random_stream(
+    seed, # Of the cohort
+    name, # One of `_STREAMS`
+): # numpy Generator
+    "A stream of its own for a change that may be switched on: what is drawn elsewhere stays."
+    return np.random.default_rng([seed, 1+_STREAMS.index(name)])
 
 def _batches(rng, mice, centre, sd):
     """Shift of each mouse by the batch of its line, dB, (n,), in the laboratory with most lines; `years` orders the
@@ -305,7 +344,13 @@ def _batches(rng, mice, centre, sd):
     out[own] = shift[mice.line[own]]
     return out
 
-def level_shift(seed, mice, centre, drift, batch_sd):
+def level_shift(
+    seed, # Of the cohort
+    mice, # Mice of a colony, one row each
+    centre, # Laboratory of each mouse
+    drift, # dB a year
+    batch_sd, # dB
+): # dB, shape (n,)
     "What its date and its batch add to the level of a mouse, dB, (n,)."
     return drift*mice.years.to_numpy() + (_batches(random_stream(seed, 'batches'), mice, centre, batch_sd) if batch_sd
         else 0.)
@@ -365,7 +410,13 @@ def _check(n, shares, shapes):
         raise ValueError(
             f"shape '{bad[0]}' needs 6 offsets in dB (five tones and the click), got {len(shapes[bad[0]])}")
 
-def check_changes(penetrance, affected_lines, litters, batch_sd, mislabelled):
+def check_changes(
+    penetrance, # Two parameters of a Beta distribution
+    affected_lines, # Share, 0–1, or None
+    litters, # Litters of a line at most, or None
+    batch_sd, # dB, ≥ 0
+    mislabelled, # Share, 0–1
+):
     "Of what may be changed in the planter and in the simulator."
     if len(penetrance)!=2 or min(penetrance)<=0:
         raise ValueError(f"`penetrance` needs both parameters of a Beta distribution, above 0, e.g. (8, 1.5); got "

@@ -76,7 +76,11 @@ def some_mice(matched, rows):
     return replace(matched, cohort=matched.cohort.subset(rows), excluded=matched.excluded.iloc[:0], seen=None,
         **{k: getattr(matched, k)[rows] for k in ('center','scale','n_reference','step','is_reference')})
 
-def line_folds(matched, folds, seed):
+def line_folds(
+    matched, # Mice with their controls
+    folds, # How many, at least 2
+    seed, # Of the split
+): # Yields positions to fit on, positions to judge
     "Positions to fit on and lines to judge, for every fold."
     lines = np.unique(matched.line[matched.usable_line & matched.drives_fit])
     if folds<2 or len(lines)<folds:
@@ -86,7 +90,14 @@ def line_folds(matched, folds, seed):
         out = np.isin(matched.line, lines[test])
         yield np.flatnonzero(~out),np.flatnonzero(out)
 
-def fold_fit(train, test, everyone, k, config, seed):
+def fold_fit(
+    train, # Mice to fit on
+    test, # Lines left out
+    everyone, # All mice
+    k, # Phenotypes, normal included
+    config, # `LineModelConfig`
+    seed, # Of the fit
+): # Nats of each line; phenotype of each mouse
     "Log-likelihood of the lines left out, and labels of all."
     if k==1:
         return LineMixture(replace(config, min_lines=10**9),

@@ -23,7 +23,10 @@ AXIS = np.arange(-130, 150.01, .25) # dB offset; where densities are tabulated
 _UNIT = np.arange(-16, 16.001, .02) # control SDs; where the pooled density is tabulated
 _Z = np.linspace(-4, 4, 321) # normal scores; where their offsets are tabulated
 
-def axis_place(x, axis=AXIS):
+def axis_place(
+    x, # Values, any shape
+    axis=AXIS, # Even axis
+): # Positions, int32, shape of `x`
     "Position of each value on an even axis."
     return np.clip(np.rint((x-axis[0])/(axis[1]-axis[0])), 0, len(axis)-1).astype(np.int32)
 

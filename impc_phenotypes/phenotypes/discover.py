@@ -212,7 +212,12 @@ def _fitted(matched, learn, config, line_model):
     return Fitted(matched.reference, asdict(config), learn.dls.tensors.prep.to_dict(), copy_weights(learn.model),
         state)
 
-def phenotype_names(matched, membership, line_model):
+def phenotype_names(
+    matched, # n mice
+    membership, # Shape (n, k)
+    line_model, # `LineMixture`, or None
+): # k names
+    "Names of phenotypes, by their mean profiles."
     label = membership.argmax(1)
     p = profile_table(matched, label, [str(k) for k in range(membership.shape[1])], label[:0])
     mean = p[list(OFFSETS)].to_numpy(float)

@@ -87,9 +87,18 @@ def severity(
     db = c['mean'] if flat else (c['largest']+c['second'])/2
     return 'severe' if _mostly_silent(c) else next(w for w,low in SEVERITIES if db>=low),db
 
-def is_graded(name): return name.split()[0] in dict(SEVERITIES) # a severity, alone or before a shape
+def is_graded(
+    name, # Of a phenotype
+): # bool
+    "Whether a name says how severe the loss is."
+    return name.split()[0] in dict(SEVERITIES) # a severity, alone or before a shape
 
-def first_rule(profile, sd, censored=None, rules=RULES):
+def first_rule(
+    profile, # dB above controls, shape (5,) or (6,)
+    sd, # Control SDs, dB, or None
+    censored=None, # Share of mice at the ceiling, shape (5,) or (6,)
+    rules=RULES, # In order
+): # Rule; contrasts; edge, dB
     "The first rule that holds, the contrasts and the edge."
     c = contrasts(profile, censored)
     edge = 8. if sd is None else max(8., .5*float(np.nanmean(np.asarray(sd, float)[:5])))
@@ -133,7 +142,10 @@ def _severity_words(profile, censored, flat=True):
         else f'below {SEVERITIES[i-1][1]:g}')
     return f"{'at least '*bool(_silent(p, censored)[behind].any())}{_db(db)} dB, is {word} ({why})"
 
-def ceiling_words(profile, censored):
+def ceiling_words(
+    profile, # dB above controls
+    censored, # Share of mice at the ceiling
+): # Words, '' where none
     "Tones whose loss is a lower limit."
     p = np.asarray(profile, float)[:5]
     i = np.flatnonzero(_silent(p, censored))

@@ -28,7 +28,10 @@ class RunComparison:
         return f'RunComparison({len(self.metrics.columns)-1} runs, {len(self.settings)} settings differ)'
     def _repr_html_(self): return ''.join(t._repr_html_() for t in (self.settings, self.metrics, self.agreement))
 
-def run_numbers(run): # what is known of a run
+def run_numbers(
+    run, # RunFolder
+): # Name → number
+    "What is known of a run."
     m = run.metadata
     result = m.get('result') or {}
     out = dict(status=run.status, mice=result.get('mice'), excluded=result.get('excluded'),
@@ -44,13 +47,17 @@ def run_numbers(run): # what is known of a run
         except (OSError, ValueError, KeyError, TypeError): continue
     return out
 
+# %% ../../nbs/runs/24_compare.ipynb #af2b80cd
 def _calls(run): # phenotype by mouse, or cluster by row
     row,call = ('id','cluster') if run.metadata.get('kind')=='fit' else ('specimen_id','phenotype')
     try: t = pd.read_csv(run/'assignments.csv', dtype={row:str}, usecols=lambda c: c in (row,call,'part'))
     except (OSError, ValueError): return None
     return t.set_index(t[row] if 'part' not in t else t.part+' '+t[row])[call]
 
-def run_settings(run): # what a run was told
+def run_settings(
+    run, # RunFolder
+): # Dotted name → value
+    "What a run was told."
     m = run.metadata
     if not m.get('model'): return dict(setting_values(run.config))
     source = {k:v for k,v in (m.get('data') or {}).items() if k in ('source',) and v}

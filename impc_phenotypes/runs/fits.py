@@ -170,7 +170,11 @@ def settings(
     return pd.DataFrame(rows, columns=['setting','value','set_by'])
 
 # %% ../../nbs/runs/27_fits.ipynb #7e7a0b52
-def part_words(method, part):
+def part_words(
+    method, # `fit`, `predict_proba` …
+    part, # Rows
+): # Keyword arguments
+    "What of a part a method asks for."
     return taken(method, groups=part.groups, censored=part.censored)
 
 def memberships(
@@ -186,6 +190,7 @@ def memberships(
             f"that sums to 1, got shape {q.shape}")
     return q
 
+# %% ../../nbs/runs/27_fits.ipynb #46dc7a64
 def model_of_rows(
     name:str, # Registered model
     parameters:dict=None, # Of its constructor

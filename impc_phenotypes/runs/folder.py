@@ -99,7 +99,10 @@ def cohort(self:RunFolder,
     return read_records(path, columns=rec.get('columns'), on_bad_rows=rec.get('on_bad_rows', 'error'), verbose=False)
 
 # %% ../../nbs/runs/20_folder.ipynb #d8b94f26
-def check_name(name):
+def check_name(
+    name, # Of an experiment
+):
+    "Refuse a name that is no name of a folder."
     if not re.fullmatch(r'[\w][\w.+-]*', name):
         raise InputError(f"experiment name `{name}`: use letters, digits, `_`, `-`, `.` and `+`, beginning with a "
             f"letter or digit")
@@ -225,7 +228,11 @@ def discard(self:RunFolder)->bool: # Was it removed?
     return True
 
 # %% ../../nbs/runs/20_folder.ipynb #1185c498
-def setting_values(config, prefix=''): # pairs of dotted key and value
+def setting_values(
+    config, # Dataclass of dataclasses
+    prefix='', # Dotted name of the block
+): # Yields dotted name, value
+    "Settings of a tree."
     for f in dataclasses.fields(config):
         v = getattr(config, f.name)
         if dataclasses.is_dataclass(v): yield from setting_values(v, f'{prefix}{f.name}.')
@@ -297,7 +304,10 @@ def rewind(
             (run/'history.csv').unlink(missing_ok=True)
 
 # %% ../../nbs/runs/20_folder.ipynb #16e6a805
-def all_runs(root):
+def all_runs(
+    root, # Folder of all experiments
+): # Paths
+    "Runs below a folder, oldest first."
     return sorted((p.parent for p in Path(root).glob('*/*/metadata.json')), key=lambda p: (_created(p), p.name))
 def _created(path):
     try: return RunFolder(path).metadata.get('created', '')

@@ -144,7 +144,12 @@ def _memberships(ph, placed):
     return found
 
 # %% ../../nbs/runs/25_jobs.ipynb #d787e5e0
-def matched_run(run, ph, cohort):
+def matched_run(
+    run, # RunFolder
+    ph, # Its result
+    cohort, # Its mice
+): # `Matched`
+    "A run's mice beside their controls, checked to be its mice."
     matched = match_controls(cohort, reference=ph.fitted.reference if run.metadata.get('adapted_from') else None)
     if matched.cohort.frame.specimen_id.tolist()!=ph.assignments.specimen_id.tolist():
         raise InputError(f"{run.model}: holds other mice than the data of {run.name}; train a new run")
@@ -209,7 +214,12 @@ def _measured(run): # what `evaluate` found, as a table, or None
     return (metrics_frame(json.loads((run/'metrics.json').read_text(encoding='utf-8')))
         if (run/'metrics.json').is_file() else None)
 
-def why_no_stability(run, ph, matched): # a reason, or ''
+def why_no_stability(
+    run, # RunFolder
+    ph, # Its result
+    matched, # Its mice beside their controls
+): # A reason, or ''
+    "Why lines cannot be drawn anew."
     lines = len(np.unique(matched.line[matched.usable_line & matched.drives_fit]))
     if run.metadata.get('adapted_from'): return 'its phenotypes come from an earlier run; evaluate that one'
     if ph.fitted is None or not ph.fitted.line_state: return 'the run has no line model to fit again'

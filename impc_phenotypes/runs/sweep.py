@@ -55,7 +55,10 @@ def _said(v):
     return json.dumps(v) if isinstance(v, (list, bool)) or v is None else f'{v:.6g}' if isinstance(v,
         float) else str(v)
 
-def split_outside_brackets(text): # commas outside brackets
+def split_outside_brackets(
+    text, # e.g. `[32,32],[64]`
+): # list of str
+    "Parts between commas that stand outside brackets."
     out, depth = [''], 0
     for c in text:
         depth += (c in '[{') - (c in ']}')
@@ -63,7 +66,11 @@ def split_outside_brackets(text): # commas outside brackets
         else: out[-1] += c
     return out
 
-def yaml_value(text, origin):
+def yaml_value(
+    text, # e.g. `1e-3` or `[32,32]`
+    origin, # What messages call its place
+):
+    "A value as YAML reads it."
     try: return OmegaConf.to_container(OmegaConf.from_dotlist([f'v={text}']))['v']
     except (YAMLError, OmegaConfBaseException): raise InputError(f"{origin}: `{text}` is no YAML value") from None
 
@@ -155,7 +162,12 @@ class Plan:
         return (f"Plan({self.trials} trials by {self.sampler}, {self.objective}: {', '.join(map(str, self.searches))}"
             + (f"; mean of {self.model['repeats']} seeds" if self.model and self.model['repeats']>1 else '') + ')')
 
-def trial_plan(asked, sampler, searches):
+def trial_plan(
+    asked, # Number asked for, or None
+    sampler, # 'auto', 'grid', 'random' or 'tpe'
+    searches, # `Search` objects
+): # Number; sampler
+    "How many trials, and by which sampler."
     size = math.prod(len(s.values) for s in searches) if all(s.kind=='choice' for s in searches) else None
     if sampler=='auto': sampler = 'tpe' if size is None or asked is not None and asked<size else 'grid'
     if sampler not in SAMPLERS:
@@ -204,7 +216,10 @@ def plan_sweep(
 def _grid(searches):
     return [dict(zip([s.key for s in searches], v)) for v in itertools.product(*(s.values for s in searches))]
 
-def sample_settings(plan): # configurations to check beforehand
+def sample_settings(
+    plan, # `Plan`
+): # list of dict
+    "Configurations to check before a sweep begins."
     if plan.sampler=='grid': return _grid(plan.searches)
     first = {s.key:s.values[0] for s in plan.searches}
     return [first] + [first | {s.key:v} for s in plan.searches for v in s.values[1:]]
@@ -219,8 +234,10 @@ def _draw(s, rng):
 def _trial_config(self, params): # the whole configuration of one trial
     base = asdict(self.config)
     return load_config(base=base, overrides=[f'{k}={json.dumps(v)}' for k,v in params.items()])
+
 Plan.trial_config = _trial_config
 
+# %% ../../nbs/runs/40_sweep.ipynb #d5ebd818
 def planned(
     plan:Plan, # From `plan_sweep`
 )->list: # One dict a trial, key → value; empty where the sampler decides later
@@ -286,6 +303,7 @@ def read_sweep_file(
 
 # %% ../../nbs/runs/40_sweep.ipynb #b1db0a45
 def need_optuna():
+    "optuna, or what to install."
     try: import optuna
     except ImportError: raise InputError("sweeps need optuna: pip install 'impc_phenotypes[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -326,7 +344,11 @@ class SweepFolder:
     def run(self, number): return RunFolder(self/f'{number:03d}') # run folder of a trial
 
 # %% ../../nbs/runs/40_sweep.ipynb #d4168f07
-def encoded_value(v): return json.dumps(v) if isinstance(v, list) else v
+def encoded_value(
+    v, # Of a setting
+):
+    "A value as optuna can keep it: a list as JSON."
+    return json.dumps(v) if isinstance(v, list) else v
 def _distribution(s):
     d = need_optuna().distributions
     if s.kind=='choice': return d.CategoricalDistribution([encoded_value(v) for v in s.values])

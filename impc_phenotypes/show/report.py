@@ -75,7 +75,9 @@ EVIDENCE = {
     'unseen. A call here says that the line hears worse than the other lines of its laboratory; do not believe a '
     'gene on this alone.'}
 
-def prose_item(text):
+def prose_item(
+    text, # A sentence
+): # FT
     "A sentence; what stands between backticks is code."
     return Li(*[Code(o) if i%2 else o for i,o in enumerate(str(text).split('`')) if o])
 
@@ -341,7 +343,13 @@ def _configuration(ph):
         Details(Summary('Versions and details'), Pre(dump(rest))), id='configuration')
 
 # %% ../../nbs/show/20_report.ipynb #00323e86
-def figure_block(name, fig, caption, alt):
+def figure_block(
+    name, # Unique in the page
+    fig, # plotly Figure
+    caption, # Below it
+    alt, # For who cannot see it
+): # FT
+    "A plot with its caption and a text in its stead."
     body = fig.to_html(full_html=False, include_plotlyjs=False, div_id=f'figure-{name}',
         config=dict(displaylogo=False, responsive=False))
     return Figure(Div(Safe(body), role='img', aria_label=alt, cls='wide', tabindex='0'), Figcaption(caption))
@@ -437,7 +445,13 @@ CSS = '\n'+asset('report.css').rstrip()
 SCRIPT = '\n'+asset('report.js').rstrip()
 
 # %% ../../nbs/show/20_report.ipynb #90f7e364
-def searchable_table(title, id, frame, note):
+def searchable_table(
+    title, # Heading
+    id, # Unique in the page
+    frame, # Rows
+    note, # Above it
+): # FT
+    "A table with a filter and a button that saves it."
     return Section(H2(title), P(note),
         Div(Label('Filter ', Input(type='search', **{'data-for':f'{id}-table'})),
         Button('Save as CSV', type='button', **{'data-save':f'{id}-table'}), cls='tools'),

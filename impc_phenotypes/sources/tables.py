@@ -318,7 +318,10 @@ def read_roles(
     return out
 
 # %% ../../nbs/sources/10_tables.ipynb #a71c6611
-def read_arrays(path):
+def read_arrays(
+    path, # .npz file
+): # Name → array
+    "Arrays of an NPZ archive; never objects."
     try:
         with np.load(path, allow_pickle=False) as z: return {k:z[k] for k in z.files}
     except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e:
@@ -326,7 +329,13 @@ def read_arrays(path):
             f"({'it holds Python objects' if 'pickle' in str(e) else e}); save it with `np.savez(file, X=…)`, "
             f"without Python objects") from None
 
-def arrays_table(path, arrays, kind, main=None, flip=False):
+def arrays_table(
+    path, # What messages call it
+    arrays, # Name → array
+    kind, # Kind of source
+    main=None, # Name of the main array, or None
+    flip=False, # Main array is (columns, rows)
+): # `RawTable`; names of features
     "Arrays as a table, and the names of its features; `flip` where the main array is (columns, rows)."
     wide = [k for k,a in arrays.items() if a.ndim==2 and main in (None, k)]
     if len(wide)!=1:
@@ -388,7 +397,11 @@ def role_columns(raw, roles, features):
             f"{raw.name}: no column is left to be a feature; name them with `columns={{'features': […]}}`")
     return out
 
-def number_columns(raw, names, counts):
+def number_columns(
+    raw, # `RawTable`
+    names, # Columns
+    counts, # Must be whole and not below 0
+): # float64, shape (n, columns)
     "Columns as float64; NaN where empty."
     out,wrong = np.empty((len(raw), len(names))),[]
     for j,c in enumerate(names):
@@ -407,7 +420,12 @@ def number_columns(raw, names, counts):
 # %% ../../nbs/sources/10_tables.ipynb #94b615ef
 _says = {'test':True, '1':True, 'true':True, 'train':False, '0':False, 'false':False}
 
-def role_parts(raw, place, test, random_state):
+def role_parts(
+    raw, # `RawTable`
+    place, # Role → columns
+    test, # Share held out, or column
+    random_state, # Of the split
+): # Text of roles; positions to fit; positions held out
     "Text of the roles, and positions of both parts."
     text = {k:clean_text(raw.pull(raw.columns.index(place[k][0])))[0] for k in ('label','group','id','test')
         if k in place}
