@@ -38,7 +38,7 @@ def test_severity_is_asked_before_shape():
 def test_the_wrong_order_is_seen(monkeypatch):
     late = [r for r in RULES if r[0] not in ('severe', 'no shape')]
     wrong = (*late, *[r for r in RULES if r[0] in ('severe', 'no shape')])
-    monkeypatch.setattr(shapes._first_rule, '__defaults__', (None, wrong))
+    monkeypatch.setattr(shapes.first_rule, '__defaults__', (None, wrong))
     assert shape_name(CEILING_SHAPED)=='mid-frequency'
 
 @pytest.mark.parametrize('tilt, name',

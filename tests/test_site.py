@@ -201,7 +201,7 @@ def test_the_api_page_lists_it(path):
 @pytest.mark.parametrize('name,link',
     [('index', 'a[href="tutorials/10_from_table_to_phenotypes.html"]'),
     ('tutorials/10_from_table_to_phenotypes', 'a[href$="phenotypes/20_discover.html#discover"]'),
-    ('biology/12_reference_range', 'a[href$=".html"]:not([href^=http])')])
+    ('calls/12_reference_range', 'a[href$=".html"]:not([href^=http])')])
 def test_chromium_opens(name, link, pages, browser):
     file = pages[0]/f'{name}.html'
     with opened(browser, file.as_uri()) as (page, problems):

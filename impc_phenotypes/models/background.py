@@ -25,9 +25,10 @@ _Z = np.linspace(-4, 4, 321) # normal scores; where their offsets are tabulated
 
 def axis_place(
     x, # Values, any shape
-    axis=AXIS, # Even axis
+    axis=None, # Even axis; None = `AXIS`
 ): # Positions, int32, shape of `x`
     "Position of each value on an even axis."
+    axis = AXIS if axis is None else axis
     return np.clip(np.rint((x-axis[0])/(axis[1]-axis[0])), 0, len(axis)-1).astype(np.int32)
 
 def smooth_density(
