@@ -6,9 +6,9 @@ In a test: `from browser import browser, opened`, take the fixture `browser`, an
         page.get_by_text('Lines').click()
         assert not problems
 
-`page` is playwright's (sync API). `problems` fills while the page lives: errors on the console,
-exceptions of the page, failed
-loads, and requests that leave the page. A file may ask only for files, a served page only for its own origin.
+`page` is playwright's (sync API). `problems` fills while the page lives: errors on the console, exceptions of the
+page, failed loads, and requests that leave the page. A file may ask only for files, a served page only for its own
+origin.
 """
 import shutil
 from contextlib import contextmanager
