@@ -67,7 +67,7 @@ class NotRun(Exception): "A method cannot run here; the message says why."
 # %% ../../nbs/evaluation/18_methods.ipynb #d5d28cc0
 def estimate(
     job:Job, # A cohort
-    estimator:type, # A scikit-learn estimator in the style of `discover.baselines`
+    estimator:type, # A scikit-learn estimator in the style of `models.simple`
 )->np.ndarray: # Memberships, shape (n, k)
     "Fit on the mice that may drive a fit, place all."
     e = estimator(job.n_phenotypes, random_state=job.seed)
