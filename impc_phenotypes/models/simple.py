@@ -21,6 +21,28 @@ from .trees import merge_by_entropy
 
 # %% ../../nbs/models/88_simple.ipynb #81a9a35b
 class NormalFirst(ClusterMixin, BaseEstimator):
+    "A model of rows whose component 0 is that of most reference mice; `_model(k)` makes it."
+    def __init__(self,
+        n_phenotypes:int=7, # Components, normal included
+        n_init:int=5, # Starts
+        random_state:int=42, # Seed
+    ): self.n_phenotypes,self.n_init,self.random_state = n_phenotypes,n_init,random_state
+
+    def fit(self,
+        X:np.ndarray, # Features, shape (n, d)
+        y=None, # Ignored
+        reference:np.ndarray=None, # Mice that define normal, bool, shape (n,)
+    ): # `self`
+        "Fit and put normal first."
+        X = self._data(X, reset=True)
+        self.model_ = self._model(min(self.n_phenotypes, len(X))).fit(X)
+        self.order_ = self._order(self._raw(X), reference)
+        self.labels_ = self._proba(X).argmax(1)
+        return self
+
+    def _raw(self, X): return self.model_.predict_proba(X) # as the model numbers its components
+    def _proba(self, X): return self._raw(X)[:,self.order_]
+
     def _order(self, proba, reference):
         "Component order: normal first, then by size."
         rows = slice(None) if reference is None else np.asarray(reference, bool)
@@ -48,49 +70,13 @@ class NormalFirst(ClusterMixin, BaseEstimator):
 # %% ../../nbs/models/88_simple.ipynb #a84ffc18
 class KMeansBaseline(NormalFirst):
     "k-means on control-adjusted z."
-    def __init__(self,
-        n_phenotypes:int=7, # Components, normal included
-        n_init:int=5, # Starts
-        random_state:int=42, # Seed
-    ): self.n_phenotypes,self.n_init,self.random_state = n_phenotypes,n_init,random_state
-
-    def fit(self,
-        X:np.ndarray, # Features, shape (n, d)
-        y=None, # Ignored
-        reference:np.ndarray=None, # Mice that define normal, bool, shape (n,)
-    ): # `self`
-        "Find the centres and put normal first."
-        X = self._data(X, reset=True)
-        self.model_ = KMeans(min(self.n_phenotypes, len(X)), n_init=self.n_init, random_state=self.random_state).fit(X)
-        self.order_ = np.arange(self.model_.n_clusters)
-        self.order_ = self._order(self._proba(X), reference)
-        self.labels_ = self._proba(X).argmax(1)
-        return self
-
-    def _proba(self, X): return np.eye(self.model_.n_clusters)[self.model_.predict(X)][:,self.order_]
+    def _model(self, k): return KMeans(k, n_init=self.n_init, random_state=self.random_state)
+    def _raw(self, X): return np.eye(self.model_.n_clusters)[self.model_.predict(X)]
 
 # %% ../../nbs/models/88_simple.ipynb #4bc01710
 class TiedMixture(NormalFirst):
     "Gaussian mixture with one covariance, on control-adjusted z."
-    def __init__(self,
-        n_phenotypes:int=7, # Components, normal included
-        n_init:int=5, # Starts
-        random_state:int=42, # Seed
-    ): self.n_phenotypes,self.n_init,self.random_state = n_phenotypes,n_init,random_state
-
-    def fit(self,
-        X:np.ndarray, # Features, shape (n, d)
-        y=None, # Ignored
-        reference:np.ndarray=None, # Mice that define normal, bool, shape (n,)
-    ): # `self`
-        "Fit and put normal first."
-        X = self._data(X, reset=True)
-        self.model_ = _tied(min(self.n_phenotypes, len(X)), self.n_init, self.random_state).fit(X)
-        self.order_ = self._order(self.model_.predict_proba(X), reference)
-        self.labels_ = self._proba(X).argmax(1)
-        return self
-
-    def _proba(self, X): return self.model_.predict_proba(X)[:,self.order_]
+    def _model(self, k): return _tied(k, self.n_init, self.random_state)
 
 def _tied(k, n_init, seed):
     return GaussianMixture(k, covariance_type='tied', n_init=n_init, random_state=seed, reg_covar=1e-3)
@@ -152,25 +138,7 @@ def _full(k, n_init, seed):
 
 class FullMixture(NormalFirst):
     "Gaussian mixture with free covariances, on control-adjusted z."
-    def __init__(self,
-        n_phenotypes:int=7, # Components, normal included
-        n_init:int=5, # Starts
-        random_state:int=42, # Seed
-    ): self.n_phenotypes,self.n_init,self.random_state = n_phenotypes,n_init,random_state
-
-    def fit(self,
-        X:np.ndarray, # Features, shape (n, d)
-        y=None, # Ignored
-        reference:np.ndarray=None, # Mice that define normal, bool, shape (n,)
-    ): # `self`
-        "Fit and put normal first."
-        X = self._data(X, reset=True)
-        self.model_ = _full(min(self.n_phenotypes, len(X)), self.n_init, self.random_state).fit(X)
-        self.order_ = self._order(self.model_.predict_proba(X), reference)
-        self.labels_ = self._proba(X).argmax(1)
-        return self
-
-    def _proba(self, X): return self.model_.predict_proba(X)[:,self.order_]
+    def _model(self, k): return _full(k, self.n_init, self.random_state)
 
 # %% ../../nbs/models/88_simple.ipynb #e11b2106
 class MergedMixture(NormalFirst):

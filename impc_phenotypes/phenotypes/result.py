@@ -20,7 +20,7 @@ from .. import __version__
 from ..core.versions import versions
 from ..procedures.abr import OFFSETS, THRESHOLDS, TONES
 from ..core.errors import InputError, RunError
-from ..core.files import strict_plain
+from ..core.files import file_digest, strict_plain
 from ..data.cohort import Cohort, added
 from ..data.controls import ControlReference, Matched, match_controls
 from ..training.loaders import Preparation, audiogram_tensors
@@ -332,8 +332,6 @@ KIND,FORMAT = 'impc_phenotypes model',3
 TABLES = ('assignments','lines','profiles','summary','excluded','history','mice')
 FILES = ('weights.safetensors','arrays.npz') + tuple(f'{t}.parquet' for t in TABLES)
 
-def _sha(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
 def _seal(meta):
     "Checksum of the description itself."
     return hashlib.sha256(json.dumps({k:v for k,v in meta.items() if k!='seal'}, sort_keys=True,
@@ -393,7 +391,7 @@ def save(self:Phenotypes,
         (tmp/'weights.safetensors').write_bytes(
             as_safetensors({k:v.detach().cpu().contiguous()
             for k,v in (self.fitted.weights.items() if self.fitted else ())}))
-        meta = self._description() | dict(sha256={f:_sha(tmp/f) for f in FILES})
+        meta = self._description() | dict(sha256={f:file_digest(tmp/f) for f in FILES})
         (tmp/'model.json').write_text(json.dumps(meta | dict(seal=_seal(meta)), indent=1))
     return folder
 
@@ -437,7 +435,7 @@ def _verify(folder, meta):
     for name in FILES:
         path,noted = folder/name,(meta.get('sha256') or {}).get(name)
         if not path.is_file(): raise InputError(f"{path}: is missing; copy the whole folder again or train anew")
-        if _sha(path)!=noted:
+        if file_digest(path)!=noted:
             raise InputError(f"{path}: is damaged or was changed (its checksum is not the one in model.json); copy "
                 f"the folder again or train anew")
 
