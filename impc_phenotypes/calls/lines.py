@@ -17,7 +17,7 @@ from scipy.stats import binom, norm
 from impc_phenotypes.models.line_null import (
     CONTRASTS, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, line_p_values, members, rank_nulls,
     tail_p, winsorised)
-from .sexes import SEX_COLUMNS, fdr, local_fdr, sex_table
+from .sexes import SEX_COLUMNS, fdr, local_fdr, sex_p_values, sex_table
 from ..data.cohort import Cohort
 from ..data.controls import MIN_LINE, Matched, match_controls
 from ..core.errors import InputError
@@ -235,6 +235,7 @@ def call_lines(
     p = line_p_values(m, nulls=ranks, draws=draws, seed=seed)
     found,inflation = (p.set_index('line')[['contrast','score','p_value','mirror_p','inflation']],
         p.groupby('technical_group').inflation.first())
+    if by_sex: found = found.join(sex_p_values(m, nulls=ranks, draws=max(draws//2, 1000), seed=seed), how='outer')
     parts = Parallel(n_jobs, prefer='threads')(
         delayed(_group_calls)(m, g, rows, code, nulls[m.groups[g]], ranks[m.groups[g]], found, draws, seed, by_sex)
         for g,(rows,code) in members(m).items())
@@ -245,7 +246,7 @@ def call_lines(
     s = s.assign(q_value=fdr(s.p_value), q_local=local_fdr(s.p_value), q_liberal=fdr(s.p_liberal),
         note=s.note.fillna('').astype(str))
     s = s.assign(called=(s.q_value<fdr_level), called_liberal=(s.q_liberal<fdr_level))
-    if by_sex: s['sex_q'] = fdr(s.sex_p)
+    if by_sex: s = s.assign(**{f'{k}_q':fdr(s[f'{k}_p']) for k in ('female','male','sex')})
     s['note'] = _where_called(s)
     if phenotypes is not None: s = _with_phenotypes(s, phenotypes)
     s = s.sort_values(['p_value','mean_offset','line'], ascending=[True,False,True], ignore_index=True)

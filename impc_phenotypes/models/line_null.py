@@ -744,18 +744,20 @@ def line_p_values(
     m:Matched, # From `match_controls`
     *,
     nulls:dict=None, # From `rank_nulls`; None = of these mice
+    only:np.ndarray=None, # Mice looked at, bool, shape (n,), for instance of one sex; None = all
+    least:int=MIN_LINE, # Mice that a line needs
     draws:int=20_000, # Of normal lines, for each group and size; at least 1,000
     seed:int=42, # Same seed, same p-values
-# One row a line of three mice or more: `line`, `technical_group`, `n_mice`, `contrast` (best shape), `score` (log
+# One row a line of `least` mice or more: `line`, `technical_group`, `n_mice`, `contrast` (best shape), `score` (log
 # likelihood ratio, nats), `p_value`, `mirror_p`, `inflation`
 )->pd.DataFrame:
     "How often would a normal line of its laboratory look as bad, or as good?"
     nulls,out = rank_nulls(m) if nulls is None else nulls,[]
     for g,(rows,code) in members(m).items():
         null = nulls[m.groups[g]]
-        has = m.mask[rows,:5].any(1)
+        has = m.mask[rows,:5].any(1) & (True if only is None else only[rows])
         names,line,size = np.unique(code[has], return_inverse=True, return_counts=True)
-        keep = size>=MIN_LINE
+        keep = size>=least
         if not keep.any(): continue
         mice = keep[line]
         new = np.cumsum(keep)-1
