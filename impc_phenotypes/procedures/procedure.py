@@ -152,6 +152,8 @@ def sign(self:Procedure)->np.ndarray: return np.array([DIRECTIONS[o.worse] for o
 @patch(as_prop=True)
 def steps(self:Procedure)->np.ndarray: return np.array([o.step for o in self.parameters]) # grid, in the unit of each parameter
 @patch(as_prop=True)
+def part(self:Procedure)->str: return 'tone' if self.axis=='frequency' else 'parameter' # what one of them is called
+@patch(as_prop=True)
 def one_sided(self:Procedure)->bool: return bool((self.sign[:self.main]==1).all()) # whether "worse" is always up
 @patch(as_prop=True)
 def point(self:Procedure)->float: return 1. if self.offset_unit!='SD' else 1/POINTS # of models, in the unit of offsets
