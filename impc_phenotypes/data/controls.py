@@ -329,6 +329,14 @@ def _same_procedure(cohort, reference):
     raise InputError(f"the cohort holds {b.title} (`{b.name}`), the model was fitted to {a.title} (`{a.name}`): give "
         f"it a table of that procedure (`read_records(…, procedure='{a.name}')`), or train a model on this one")
 
+@patch
+def spread_of(self:Matched,
+    values:np.ndarray, # In the unit of offsets, shape (n, d or fewer), NaN where missing
+    min_n:int=10, # A parameter with fewer values gets NaN
+)->np.ndarray: # In that unit
+    "`spread` on the grid of these mice; at least three points."
+    return spread(values, min_n, cells=self.cells[:values.shape[1]], least=3*self.point)
+
 @patch(as_prop=True)
 def points(self:Matched)->Matched:
     "The same mice as models count: offsets in points where they are in control SDs, else as they are."

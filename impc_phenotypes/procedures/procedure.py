@@ -179,9 +179,10 @@ def ceilings_of(self:Procedure,
 @patch
 def said(self:Procedure,
     v:float, # An offset
+    sign:bool=False, # With a plus where it is above 0
 )->str: # '12 dB', '1.4 SD'
     "An offset in words."
-    return f'{round(float(v)):g} {self.offset_unit}' if self.offset_unit!='SD' else f'{float(v):.1f} SD'
+    return f'{v:{"+" if sign else ""}.{int(self.offset_unit=="SD")}f} {self.offset_unit}'
 
 # %% ../../nbs/procedures/05_procedure.ipynb #8a52ae80
 @patch(as_prop=True)
