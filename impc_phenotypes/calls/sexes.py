@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from sklearn.isotonic import IsotonicRegression
 from statsmodels.stats.multitest import multipletests
 from impc_phenotypes.models.line_null import (
-    PRIOR_LINES, SUMS, WEIGHTS, GroupNull, contrast_values, line_effects, line_means, line_p_values, means_covariance,
+    PRIOR_LINES, GroupNull, contrast_values, line_effects, line_means, line_p_values, means_covariance, sum_weights,
     tail_p, variance_by_column, winsorised
 )
 from ..data.controls import Matched
@@ -60,16 +60,17 @@ def difference_null(
     n_lines:int, # Lines
 )->GroupNull: # `T` is the covariance of sex differences, `centre` their median
     "What the sexes of normal lines differ by."
-    x = contrast_values(offset, SUMS)
+    d_main = null.procedure.main
+    x = contrast_values(offset, sum_weights(d_main))
     pair = [line_means(x[s], line[s], n_lines) for s in (female,male)]
     d,n = _apart(*zip(*pair))
-    k = int((n[:,:5]>0).any(1).sum())
-    variance = variance_by_column(contrast_values(null.controls, SUMS))
+    k = int((n[:,:d_main]>0).any(1).sum())
+    variance = variance_by_column(contrast_values(null.controls, sum_weights(d_main)))
     T = means_covariance(np.where(n>0, d, np.nan), n,
         variance)*k/(k+PRIOR_LINES) + null.T*.25*PRIOR_LINES/(k+PRIOR_LINES)
     median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else 0.
-        for v in np.where(n[:,:5]>0, d[:,:5], np.nan).T])*k/(k+PRIOR_LINES)
-    return replace(null, T=T, centre=WEIGHTS@median, n_lines=k)
+        for v in np.where(n[:,:d_main]>0, d[:,:d_main], np.nan).T])*k/(k+PRIOR_LINES)
+    return replace(null, T=T, centre=null.weights@median, n_lines=k)
 
 # %% ../../nbs/calls/07_sexes.ipynb #869e0e61
 @patch
@@ -81,7 +82,7 @@ def difference_draws(self:GroupNull,
 )->dict: # (females, males) → scores, shape (n, 8)
     "Scores of sex differences that chance alone would make."
     rng = np.random.default_rng([seed, crc32(self.name.encode()), 3])
-    effect,out = line_effects(self.T, n, self.df, rng)@WEIGHTS.T,{}
+    effect,out = line_effects(self.T, n, self.df, rng)@self.weights.T,{}
     a,b = (self.control_means({p[i] for p in pairs}, n, np.random.default_rng([seed, crc32(self.name.encode()), 3, i]))
         for i in (0,1))
     for f,m in pairs:
@@ -132,18 +133,19 @@ def sex_table(
     "Females and males of each line, and what they differ by."
     sex = m.cohort.frame.sex.to_numpy(object)[rows]
     offset,known = winsorised(m.offset[rows], m.scale[rows]),[sex=='female', sex=='male']
-    x,plain = contrast_values(offset),contrast_values(m.offset[rows])
+    x,plain = (contrast_values(o, null.weights) for o in (offset, m.offset[rows]))
+    mean = m.procedure.main # position of the mean among the contrasts
     size = np.stack([np.bincount(line[s], minlength=n_lines) for s in known], 1)
     pair = [line_means(x[s], line[s], n_lines) for s in known]
-    own = np.stack([line_means(plain[s], line[s], n_lines)[0][:,5] for s in known], 1)
-    out = pd.DataFrame(dict(n_female=size[:,0], n_male=size[:,1], female_offset=own[:,0]-null.centre[5],
-        male_offset=own[:,1]-null.centre[5]))
+    own = np.stack([line_means(plain[s], line[s], n_lines)[0][:,mean] for s in known], 1)
+    out = pd.DataFrame(dict(n_female=size[:,0], n_male=size[:,1], female_offset=own[:,0]-null.centre[mean],
+        male_offset=own[:,1]-null.centre[mean]))
     if not all(s.any() for s in known):
         return out.assign(sex_difference=np.nan, sex_difference_low=np.nan, sex_difference_high=np.nan, sex_p=np.nan)
     apart = difference_null(null, offset, line, *known, n_lines)
     d,n = _apart(*zip(*pair))
-    raw = own[:,0]-own[:,1]-apart.centre[5]
-    with np.errstate(divide='ignore', invalid='ignore'): half = 1.96*np.sqrt(apart.variance[5]/n[:,5]+apart.tau2[5])
+    raw = own[:,0]-own[:,1]-apart.centre[mean]
+    with np.errstate(divide='ignore', invalid='ignore'): half = 1.96*np.sqrt(apart.variance[mean]/n[:,mean]+apart.tau2[mean])
     enough = size.min(1)>=MIN_SEX
     keep = lambda v: np.where(enough, v, np.nan)
     return out.assign(sex_difference=keep(raw), sex_difference_low=keep(raw-half), sex_difference_high=keep(raw+half),

@@ -17,7 +17,8 @@ from .words import nearest
 
 # %% ../../nbs/core/50_registry.ipynb #8d4421ba
 # kind → group of entry points
-KINDS = dict(models='impc_phenotypes.models', data='impc_phenotypes.data', analyses='impc_phenotypes.analyses')
+KINDS = dict(models='impc_phenotypes.models', data='impc_phenotypes.data', analyses='impc_phenotypes.analyses',
+    procedures='impc_phenotypes.procedures')
 
 def _points(kind):
     found = {} # the same package may lie twice on the path; its entry points count once
@@ -27,7 +28,7 @@ def _points(kind):
 def _package(e): return e.dist.name if e.dist is not None else e.value.split('.')[0]
 
 def plugins(
-    kind:str=None, # 'models', 'data' or 'analyses'; None = all
+    kind:str=None, # 'models', 'data', 'analyses' or 'procedures'; None = all
 )->pd.DataFrame: # One row a plug-in: kind, name, object, package
     "What is registered, without loading it."
     rows = [dict(kind=k, name=e.name, object=e.value, package=_package(e)) for k in _kinds(kind) for e in _points(k)]
@@ -54,7 +55,7 @@ def _find(kind, name):
         + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(names)}"))
 
 def load_plugin(
-    kind:str, # 'models', 'data' or 'analyses'
+    kind:str, # 'models', 'data', 'analyses' or 'procedures'
     name:str, # As `plugins` lists it
 ): # The object: a class or a function
     "The object that is registered under a name."
@@ -68,7 +69,7 @@ def load_plugin(
 @dataclass(repr=False)
 class Plugin:
     "One plug-in, loaded."
-    kind:str # 'models', 'data' or 'analyses'
+    kind:str # 'models', 'data', 'analyses' or 'procedures'
     name:str # Registered name
     object:str # Where it lies, `module:object`
     package:str # Who brings it, with its version

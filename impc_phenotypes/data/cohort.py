@@ -9,9 +9,9 @@ __all__ = ['Cohort']
 from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from ..procedures.abr import TONES, THRESHOLDS, OWN_CEILINGS
-from .schema import COLUMNS, REQUIRED, NUMERIC, GROUP_COLUMNS
-from ..procedures.abr import ceiling
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure
+from .schema import GROUP_COLUMNS, columns_of
 from ..core.registry import added
 
 # %% ../../nbs/data/15_cohort.ipynb #f4d4a501
@@ -23,38 +23,40 @@ class Cohort:
     excluded:pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=['specimen_id','reason']))
     notes:tuple = () # What the reader dropped or repaired, one sentence each
     source:dict = field(default_factory=dict) # Where the table came from: path, sha256, release, …
+    procedure:Procedure = ABR # What was measured
 
     def __post_init__(self):
-        lack = [c for c in REQUIRED if c not in self.frame]
+        known = columns_of(self.procedure)
+        lack = [c for c in known.index[known.required] if c not in self.frame]
         if lack: raise ValueError(f"a cohort needs the column `{lack[0]}`; `read_records` makes one from an export")
         new = self.frame.reset_index(drop=True)
-        for c in COLUMNS.index:
-            if c not in new: new[c] = np.nan if c in NUMERIC else None
+        for c,number in known.numeric.items():
+            if c not in new: new[c] = np.nan if number else None
         object.__setattr__(self, 'frame', new)
     def __len__(self): return len(self.frame)
     def __getattr__(self, name): return added(self, name, 'a cohort has')
 
 # %% ../../nbs/data/15_cohort.ipynb #cf212880
 @patch(as_prop=True)
-def thresholds(self:Cohort)->np.ndarray: # dB SPL, shape (n, 6), NaN where not measured
-    "ABR thresholds."
-    return self.frame[list(THRESHOLDS)].to_numpy(float)
+def thresholds(self:Cohort)->np.ndarray: # In the unit of each parameter, shape (n, d), NaN where not measured
+    "What was measured: of hearing, thresholds in dB SPL at six stimuli."
+    return self.frame[list(self.procedure.columns)].to_numpy(float)
 
 @patch(as_prop=True)
-def mask(self:Cohort)->np.ndarray: # bool, shape (n, 6)
-    "Where a threshold was measured."
+def mask(self:Cohort)->np.ndarray: # bool, shape (n, d)
+    "Where something was measured."
     return ~np.isnan(self.thresholds)
 
 @patch(as_prop=True)
-def ceilings(self:Cohort)->np.ndarray: # dB SPL, shape (n, 6)
-    "Loudest level of each mouse: its own where the frame has all `ceiling_…` columns, else its centre's."
-    if all(c in self.frame for c in OWN_CEILINGS): return self.frame[list(OWN_CEILINGS)].to_numpy(float)
-    top = self.frame.phenotyping_center.map(ceiling).to_numpy(float)
-    return np.repeat(top[:,None], len(TONES), 1)
+def ceilings(self:Cohort)->np.ndarray: # In the unit of each parameter, shape (n, d), infinite where there is none
+    "Highest value of each mouse: its own where the frame has all `ceiling_…` columns, else its centre's."
+    p,f = self.procedure,self.frame
+    own = all(c in f for c in p.own_ceilings)
+    return f[list(p.own_ceilings)].to_numpy(float) if own else p.ceilings_of(f.phenotyping_center)
 
 @patch(as_prop=True)
-def censored(self:Cohort)->np.ndarray: # bool, shape (n, 6)
-    "Where the mouse did not respond at the loudest level."
+def censored(self:Cohort)->np.ndarray: # bool, shape (n, d)
+    "Where the reading is the highest there can be: of hearing, no response at the loudest level."
     return self.mask & (np.nan_to_num(self.thresholds, nan=-np.inf) >= self.ceilings)
 
 # %% ../../nbs/data/15_cohort.ipynb #b7146f88
@@ -95,7 +97,7 @@ def subset(self:Cohort,
     "A cohort of some of the mice; provenance is kept."
     keep = np.asarray(keep)
     rows = np.flatnonzero(keep) if keep.dtype==bool else keep
-    return Cohort(self.frame.iloc[rows], self.excluded, self.notes, self.source)
+    return Cohort(self.frame.iloc[rows], self.excluded, self.notes, self.source, self.procedure)
 
 @patch
 def _repr_html_(self:Cohort):

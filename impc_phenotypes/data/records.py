@@ -13,20 +13,21 @@ import numpy as np, pandas as pd, yaml
 from ..core.errors import InputError, bad_rows
 from ..core.tables import RawTable, clean_number, clean_text, open_table
 from ..core.words import nearest
-from ..procedures.abr import THRESHOLDS, PROCEDURES, VALID_RANGE
-from .schema import COLUMNS, REQUIRED, NUMERIC, DATES, SAMPLE_GROUPS
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure, as_procedure
+from .schema import DATES, SAMPLE_GROUPS, columns_of
 from .cohort import Cohort
-from ..procedures.abr import IMPC_THRESHOLDS
 from ..core.words import plain_name
 
 # %% ../../nbs/data/20_records.ipynb #7bc3a77a
-_names = {**{i:c for c,i in COLUMNS.impc.items()}, **{c:c for c in COLUMNS.index}} # canonical or IMPC's → canonical
-
 def column_map(
     columns, # dict or YAML file: canonical or IMPC's name → column in the file; None for none
+    procedure:Procedure=ABR, # What was measured
 )->dict: # canonical name → column in the file
     "Read and check a column map."
     if columns is None: return {}
+    known = columns_of(procedure)
+    names = {**{i:c for c,i in known.impc.items()}, **{c:c for c in known.index}} # canonical or IMPC's → canonical
     where = 'the column map'
     if isinstance(columns, (str, os.PathLike)):
         where = str(columns)
@@ -37,25 +38,26 @@ def column_map(
         raise InputError(f"{where}: must be lines `wanted name: column in the file`, got {type(columns).__name__}")
     out = {}
     for k,v in columns.items():
-        if k not in _names:
+        if k not in names:
             raise InputError(f"{where}: `{k}` is no column of a cohort"
-                + (f"; did you mean `{nearest(k, _names)}`?" if nearest(k, _names)
-                else f"; known are {', '.join(COLUMNS.index)}"))
+                + (f"; did you mean `{nearest(k, names)}`?" if nearest(k, names)
+                else f"; known are {', '.join(known.index)}"))
         if not isinstance(v, (str, int, float)):
             raise InputError(f"{where}: `{k}` needs the name of a column, got {v!r}")
-        if _names[k] in out: raise InputError(f"{where}: `{_names[k]}` is given twice")
-        out[_names[k]] = str(v)
+        if names[k] in out: raise InputError(f"{where}: `{names[k]}` is given twice")
+        out[names[k]] = str(v)
     return out
 
 # %% ../../nbs/data/20_records.ipynb #7ebe9c3c
 def _closest(
     name:str, # Canonical name
+    impc:str, # IMPC's name for it
     columns, # Columns to choose from
     cutoff:float=.6, # Least likeness, 0–1; 1 ignores only case, blanks and punctuation
 )->str|None: # The most alike
     "The column most like a canonical name or its IMPC twin."
     plain = plain_name
-    score = lambda c: max(SequenceMatcher(None, plain(o), plain(c)).ratio() for o in {name, COLUMNS.impc[name]})
+    score = lambda c: max(SequenceMatcher(None, plain(o), plain(c)).ratio() for o in {name, impc})
     best = max(columns, key=score, default=None)
     return best if best is not None and score(best)>=cutoff else None
 
@@ -63,13 +65,14 @@ def _missing(
     raw:RawTable, # The table
     missing, # Required columns that were not found
     spare, # Columns of the table that are nothing yet
+    known:pd.DataFrame, # From `columns_of`
 )->str: # Message
     "What is missing, what there is instead, and how to say so."
     lines,used = [],{}
     for c in missing:
-        hit = _closest(c, [s for s in spare if s not in used.values()])
+        hit = _closest(c, known.impc[c], [s for s in spare if s not in used.values()])
         if hit: used[c] = hit
-        twin = '' if COLUMNS.impc[c]==c else f" ('{COLUMNS.impc[c]}')"
+        twin = '' if known.impc[c]==c else f" ('{known.impc[c]}')"
         lines.append(f"  `{c}`{twin} is missing" + (f"; nearest is '{hit}'" if hit else ''))
     found = ', '.join(f"'{c}'" for c in raw.columns[:15]) + (f' … ({len(raw.columns)} columns)' if len(raw.columns)>15
         else '')
@@ -79,35 +82,36 @@ def _missing(
     if 'data_point' in raw.columns:
         remedy = ("The table has one row a measurement; `pivot_specimens` of `impc_phenotypes.data.solr` makes one "
             "row a mouse.")
-    return (f"{raw.name}: {len(missing)} of {len(REQUIRED)} needed columns {'is' if len(missing)==1 else 'are'} "
+    return (f"{raw.name}: {len(missing)} of {known.required.sum()} needed columns {'is' if len(missing)==1 else 'are'} "
         f"missing\n" + '\n'.join(lines) + f"\nFound {found}\n{remedy}")
 
 # %% ../../nbs/data/20_records.ipynb #adfc3805
 def _locate(
     raw:RawTable, # The table
     columns, # Column map
+    procedure:Procedure=ABR, # What was measured
 )->dict: # canonical name → position
     "Find every known column."
-    where,taken = {},set()
-    for c,name in column_map(columns).items():
+    where,taken,known = {},set(),columns_of(procedure)
+    for c,name in column_map(columns, procedure).items():
         if not raw.find(name):
             raise InputError(f"{raw.name}: the column map wants '{name}' for `{c}`, which the table does not have"
                 + (f"; did you mean '{nearest(name, raw.columns)}'?" if nearest(name, raw.columns) else ''))
         where[c] = raw.find(name)
-    for c in COLUMNS.index.difference(list(where), sort=False):
-        hits = [i for n in dict.fromkeys((c, COLUMNS.impc[c])) for i in raw.find(n)]
+    for c in known.index.difference(list(where), sort=False):
+        hits = [i for n in dict.fromkeys((c, known.impc[c])) for i in raw.find(n)]
         if hits: where[c] = hits
     for hits in where.values(): taken.update(hits)
     spare = [c for i,c in enumerate(raw.columns) if i not in taken]
-    missing = [c for c in REQUIRED if c not in where]
-    if missing: raise InputError(_missing(raw, missing, spare))
-    _look_again(raw, where, spare)
+    missing = [c for c in known.index[known.required] if c not in where]
+    if missing: raise InputError(_missing(raw, missing, spare, known))
+    _look_again(raw, where, spare, known)
     return {c:_one(raw, c, hits) for c,hits in where.items()}
 
 # %% ../../nbs/data/20_records.ipynb #231feb1f
-def _look_again(raw, where, spare):
-    for c in [c for c in COLUMNS.index if c not in where]:
-        same,alike = _closest(c, spare, 1.),_closest(c, spare, .85)
+def _look_again(raw, where, spare, known):
+    for c in [c for c in known.index if c not in where]:
+        same,alike = (_closest(c, known.impc[c], spare, least) for least in (1.,.85))
         if same: where[c] = raw.find(same)
         if same: raw.notes.append(f"read column '{same}' as `{c}`")
         elif alike: raw.notes.append(f"column '{alike}' was not used; is it `{c}`?")
@@ -135,15 +139,16 @@ def _problem(raw, column, at, values, what):
 
 _comma = re.compile(r'-?\d+,\d+')
 
-def _check_number(raw, c, pos):
+def _check_number(raw, c, pos, procedure):
     x,bad,text = clean_number(raw.pull(pos))
-    name,(low,high) = raw.columns[pos],VALID_RANGE
+    name,own = raw.columns[pos],{o.column:o for o in procedure.parameters}.get(c)
     comma = np.array([b and bool(_comma.fullmatch(str(t))) for b,t in zip(bad, text)], bool)
     out = [_problem(raw, name, comma, text, 'has a decimal comma'),
         _problem(raw, name, bad & ~comma, text, 'is not a number')]
     with np.errstate(invalid='ignore'):
-        if c in THRESHOLDS:
-            out.append(_problem(raw, name, (x<low)|(x>high), text, f'lies outside {low:g}…{high:g} dB SPL'))
+        if own:
+            out.append(_problem(raw, name, (x<own.lowest)|(x>own.highest), text,
+                f'lies outside {own.lowest:g}…{own.highest:g} {own.unit}'))
         else: out.append(_problem(raw, name, x<=0 if c=='weight' else x<0, text, 'is not positive'))
     return x, out
 
@@ -162,12 +167,13 @@ def _check_group(raw, pos):
 def _clean(
     raw:RawTable, # The table
     where:dict, # canonical name → position
+    procedure:Procedure=ABR, # What was measured
 )->tuple: # (frame of canonical columns, list of problem frames); notes go to `raw.notes`
     "Every known column, cleaned and checked."
-    out,problems = {},[]
+    out,problems,known = {},[],columns_of(procedure)
     for c,pos in where.items():
         found = []
-        if c in NUMERIC: out[c],found = _check_number(raw, c, pos)
+        if known.numeric[c]: out[c],found = _check_number(raw, c, pos, procedure)
         elif c=='biological_sample_group': out[c],found = _check_group(raw, pos)
         elif c in DATES:
             out[c],unread = _date(raw.pull(pos))
@@ -177,10 +183,10 @@ def _clean(
         else:
             out[c],n = clean_text(raw.pull(pos))
             if n: raw.notes.append(f"{n:,} values of `{c}` had garbled letters, mended")
-            if c in REQUIRED: found = [_problem(raw, raw.columns[pos], pd.isna(out[c]), out[c], 'is missing')]
+            if known.required[c]: found = [_problem(raw, raw.columns[pos], pd.isna(out[c]), out[c], 'is missing')]
         problems += found
-    empty = lambda c: np.nan if c in NUMERIC else np.datetime64('NaT', 'ns') if c in DATES else None
-    frame = pd.DataFrame({c:out[c] if c in out else empty(c) for c in COLUMNS.index}, index=range(len(raw)))
+    empty = lambda c: np.nan if known.numeric[c] else np.datetime64('NaT', 'ns') if c in DATES else None
+    frame = pd.DataFrame({c:out[c] if c in out else empty(c) for c in known.index}, index=range(len(raw)))
     truth = {c:_truth(raw.pull(raw.find(c)[0])) for c in raw.columns if c.startswith('true_')}
     return frame.assign(**truth), problems
 
@@ -194,18 +200,22 @@ _procedure = ('procedure_stable_id', 'procedure_group', 'procedure_name', 'param
 
 def _check_procedure(
     raw:RawTable, # The table
-)->list: # Problem frames: rows of another procedure among ABR rows
+    procedure:Procedure=ABR, # What should be in it
+)->list: # Problem frames: rows of another procedure among its rows
     "Refuse a table of another procedure; report strays."
     name,text = np.full(len(raw), None, dtype=object),None
     for c in [c for c in _procedure if raw.find(c)]:
         text,_ = clean_text(raw.pull(raw.find(c)[0]))
         name = np.where(pd.isna(name), text, name)
     codes,uniques = pd.factorize(name)
-    abr = np.array([bool(re.search('ABR|auditory brain', u, re.I)) for u in uniques] + [True])
-    if len(uniques) and not abr[:-1].any():
-        raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:5]))}, not of the auditory "
-            f"brainstem response ({', '.join(PROCEDURES)})")
-    return [_problem(raw, 'procedure', ~abr[codes], name, 'is another procedure')]
+    if not procedure.ids: return []
+    words = {o.split('_')[1] for o in procedure.ids if '_' in o} | {procedure.title}
+    mine = np.array([any(plain_name(w) in plain_name(u) for w in words) for u in uniques] + [True])
+    if len(uniques) and not mine[:-1].any():
+        raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:6]))}, not of the "
+            f"{procedure.title} ({', '.join(procedure.ids)}); name their procedure with `procedure`, or give a table of "
+            f"this one")
+    return [_problem(raw, 'procedure', ~mine[codes], name, 'is another procedure')]
 
 # %% ../../nbs/data/20_records.ipynb #2b732750
 def _judge(
@@ -273,15 +283,18 @@ ZYGOSITIES = ('homozygote','heterozygote','hemizygote','wildtype')
 
 def suspicions(
     frame:pd.DataFrame, # Canonical columns
+    procedure:Procedure=ABR, # What was measured
 )->list: # Sentences for the notes
     "What is possible and perhaps not meant."
     z = frame.zygosity.dropna().astype(str)
     odd = z[(z!='') & ~z.str.lower().isin(ZYGOSITIES)]
     out = [f"{len(odd):,} values of `zygosity` are none of {', '.join(ZYGOSITIES[:3])} (the first is "
         f"'{odd.iloc[0]}'): such mice are in lines of their own and judged like homozygotes"] if len(odd) else []
-    v = frame[list(THRESHOLDS)].to_numpy(float).ravel()
-    codes = pd.Series(v[(v<0) & (v%5!=0) & (v==v.round())]).value_counts() # -0.7 was measured, -1 is a code
-    return out + [f"{n:,} thresholds are {k:g} dB SPL: if that stands for no response, write the loudest level of "
+    grid = [o for o in procedure.parameters if o.step and np.isfinite(o.ceiling)]
+    if not grid: return out
+    v = frame[[o.column for o in grid]].to_numpy(float).ravel()
+    codes = pd.Series(v[(v<0) & (v%grid[0].step!=0) & (v==v.round())]).value_counts() # -0.7 was measured, -1 is a code
+    return out + [f"{n:,} thresholds are {k:g} {grid[0].unit}: if that stands for no response, write the loudest level of "
         f"the laboratory instead, if for not measured, leave it empty" for k,n in codes[codes>=3].items()]
 
 # %% ../../nbs/data/20_records.ipynb #b5b07742
@@ -291,16 +304,18 @@ def read_records(
     columns=None, # dict or YAML file: canonical or IMPC's name → column in the table
     on_bad_rows:str='error', # 'error' stops at a wrong value, 'drop' moves such rows to `excluded`
     verbose:bool=True, # Print what was read, repaired and left out?
+    procedure='abr', # What was measured: a registered name, a YAML file or a `Procedure`
 )->Cohort: # Validated; rows of the table = `len(cohort)` + `len(cohort.excluded)`
     "Read hearing records of mice."
     if on_bad_rows not in ('error','drop'):
         raise InputError(f"`on_bad_rows` must be 'error' or 'drop', got {on_bad_rows!r}")
-    raw,drop = open_table(source, THRESHOLDS+IMPC_THRESHOLDS),on_bad_rows=='drop'
+    p = as_procedure(procedure)
+    raw,drop = open_table(source, p.columns+tuple(o.impc for o in p.parameters)),on_bad_rows=='drop'
     total = len(raw)+len(raw.ragged)
-    strays = _check_procedure(raw)
-    where = _locate(raw, columns)
+    strays = _check_procedure(raw, p)
+    where = _locate(raw, columns, p)
     if not total: raise InputError(f"{raw.name}: has a header and no rows")
-    frame,problems = _clean(raw, where)
+    frame,problems = _clean(raw, where, p)
     keep,out = _judge(raw, frame, strays+problems, drop)
     frame = frame[keep].reset_index(drop=True)
     keep,more = _repeats(raw, frame, drop)
@@ -313,8 +328,8 @@ def read_records(
     raw.source.update(rows=total, columns={c:raw.columns[i] for c,i in where.items()})
     raw.source.setdefault('sha256', hashlib.sha256(
         pd.util.hash_pandas_object(frame[list(where)].astype(str)).to_numpy().tobytes()).hexdigest())
-    raw.notes += suspicions(frame)
-    cohort = Cohort(frame, excluded, tuple(raw.notes), raw.source)
+    raw.notes += suspicions(frame, p)
+    cohort = Cohort(frame, excluded, tuple(raw.notes), raw.source, p)
     if verbose: print(_report(raw, cohort))
     return cohort
 

@@ -14,7 +14,7 @@ from .controls import Matched
 # %% ../../nbs/data/55_rows.ipynb #d96a2167
 def baseline_features(
     matched:Matched, # From `match_controls`
-)->np.ndarray: # Control-adjusted z, unitless, shape (n, 6), 0 where missing
+)->np.ndarray: # Control-adjusted z, unitless, shape (n, d), 0 where missing
     "Offsets in control SDs."
     return np.nan_to_num(matched.offset/matched.scale, nan=0., posinf=0., neginf=0.)
 
@@ -28,7 +28,8 @@ def mouse_features(
     matched:Matched, # n mice
 )->np.ndarray: # Shape (n, 6), dB or control SDs, NaN where missing if the model takes it
     "Offsets in the form a model wants."
-    if getattr(model, 'mouse_unit', 'sd')=='dB': x = np.where(matched.mask, matched.offset, np.nan)
+    m = matched.points
+    if getattr(model, 'mouse_unit', 'sd')=='dB': x = np.where(m.mask, m.offset, np.nan)
     elif _holes(model): x = matched.offset/matched.scale
     else: return baseline_features(matched)
     return np.where(np.isfinite(x), x, np.nan) if _holes(model) else np.nan_to_num(x)
