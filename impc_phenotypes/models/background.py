@@ -126,12 +126,16 @@ FEW_CONTROLS,MANY_LINES,FAR_MOUSE = 200,10,3.
 def _mean(m, rows): return np.nanmean(m.offset[rows][:,:m.procedure.main], 1)
 
 def _far(m, own, rows):
-    """Mice whose mean over tones lies far above that of controls, or of all where there are fewer than 20; far on any
-    side where both are a defect."""
-    base = _mean(m, own if len(own)>=20 else rows)
-    far = _mean(m, rows)-np.median(base)
-    sd = spread(base[:,None], 1, cells=m.cells[:m.procedure.main].mean(), least=3*m.point)[0]
-    return (far if m.procedure.one_sided else np.abs(far))>FAR_MOUSE*sd
+    """Mice whose mean over tones lies far above that of controls, or of all where there are fewer than 20; where both
+    sides are a defect, those with any parameter far off."""
+    d,use = m.procedure.main,own if len(own)>=20 else rows
+    if m.procedure.one_sided:
+        base = _mean(m, use)
+        sd = spread(base[:,None], 1, cells=m.cells[:d].mean(), least=3*m.point)[0]
+        return _mean(m, rows)-np.median(base)>FAR_MOUSE*sd
+    x = m.offset[use][:,:d]
+    off = np.abs(m.offset[rows][:,:d]-np.nanmedian(x, 0))/m.spread_of(x, 1)
+    return np.nan_to_num(off).max(1)>FAR_MOUSE
 
 def _one_each(m, rows):
     "Of each line the mouse in the middle."

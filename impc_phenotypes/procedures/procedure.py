@@ -169,6 +169,14 @@ def worse(self:Procedure,
     return v if (s==1).all() else np.where(s==0, np.abs(v), v*s)
 
 @patch
+def loss(self:Procedure,
+    frame:pd.DataFrame, # With the columns of offsets
+)->pd.Series: # Larger is worse
+    "Mean of what is worse, row by row, of the parameters that do not stand apart."
+    t = frame[list(self.offsets[:self.main])]
+    return (t if self.one_sided else pd.DataFrame(self.worse(t.to_numpy(float)), t.index)).mean(axis=1)
+
+@patch
 def ceilings_of(self:Procedure,
     centres, # Laboratory of each mouse
 )->np.ndarray: # Shape (n, parameters), infinite where there is none

@@ -22,7 +22,6 @@ from impc_phenotypes.runs.sweep import (
 from ..data.cohort import Cohort
 from ..data.controls import match_controls
 from ..core.errors import InputError, RunError
-from ..procedures.abr import TONES
 from ..sources.tables import Source
 from ..phenotypes.discover import train
 from ..phenotypes.result import Phenotypes
@@ -40,7 +39,7 @@ def blind(
     return replace(cohort, frame=cohort.frame[[c for c in cohort.frame if not c.startswith('true_')]])
 
 def _curve(history, objective): # an epoch's value, NaN without held-out mice
-    return history[[f'rmse_{t}' for t in TONES]].mean(axis=1) if objective=='valid_rmse' else history.criterion
+    return history.filter(like='rmse_').mean(axis=1) if objective=='valid_rmse' else history.criterion
 
 def _of_network(run, objective):
     try: v = _curve(pd.read_csv(run/'history.csv'), objective)
