@@ -1,16 +1,17 @@
 "A procedure unlike hearing (eight parameters, no ceiling, no grid, no click, wrong both ways) from table to report."
-import json
-from dataclasses import asdict
+import base64, gzip, json, re
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.calls.lines import call_lines
 from impc_phenotypes.core.errors import InputError
 from impc_phenotypes.core.registry import load_plugin
-from impc_phenotypes.data.controls import match_controls
+from impc_phenotypes.data.controls import ControlReference, match_controls
 from impc_phenotypes.data.records import read_records
 from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.phenotypes.discover import discover
 from impc_phenotypes.phenotypes.result import Phenotypes
 from impc_phenotypes.procedures.procedure import as_procedure
+from impc_phenotypes.show.methods_text import data_card, model_card
+from impc_phenotypes.show.report import write_report
 
 YAML = """
 name: body
@@ -94,12 +95,8 @@ def test_offsets_are_control_sds(cohort):
     wild = m.offset[m.is_reference]
     assert np.abs(np.nanmean(wild, 0)).max()<.15 and .8<np.nanstd(wild)<1.3
     assert np.nanmean(m.offset[m.cohort.frame.gene_symbol=='Gene0'][:,0])>2
-    assert ControlsBack(m)
-
-def ControlsBack(m):
-    from impc_phenotypes.data.controls import ControlReference
     back = ControlReference.from_dict(json.loads(json.dumps(m.reference.to_dict())))
-    return back.procedure==m.procedure and np.allclose(match_controls(m.cohort, reference=back).offset, m.offset,
+    assert back.procedure==m.procedure and np.allclose(match_controls(m.cohort, reference=back).offset, m.offset,
         equal_nan=True)
 
 def test_both_shapes_are_found_and_named_by_what_stands_out(ph):
@@ -121,6 +118,19 @@ def test_lines_are_called_in_both_directions(cohort, ph):
     assert one.mirror_p.isna().all() and 'p_over_10dB' not in one
     assert c.check().set_index('check').loc['mirror','ok'] and not c.check().to_string().count('dB')
     assert len(c.plot_line('Gene9').data) and len(c.plot_volcano().data)
+
+def test_the_report_speaks_its_words(ph, folder):
+    calls = ph.call_lines(draws=1000, by_sex=False)
+    page = write_report(ph, folder/'report.html', calls=calls.summary).read_text(encoding='utf-8')
+    main = re.sub(r'<script.*?</script>|<div id="figure.*?</div>', '', page[page.index('<main>'):], flags=re.S)
+    main = re.sub(r'<[^>]+>', ' ', main[:main.index('Complete configuration')])
+    found = re.findall(r'.{40}(?:\bdB\b|kHz|[Hh]ear|audiogram|threshold|\bclick\b|\btones?\b).{30}', main.replace('A click on', ''))
+    assert not found, found
+    assert 'body composition' in main and 'fat mass' in main and 'low bone density' in main
+    data = json.loads(gzip.decompress(base64.b64decode(re.search(r'id="gene-data">(.*?)<', page, re.S)[1])))
+    assert (data['main'], data['unit'], len(data['ticks']), data['log'])==(8, 'SD', 8, False)
+    assert 'body composition' in model_card(ph) and 'hearing' not in data_card(ph)
+    assert all(len(f.data) for f in (ph.plot_profiles(), ph.plot_line('Gene9'), ph.plot_overview()))
 
 def test_nobody_is_called_where_nobody_is_affected(folder):
     cohort = read_records(mice(5, hit=0), procedure='body', verbose=False)

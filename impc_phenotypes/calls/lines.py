@@ -392,7 +392,7 @@ def _called_rows(c): # is the list plausible?
     yield ('laboratories', 'no laboratory has more than 3 times its share of calls without a reason' if not len(crowd)
         else '; '.join(f'{k} has {v}' for k,v in crowd.items()), not len(crowd), 'look at these lines before '
         'believing them: equipment, age or time may have changed between controls and mutants')
-    yield ('liberal null', f'{c.liberal} lines called by the null in dB (`called_liberal`), '
+    yield ('liberal null', f'{c.liberal} lines called by the null in {c.procedure.offset_unit} (`called_liberal`), '
         f'{int((c.tested.called_liberal & ~c.tested.called).sum())} of them not by the default', True, '')
     yield ('few calls', f'{len(called)} of {len(t):,} tested lines called', not 0<len(called)<FEW, 'a list this '
         'short may be chance alone: where nobody was affected, 4 of 40 cohorts had one or two calls (page “what a '
