@@ -4,6 +4,7 @@ import numpy as np, pandas as pd, pytest, torch
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.data.simulate import simulate_cohort
+from impc_phenotypes.calls.lines import call_lines
 from impc_phenotypes.calls.sexes import fdr
 from impc_phenotypes.data.records import read_records
 from impc_phenotypes.models import background, line_mixture, line_null
@@ -174,3 +175,30 @@ def test_a_steep_loss_in_half_of_a_line_is_seen():
         match_controls(Cohort(frame, procedure=procedure))).set_index('line').p_value[line]
     full, short = p_value(ABR), p_value(replace(ABR, losses=mild))
     assert full<1e-3 and short>3*full
+
+def test_line_variance_of_ranks_comes_out_as_planted(planted):
+    "Four thousand drawn lines that share a quarter of the variance; a fifth less would halve the level of calls."
+    rng,bg = np.random.default_rng(1),background.ControlBackground().fit(planted)
+    R,k,n = np.full((5,5), .5)+.5*np.eye(5),4000,6
+    draw = lambda size: rng.multivariate_normal(np.zeros(5), R, size=size)
+    z = np.sqrt(.25)*np.repeat(draw(k), n, 0)+np.sqrt(.75)*draw(k*n)
+    own = draw(5000)
+    null = line_null._one_rank_null(bg.groups_[0], bg, z, own, len(own), own, np.repeat(np.arange(k), n), np.full(5, np.inf))
+    assert abs(null.share.mean()-.25)<.025
+
+def test_lines_chosen_for_a_loss_do_not_say_what_normal_is(planted):
+    "A screen: every line far beyond its controls, which are few; they are called, and that no rate can be given is said."
+    f = planted.cohort.frame
+    hgmu = f[f.phenotyping_center=='HMGU'].copy()
+    deaf = hgmu.biological_sample_group=='experimental'
+    hgmu.loc[deaf,list(THRESHOLDS)] = 90.
+    c = call_lines(Cohort(hgmu.reset_index(drop=True)), draws=1000, by_sex=False)
+    assert len(c.tested)>10 and c.tested.called.all()
+    assert any('No error rate can be given' in n for n in c.notes)
+    assert not c.check().set_index('check').ok['error rate']
+
+def test_a_tone_without_any_spread_is_survived(planted):
+    f = planted.cohort.frame.copy()
+    f.loc[f.phenotyping_center=='HMGU',THRESHOLDS[4]] = 90.
+    q,_ = (m:=LineMixture(QUICK, n_phenotypes=3).fit(match_controls(Cohort(f)))).predict(match_controls(Cohort(f)))
+    assert np.isfinite(q).all() and np.isfinite(m.icc_).all()

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from joblib import Parallel, delayed
 from scipy.stats import binom, norm
 from impc_phenotypes.models.line_null import (
-    MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, line_p_values, members, rank_nulls,
+    ENOUGH_LINES, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, line_p_values, members, rank_nulls,
     tail_p, winsorised)
 from .sexes import SEX_COLUMNS, fdr, local_fdr, sex_p_values, sex_table
 from ..data.cohort import Cohort
@@ -203,17 +203,24 @@ def _group_table(nulls, ranks, inflation):
 
 def _no_rate(s, groups, assumed):
     "Why no error rate can be given; empty = nothing speaks against it."
-    bad = groups[(groups.doubt!='') & groups.technical_group.isin(s.technical_group[s.p_value.notna()])]
+    tested = s.technical_group[s.p_value.notna()]
+    bad = groups[(groups.doubt!='') & groups.technical_group.isin(tested)]
     if len(bad):
-        return (f'in {len(bad)} of {len(groups)} technical groups lines do not show what normal is: '
-            f'{bad.technical_group.iloc[0].split(" | ")[0]}, {bad.doubt.iloc[0]}')
-    return ('no technical group has the ten lines that show how much normal lines differ' if assumed
+        n,name = int(tested.isin(bad.technical_group).sum()),bad.technical_group.iloc[0].split(' | ')[0]
+        which = '' if n==len(tested) else (f'for {n:,} of {len(tested):,} tested lines, those of '
+            f'{name}{f" and {len(bad)-1} more technical groups" if len(bad)>1 else ""}, ')
+        return f'{which}because their laboratory does not show what normal is: {name}, {bad.doubt.iloc[0]}'
+    return ('because no technical group has the ten lines that show how much normal lines differ' if assumed
         and s.p_value.notna().any() else '')
 
 def _call_notes(m, s, groups, assumed, by_sex):
     out,why = [],_no_rate(s, groups, assumed)
-    if why: out.append(f'No error rate can be given, because {why}.')
+    if why: out.append(f'No error rate can be given{"," if why.startswith("because") else ""} {why}.')
     if not len(s): out.append('No experimental mouse belongs to a line; nothing was tested.')
+    alone = groups[(groups.n_controls==0) & groups.technical_group.isin(s.technical_group[s.p_value.notna()])]
+    if len(alone):
+        out.append(f'{counted(len(alone), "technical group")} of tested lines without controls: a loss that all lines '
+            f'there share cannot be seen.')
     few = int((s.n_mice<MIN_LINE).sum())
     if few: out.append(f'{few:,} of {len(s):,} lines have fewer than {MIN_LINE} mice and were not tested.')
     unknown = int((s.zygosity.isna() | (s.zygosity=='')).sum()) if len(s) else 0
@@ -357,7 +364,8 @@ def _better(p): return 'hear better than' if p.what=='hearing' else f'are better
 
 def _control_rows(c): # do controls and lines fit?
     t,called = c.tested,c.called
-    n,odd = int(((t.mirror_p<MIRROR) & (t.mirror_p<t.p_value)).sum()),c.groups[~c.groups.fits.astype(bool)]
+    n = int(((t.mirror_p<MIRROR) & (t.mirror_p<t.p_value)).sum())
+    odd = c.groups[~c.groups.fits.astype(bool) & (c.groups.n_lines>=ENOUGH_LINES)]
     lack,borrowed = (c.summary[c.summary.p_value.isna() & (c.summary.n_mice>=MIN_LINE)],
         c.groups[c.groups.drawn_from!='own'])
     if not c.procedure.one_sided: yield ('mirror', NO_SIDE, True, '')
@@ -376,9 +384,10 @@ def _control_rows(c): # do controls and lines fit?
     yield ('tested', f'{len(lack):,} lines of {MIN_LINE} mice or more have no p-value', not len(lack),
         f'none of their mice has the {c.procedure.part}s of a contrast')
     why = next((o for o in c.notes if o.startswith('No error rate')), '')
-    yield ('error rate', why.rstrip('.') or f'{c.settings["fdr"]:.0%} of the calls are expected to be wrong', not why,
+    rate = f'{c.settings["fdr"]:.0%} of the calls are expected to be wrong' if len(t) else 'nothing was tested'
+    yield ('error rate', why.rstrip('.') or rate, not why and len(t)>0,
         'take the list as an order in which to look at lines, and add wild types and lines that nobody chose for '
-        f'their {c.procedure.what}')
+        f'their {c.procedure.what}' if len(t) else f'a line needs {MIN_LINE} mice and controls measured as they were')
 
 # %% ../../nbs/calls/10_lines.ipynb #502c3323
 def _called_rows(c): # is the list plausible?

@@ -32,6 +32,7 @@ def line_icc(
         m,k = mean[t][ok],n[t][ok]
         half = np.diff(np.quantile(m, [.16,.84])).item()/2
         inside = (z[t].groupby(line).var()[ok]*(k-1)/chi2.median(k-1)).median()
+        if not half**2+inside>0: continue # nearly every reading is the same
         out.append(1 - inside/(half**2 + inside*(1-(1/k).mean())))
     return float(np.clip(np.mean(out), 0., cap)) if out else min(.15, cap)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WINSOR', 'MOST', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN', 'ASSUMED', 'CENTRE_LINES', 'RIDGE', 'AFFECTED',
-           'RIDGE_W', 'TAIL_LINES', 'EVEN_LINES', 'MANY_BEYOND', 'BEYOND', 'BORROWED', 'FAR', 'TOP', 'FLOOR',
+           'RIDGE_W', 'TAIL_LINES', 'EVEN_LINES', 'MANY_BEYOND', 'BEYOND', 'USUAL', 'BORROWED', 'FAR', 'TOP', 'FLOOR',
            'MIRROR_LEVEL', 'MIRROR_LINES', 'FEWER', 'SMALL', 'MICE_DRAWN', 'LOST', 'contrast_values', 'winsorised',
            'line_means', 'main_group', 'robust_sd', 'line_variance', 'sum_weights', 'means_covariance',
            'variance_by_column', 'line_covariance', 'GroupNull', 'line_nulls', 'line_effects', 'filled', 'RankNull',
@@ -18,7 +18,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.optimize import brentq
 from scipy.special import gammaln, ndtr, ndtri
-from scipy.stats import genpareto
+from scipy.stats import binom, genpareto
 from ..data.controls import MIN_LINE, Matched
 from ..core.errors import InputError
 from ..procedures.abr import ABR
@@ -295,8 +295,9 @@ def line_nulls(
     many = [g for g in own if len(own[g])>=20]
     unit = [own[g]/m.spread_of(own[g]) for g in many]
     if not unit:
-        raise InputError(f"no technical group has 20 controls (the cohort has {sum(map(len, own.values()))}, the "
-            f"largest group {max(map(len, own.values()), default=0)}): a line cannot be called without wild types "
+        seen = m.seen.controls
+        raise InputError(f"no technical group has 20 controls (the cohort has {seen.sum():.0f}, the "
+            f"largest group {seen.max() if len(seen) else 0:.0f}): a line cannot be called without wild types "
             f"measured as it was; add rows whose `biological_sample_group` is control")
     with_lines = sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental]))
     nulls,assumed = _shrunk([_one_null(m, g, np.concatenate(unit), _typical([m.spread_of(own[o]) for o in many],
@@ -484,8 +485,9 @@ def evidence(self:RankNull,
 
 # %% ../../nbs/models/62_line_null.ipynb #30a908be
 EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
-# share of lines, and score, from which the median line no longer stands for normal (ours)
-MANY_BEYOND,BEYOND = .25,3.09
+# share of lines, and score, from which the median line no longer stands for normal; lines that have a loss where nobody
+# chose them (ours)
+MANY_BEYOND,BEYOND,USUAL = .25,3.09,.05
 
 def _score_means(z, line, k): return line_means(contrast_values(z, sum_weights(z.shape[1])), line, k)
 
@@ -505,12 +507,12 @@ def _rank_pool(own, every):
     return (pool[ok.all(1)] if ok.all(1).sum()>=MIN_OWN else filled(pool, R, zero)),R,zero
 
 def _deaf_screen(mean, size, R, zero, one_sided=True):
-    "Share of lines far beyond the controls, whatever the other lines do."
-    if not len(size): return 0.
+    "Number of lines far beyond the controls, whatever the other lines do."
+    if not len(size): return 0
     w = np.linalg.solve(R+RIDGE*np.eye(len(R)), np.ones(len(R)))
     sd = np.sqrt(w@R@w*(ASSUMED+(1-ASSUMED)/size))
     far = (mean-zero)@w/sd
-    return float(np.mean((far if one_sided else np.abs(far))>BEYOND))
+    return int(((far if one_sided else np.abs(far))>BEYOND).sum())
 
 def _one_rank_null(name, background, z, own, n_controls, every, line, top, procedure=ABR):
     """Null of one group before shrinking; `z` are scores of its mice in lines of three or more, `own` of its normal
@@ -521,8 +523,9 @@ def _one_rank_null(name, background, z, own, n_controls, every, line, top, proce
     z = filled(z, R, zero)
     mean = line_means(z, line, k)[0] if k else np.zeros((0,d))
     beyond = _deaf_screen(mean, size, R, zero, procedure.one_sided)
-    doubt = (f'{beyond:.0%} of its lines lie far beyond its controls, so the median line cannot stand for normal'
-        if beyond>MANY_BEYOND and k>=3 else '')
+    doubt = (f'{beyond} of its {k} lines lie far beyond its controls (chosen for a loss, or controls measured otherwise), '
+        f'so the median line cannot stand for normal'
+        if beyond>MANY_BEYOND*k and k>=3 and binom.sf(beyond-1, k, USUAL)<.01 else '')
     centre = zero if doubt or not k else zero+(np.median(mean, 0)-zero)*k/(k+CENTRE_LINES)
     T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, sum_weights(d))),
         True) if k>=2 and not doubt else np.zeros((d,d))

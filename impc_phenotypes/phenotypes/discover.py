@@ -154,8 +154,8 @@ def notes(
         out.append("Classic preset: phenotype 0 is the cluster that holds most controls; nothing ties it to them.")
     elif len(line_model.profiles_)==1:
         what = matched.procedure.what
-        out.append(f"The line model found a single phenotype, normal {what}: too few lines of three or more mice "
-            f"differ from controls to establish another. That does not mean that every mouse "
+        out.append(f"The line model found a single phenotype, normal {what}: no group of lines of three or more mice "
+            f"differs enough from controls to establish another. That does not mean that every mouse "
             f"{'hears' if what=='hearing' else 'is normal'}. The joint stage was skipped.")
     else:
         asked,k = line_model.n_phenotypes,len(line_model.profiles_)-bool(line_model.unplaced_)
