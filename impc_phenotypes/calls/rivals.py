@@ -27,11 +27,12 @@ def _mean_z(null, means, n):
 # %% ../../nbs/calls/17_rivals.ipynb #5f00f795
 def _mahalanobis(null, means, n):
     "Distance of each line's mean from the controls, and its χ² p."
-    x = null.controls[:,:5]
+    k_main = len(null.T)
+    x = null.controls[:,:k_main]
     seen = ~np.isnan(x)
     S = np.nan_to_num(x).T@np.nan_to_num(x)/np.maximum(seen.T.astype(float)@seen, 1)
     d,p = np.full(len(means), np.nan),np.full(len(means), np.nan)
-    for i,(v,k) in enumerate(zip(means[:,:5]-null.zero[:5], n[:,:5])):
+    for i,(v,k) in enumerate(zip(means[:,:k_main]-null.zero[:k_main], n[:,:k_main])):
         o = (k>0) & (np.diag(S)>0)
         if o.any(): d[i] = v[o]@np.linalg.pinv(S[np.ix_(o,o)])@v[o]*k[o].mean(); p[i] = chi2.sf(d[i], o.sum())
     return d,p
@@ -39,7 +40,7 @@ def _mahalanobis(null, means, n):
 # %% ../../nbs/calls/17_rivals.ipynb #378e668a
 def _permuted(null, size, means, n, draws, seed):
     "p of the largest contrast if lines were random controls."
-    bare = replace(null, T=np.zeros((5,5)), centre=null.zero)
+    bare = replace(null, T=np.zeros_like(null.T), centre=null.zero)
     z,p = bare.scores(means, n),np.full(len(size), np.nan)
     made = bare.draws(set(size), draws, seed=seed)
     for s,seen,rows in measured_patterns(size, z):

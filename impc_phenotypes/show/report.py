@@ -316,7 +316,7 @@ LIMITS = (
     'Names describe the mean audiogram in words of our own definition. "Severe" is relative to matched controls.',
     'The same mouse reads up to 40 dB higher in one laboratory than in another. Matching removes the shift of a '
     'technical group, not changes within it over the years.',
-    'C57BL/6N mice lose high tones with age (Cdh23ahl). A phenotype at 24–30 kHz alone, above all in one centre or '
+    'C57BL/6N mice lose high tones with age (Cdh23ahl). A phenotype at the two highest tones alone, above all in one centre or '
     'in controls, is ageing or batch until shown otherwise.',
     'A mouse that does not respond at the loudest level is recorded at that level: severe losses are underestimated, '
     'by more in centres with a low ceiling.',
