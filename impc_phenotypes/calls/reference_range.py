@@ -109,7 +109,7 @@ TEST_COLUMNS = ['line','gene_symbol','tone','n_mice','n_controls','cut','high_mi
 def _share(a, n):
     with np.errstate(divide='ignore', invalid='ignore'): return 100*a/n
 
-def _rows(strata, names, genes, more_than, tones):
+def _rows(strata, names, genes, more_than, tones=ABR.names):
     "Tests of one group's lines, those made."
     ok,a = _testable(strata, more_than),strata['all']
     full = {o:np.broadcast_to(v, ok.shape) for o,v in a.items()}
@@ -194,7 +194,7 @@ def _best(facts, t, settings):
         ignore_index=True)[LINE_COLUMNS]
 
 # %% ../../nbs/calls/12_reference_range.ipynb #0e98df27
-def _cut_rows(group, strata, tones):
+def _cut_rows(group, strata, tones=ABR.names):
     "Cut points of one group, a row a stratum and tone."
     out = []
     for s,c in strata.items():

@@ -21,8 +21,9 @@ from ..core.look import PALETTE, finish
 # %% ../../nbs/calls/17_rivals.ipynb #8467b145
 def _mean_z(null, means, n):
     "Mean z of each line over the five tones, and its normal p."
-    z = (means[:,5]-null.zero[5])/np.sqrt(null.variance[5])
-    return z,norm.sf(z*np.sqrt(n[:,5]))
+    k = null.procedure.main # position of the mean among the contrasts
+    z = (means[:,k]-null.zero[k])/np.sqrt(null.variance[k])
+    return z,norm.sf(z*np.sqrt(n[:,k]))
 
 # %% ../../nbs/calls/17_rivals.ipynb #5f00f795
 def _mahalanobis(null, means, n):
@@ -56,8 +57,8 @@ RULES = {'likelihood ratio, shared ranks':'ours', 'liberal null, in dB':'liberal
 def _group_rules(m, g, rows, code, null, draws, seed):
     names,line = np.unique(code, return_inverse=True)
     size = np.bincount(line)
-    means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows])), line, len(names))
-    plain = line_means(contrast_values(m.offset[rows]), line, len(names))[0]
+    means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows]), null.weights), line, len(names))
+    plain = line_means(contrast_values(m.offset[rows], null.weights), line, len(names))[0]
     z,p = _mean_z(null, plain, n)
     d,pm = _mahalanobis(null, plain, n)
     s,pp = _permuted(null, size, means, n, draws, seed)

@@ -28,10 +28,10 @@ from .background import AXIS, FEW_CONTROLS, ControlBackground, axis_place, norma
 # %% ../../nbs/models/62_line_null.ipynb #84cd4bcb
 def contrast_values(
     offset:np.ndarray, # dB, NaN where missing; columns beyond those of the weights (the click) are not read
-    weights:np.ndarray, # Shape (c, k), e.g. `Procedure.tests`
+    weights:np.ndarray=None, # Shape (c, k), `Procedure.tests` of what was measured; None = of hearing
 )->np.ndarray: # dB, shape (n, c)
     "Each mouse's contrasts."
-    weights = np.asarray(weights)
+    weights = np.asarray(ABR.tests if weights is None else weights)
     return np.stack([offset[:,:weights.shape[1]][:,w!=0]@w[w!=0] for w in weights], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #a85de972
