@@ -44,9 +44,11 @@ def gene_readings(
         how='left')
     own = list(p.offsets[:p.main])
     shift = np.array([calls.nulls[t].centre[:p.main] for t in g.technical_group]).reshape(-1, p.main)
-    said,words = g.assign(**dict(zip(own, (g[own].to_numpy(float)-shift).T))),('severity','shape','reading','human_pattern')
+    said,words = g.assign(**dict(zip(own,
+        (g[own].to_numpy(float)-shift).T))),('severity','shape','reading','human_pattern')
     if p.namer=='audiogram': read = read_profiles(said)
-    else: read = pd.DataFrame(dict.fromkeys(words), g.index).assign(shape=[neutral_name(v, p) for v in said[own].to_numpy()])
+    else: read = pd.DataFrame(dict.fromkeys(words), g.index).assign(shape=[neutral_name(v, p)
+        for v in said[own].to_numpy()])
     g = g.assign(**{c:read[c] for c in words})
     return g if orthologs is None else add_orthologs(g, orthologs)
 
@@ -127,10 +129,12 @@ def validate(
     genes,notes = gene_readings(calls, orthologs),list(calls.notes)
     assoc = associate(ph, seed=seed)
     report = _referenced(calls, lists, seed) if lists else None
-    if not hearing: notes.append(f'The lists of hearing genes were not asked: these mice were measured for {ph.procedure.title}.')
+    if not hearing: notes.append(f'The lists of hearing genes were not asked: these mice were measured for '
+        f'{ph.procedure.title}.')
     enriched = _enriched(genes, lists, gene_sets, notes)
     notes += [n for n in (*assoc.notes, *(report.notes if report else ())) if n not in notes]
-    return Validation(joined_lines(ph.lines, calls), genes, assoc.summary, enriched, report.to_json() if report else {}, calls.check(),
+    return Validation(joined_lines(ph.lines, calls), genes, assoc.summary, enriched, report.to_json() if report
+        else {}, calls.check(),
         calls.groups, tuple(notes), calls.settings)
 
 def _referenced(calls, lists, seed):

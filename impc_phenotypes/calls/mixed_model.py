@@ -278,7 +278,8 @@ def line_mixed_model(
 # %% ../../nbs/calls/14_mixed_model.ipynb #36f809e9
 def _ticks(summary, procedure=ABR):
     labels = dict(zip(procedure.names, procedure.labels))
-    return [f'mean of {"five" if procedure.main==5 else procedure.main}' if t=='mean' else labels[t] for t in summary.tone]
+    return [f'mean of {"five" if procedure.main==5 else procedure.main}' if t=='mean' else labels[t]
+        for t in summary.tone]
 
 @patch
 def plot_effects(self:MixedModel)->go.Figure: # Tones on the x axis, dB on the y axis
@@ -342,7 +343,8 @@ def plot_batches(self:MixedModel,
         else 'litters and days unknown', tickvals=[], showgrid=False,
         zeroline=False).update_yaxes(title_text=f'above controls, {self.procedure.offset_unit}')
     return below(finish(fig, f'{escape(self.line)} beside its controls: {len(d):,} mice',
-        f'mean of {"five" if self.procedure.main==5 else self.procedure.main} {self.procedure.part}s' if tone=='mean' else tone, 700, 390, b=90), 40)
+        f'mean of {"five" if self.procedure.main==5 else self.procedure.main} {self.procedure.part}s' if tone=='mean'
+        else tone, 700, 390, b=90), 40)
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #d9bdb15b
 def mixed_models(

@@ -328,7 +328,8 @@ def plot_range(self:ReferenceRange,
         v = np.sort(x[~np.isin(sex, STRATA[1:])] if s=='sex unknown' else x[sex==s])
         step = np.arange(len(v))-np.searchsorted(v, v) # how many of the same level came before
         if len(v):
-            fig.add_scatter(x=v+.26*cell*(i-.5), y=-unit*(1+.9*step), mode='markers', marker=dict(color=colour, size=8),
+            fig.add_scatter(x=v+.26*cell*(i-.5), y=-unit*(1+.9*step), mode='markers',
+                marker=dict(color=colour, size=8),
                 name=s, hovertemplate=f'%{{x:.4g}} {own.unit}<extra>{s}</extra>')
     for cut in np.ravel(cut_points(control[:,None], self.settings['middle'])):
         fig.add_vline(x=cut, line=dict(color=PALETTE[1], dash='dash', width=1.5))

@@ -54,7 +54,7 @@ _centres = [ # centre, mice, controls, line, no_highest, hf_share, hf_db, first 
 CENTRES = pd.DataFrame(_centres,
     columns='centre mice controls line no_highest hf_share hf_db first last mean sd'.split()).set_index('centre')
 NO_CLICK = ('JAX', 'ICS', 'RBRC') # centres that do not report the click
-POOLED = (.50,.47,.36,.26,.58,.38,.21,.50,.26,.52) # control correlations of the tones, 6-12, 6-18, 6-24, 6-30, 12-18 ... 24-30
+POOLED = (.50,.47,.36,.26,.58,.38,.21,.50,.26,.52) # control correlations of tones, 6-12, 6-18, 6-24, 6-30, 12-18 …
 CORRELATIONS = { # of centres with 200 controls or more; the others take POOLED
     'CCP-IMG':(.34,.31,.23,.13,.44,.18,.02,.33,.08,.51), 'HMGU':(.74,.67,.50,.42,.82,.63,.46,.68,.47,.58),
     'MRC Harwell':(.43,.46,.49,.40,.52,.47,.33,.55,.34,.48), 'RBRC':(.62,.44,.30,.31,.60,.49,.31,.69,.49,.71),

@@ -117,6 +117,7 @@ def _from_sums(t):
     limit = .98*np.sqrt(np.outer(t[:d], t[:d]))
     return _psd(np.where(np.eye(d)>0, T, np.clip(T, -limit, limit)))
 
+# %% ../../nbs/models/62_line_null.ipynb #2618f1aa
 def means_covariance(
     mean:np.ndarray, # Line means of the d² sums of `sum_weights`, dB, shape (lines, d²), NaN allowed
     n:np.ndarray, # Mice behind each, shape (lines, d²)
@@ -252,7 +253,8 @@ def _one_null(m, g, others, typical, seed):
     rng = np.random.default_rng([seed, crc32(name.encode())])
     pool = _pool(own, others, _known_scale(scale, typical, len(own)), rng)
     variance,x,_ = _contrast_variance(pool, p, m.point)
-    zero = _contrast_variance(own, p, m.point)[2] if len(own) else np.zeros(c) # what is borrowed has no centre of its own
+    zero = _contrast_variance(own, p,
+        m.point)[2] if len(own) else np.zeros(c) # what is borrowed has no centre of its own
     offset,line,k = _group_lines(m, g)
     means = line_means(contrast_values(offset, p.tests), line, k)[0] if k else np.full((1,c), np.nan)
     median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else z for v,z in zip(means.T, zero)])
@@ -512,6 +514,7 @@ def _deaf_screen(mean, size, R, zero, one_sided=True):
     far = (mean-zero)@w/sd
     return float(np.mean((far if one_sided else np.abs(far))>BEYOND))
 
+# %% ../../nbs/models/62_line_null.ipynb #c7eaa490
 def _one_rank_null(name, background, z, own, n_controls, every, line, top, procedure=ABR):
     """Null of one group before shrinking; `z` are scores of its mice in lines of three or more, `own` of its normal
     mice."""

@@ -297,7 +297,8 @@ def _row(s, p, procedure):
 def _repr_html_(self:Phenotypes):
     heads = ['','phenotype','mice','lines','genes','controls','mean probability',
         'largest centre'] + [f'{t}, {self.procedure.offset_unit}' for t in self.procedure.names]
-    rows = ''.join(_row(s, p, self.procedure) for (_,s),(_,p) in zip(self.summary.iterrows(), self.profiles.iterrows()))
+    rows = ''.join(_row(s, p, self.procedure) for (_,s),(_,p) in zip(self.summary.iterrows(),
+        self.profiles.iterrows()))
     notes = ''.join(f'<li>{escape(str(o))}</li>' for o in self.info.get('notes', []))
     what = 'hearing phenotypes' if self.procedure.what=='hearing' else f'phenotypes of {self.procedure.what}'
     return (f'<p><b>{len(self.summary)} {what}</b> of {len(self):,} mice in {len(self.lines):,} lines; '

@@ -69,7 +69,9 @@ class Profiles(Analysis):
     def generate(self, s): return s.phenotypes.profiles
     def plot(self, table, s): return s.phenotypes.plot_profiles()
     def metrics(self, t):
-        return dict(phenotypes=len(t), largest_offset=float(np.nanmax(t.filter(regex='^offset_').filter(regex='(?<!_p05)(?<!_p95)$').to_numpy(float))))
+        return dict(phenotypes=len(t),
+            largest_offset=float(np.nanmax(
+                t.filter(regex='^offset_').filter(regex='(?<!_p05)(?<!_p95)$').to_numpy(float))))
 
 class Sizes(Analysis):
     "Mice, lines, genes and controls of each phenotype."
