@@ -115,7 +115,8 @@ def _note(null, evidence, n, ceiling, inflation=1., doubt='', lent=0):
     elif null is not None and pools: said.append(f'{null.n_controls} controls, so chance was drawn from {pools} too')
     if null is not None and not null.fits:
         worst = np.abs(null.misfit).argmax()
-        said.append(f'controls do not fit: median line of the group {null.procedure.said(null.centre[worst], sign=True)} '
+        said.append(f'controls do not fit: median line of the group '
+            f'{null.procedure.said(null.centre[worst], sign=True)} '
             f'at {null.procedure.tests.index[worst]}; measured from that line')
     if inflation>=WIDER:
         said.append(f'lines of the group stray {inflation:.2f} times as far as its null says, better ones too: held '
@@ -357,8 +358,8 @@ def _crowded(t, called, groups):
     return out
 
 # %% ../../nbs/calls/10_lines.ipynb #b0c1273f
-NO_SIDE = ('both directions are a defect: no side is left on which lines show what chance alone does, so the error rate '
-    'rests on drawn lines')
+NO_SIDE = ('both directions are a defect: no side is left on which lines show what chance alone does, so the error '
+    'rate rests on drawn lines')
 
 def _better(p): return 'hear better than' if p.what=='hearing' else f'are better in {p.what} than'
 
@@ -504,7 +505,8 @@ def _offset_limits(m, lines):
     own = [np.array(tone_quantiles(m.offset[(m.cohort.technical_group==g) & m.is_reference]))
         for g in lines.technical_group.unique()]
     ends = np.concatenate([o.ravel()
-        for o in (mice, lines[[f'{o}{t}' for o in m.procedure.offsets for t in ('_low','_high')]].to_numpy(float), *own)])
+        for o in (mice, lines[[f'{o}{t}' for o in m.procedure.offsets for t in ('_low','_high')]].to_numpy(float),
+            *own)])
     ends = ends[np.isfinite(ends)]
     k = m.procedure.point
     return [ends.min()-4*k, ends.max()+4*k] if len(ends) else [-20*k, 60*k]

@@ -145,7 +145,8 @@ def sex_table(
     apart = difference_null(null, offset, line, *known, n_lines)
     d,n = _apart(*zip(*pair))
     raw = own[:,0]-own[:,1]-apart.centre[mean]
-    with np.errstate(divide='ignore', invalid='ignore'): half = 1.96*np.sqrt(apart.variance[mean]/n[:,mean]+apart.tau2[mean])
+    with np.errstate(divide='ignore',
+        invalid='ignore'): half = 1.96*np.sqrt(apart.variance[mean]/n[:,mean]+apart.tau2[mean])
     enough = size.min(1)>=MIN_SEX
     keep = lambda v: np.where(enough, v, np.nan)
     return out.assign(sex_difference=keep(raw), sex_difference_low=keep(raw-half), sex_difference_high=keep(raw+half),

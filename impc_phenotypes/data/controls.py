@@ -285,12 +285,9 @@ class Matched:
     def __post_init__(self):
         c,put = self.cohort,lambda k,v: object.__setattr__(self, k, v)
         if self.unit is None: put('unit', self.reference.unit)
-        put('procedure', c.procedure)
         put('offset', (c.thresholds-self.center)/self.unit)
         put('mask', ~np.isnan(self.offset))
         put('ceiling', (c.ceilings-self.center)/self.unit)
-        put('cells', c.procedure.steps/self.unit)
-        put('point', float(c.procedure.point*self.reference.unit[0]/self.unit[0]))
         put('censored', self.mask & c.censored)
         if self.seen is None: put('seen', _seen(c))
         self._codes(c, put)
@@ -314,7 +311,7 @@ class Matched:
 
 # %% ../../nbs/data/50_controls.ipynb #5963f1a5
 def _unit(cohort):
-    "One unit of an offset in that of each parameter, (d,): 1, or the control SD around the middle of technical groups."
+    "One unit of an offset in that of each parameter, (d,): 1, or the control SD around the middle of groups."
     p = cohort.procedure
     if p.offset_unit!='SD' or not len(cohort): return np.ones(len(p))
     wild = cohort.is_control if cohort.is_control.sum()>=10 else np.ones(len(cohort), bool)
@@ -328,6 +325,15 @@ def _same_procedure(cohort, reference):
     if a.names==b.names and [o.unit for o in a.parameters]==[o.unit for o in b.parameters]: return reference
     raise InputError(f"the cohort holds {b.title} (`{b.name}`), the model was fitted to {a.title} (`{a.name}`): give "
         f"it a table of that procedure (`read_records(…, procedure='{a.name}')`), or train a model on this one")
+
+# %% ../../nbs/data/50_controls.ipynb #57e99dbd
+@patch(as_prop=True)
+def procedure(self:Matched)->Procedure: return self.cohort.procedure # what was measured
+@patch(as_prop=True)
+def cells(self:Matched)->np.ndarray: return self.procedure.steps/self.unit # grid, unit of offsets, (d,); 0 = none
+@patch(as_prop=True)
+# one point of models in the unit of offsets
+def point(self:Matched)->float: return float(self.procedure.point*self.reference.unit[0]/self.unit[0])
 
 @patch
 def spread_of(self:Matched,

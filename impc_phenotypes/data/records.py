@@ -82,8 +82,8 @@ def _missing(
     if 'data_point' in raw.columns:
         remedy = ("The table has one row a measurement; `pivot_specimens` of `impc_phenotypes.data.solr` makes one "
             "row a mouse.")
-    return (f"{raw.name}: {len(missing)} of {known.required.sum()} needed columns {'is' if len(missing)==1 else 'are'} "
-        f"missing\n" + '\n'.join(lines) + f"\nFound {found}\n{remedy}")
+    return (f"{raw.name}: {len(missing)} of {known.required.sum()} needed columns "
+        f"{'is' if len(missing)==1 else 'are'} missing\n" + '\n'.join(lines) + f"\nFound {found}\n{remedy}")
 
 # %% ../../nbs/data/20_records.ipynb #adfc3805
 def _locate(
@@ -213,8 +213,8 @@ def _check_procedure(
     mine = np.array([any(plain_name(w) in plain_name(u) for w in words) for u in uniques] + [True])
     if len(uniques) and not mine[:-1].any():
         raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:6]))}, not of the "
-            f"{procedure.title} ({', '.join(procedure.ids)}); name their procedure with `procedure`, or give a table of "
-            f"this one")
+            f"{procedure.title} ({', '.join(procedure.ids)}); name their procedure with `procedure`, or give a "
+            f"table of this one")
     return [_problem(raw, 'procedure', ~mine[codes], name, 'is another procedure')]
 
 # %% ../../nbs/data/20_records.ipynb #2b732750
@@ -294,7 +294,8 @@ def suspicions(
     if not grid: return out
     v = frame[[o.column for o in grid]].to_numpy(float).ravel()
     codes = pd.Series(v[(v<0) & (v%grid[0].step!=0) & (v==v.round())]).value_counts() # -0.7 was measured, -1 is a code
-    return out + [f"{n:,} thresholds are {k:g} {grid[0].unit}: if that stands for no response, write the loudest level of "
+    return out + [f"{n:,} thresholds are {k:g} {grid[0].unit}: if that stands for no response, write the loudest "
+        f"level of "
         f"the laboratory instead, if for not measured, leave it empty" for k,n in codes[codes>=3].items()]
 
 # %% ../../nbs/data/20_records.ipynb #b5b07742
@@ -333,6 +334,7 @@ def read_records(
     if verbose: print(_report(raw, cohort))
     return cohort
 
+# %% ../../nbs/data/20_records.ipynb #3a6fbad2
 def _report(raw, cohort):
     n = cohort.frame.biological_sample_group.value_counts()
     head = f"{raw.name}: {len(cohort):,} mice (" + ', '.join(f'{n[g]:,} {g}' for g in SAMPLE_GROUPS

@@ -16,7 +16,8 @@ _who = [ # name, IMPC's name, required, kind, meaning
     ('phenotyping_center','phenotyping_center',True,'text','laboratory that measured'),
     ('biological_sample_group','biological_sample_group',True,'text','control, experimental or unknown'),
 ]
-_more = [    ('gene_symbol','gene_symbol',False,'text','knocked-out gene'),
+_more = [
+    ('gene_symbol','gene_symbol',False,'text','knocked-out gene'),
     ('gene_accession_id','gene_accession_id',False,'text','MGI id of the gene'),
     ('allele_symbol','allele_symbol',False,'text','MGI symbol of the allele'),
     ('allele_accession_id','allele_accession_id',False,'text','MGI id of the allele'),
@@ -40,6 +41,7 @@ _more = [    ('gene_symbol','gene_symbol',False,'text','knocked-out gene'),
     ('equipment_model','metadata_Equipment model',False,'text','equipment model'),
 ]
 
+# %% ../../nbs/data/10_schema.ipynb #1fbe2b3d
 def columns_of(
     procedure:Procedure=ABR, # What was measured
 )->pd.DataFrame: # One row a column: `impc`, `required`, `kind`, `meaning`, `numeric`

@@ -56,7 +56,6 @@ class MultiObjectiveLoss:
     "Weighted sum of named terms, chosen by stage."
     def __init__(self,
         config=None, # `ModelConfig`, nested dict or None for the anchored preset
-        *,
         step=float(ABR.steps[0]), # Width of the grid's cells, dB, one or by parameter, above 0
         main:int=ABR.main, # Parameters that do not stand apart
     ):
@@ -66,7 +65,6 @@ class MultiObjectiveLoss:
 
     @property
     def target(self)->Tensor|None: # Shape (all mice, k); a row of zeros for a mouse without target
-        "What memberships are drawn to."
         return self._target
 
     @target.setter
@@ -84,7 +82,6 @@ class MultiObjectiveLoss:
 
     @property
     def names(self)->list[str]: # In the order they are computed
-        "Terms that the stage and the settings ask for."
         terms = ALWAYS|JOINT if self.stage=='joint' else ALWAYS
         return [n for n in terms if getattr(self.config.loss_weights, n)>0]
 

@@ -209,7 +209,8 @@ def _shape(self:ControlBackground, t, values, spread):
     "Density of one group at one tone."
     f = np.interp(AXIS/spread, _UNIT, self.pooled_[t])/spread
     n = len(values)
-    if n>=5: f = (self.relevance*f+n*smooth_density(values, kernel_width(spread, len(values), self.cells_[t])))/(n+self.relevance)
+    if n>=5: f = (self.relevance*f+n*smooth_density(values, kernel_width(spread, len(values),
+        self.cells_[t])))/(n+self.relevance)
     low,high = STRAY_RANGE
     f = (1-STRAY)*f + STRAY*((AXIS>=low) & (AXIS<=high))/(high-low)
     return f/(f.sum()*(AXIS[1]-AXIS[0]))

@@ -25,6 +25,7 @@ from .soft_assign import SoftAssign, weighted_centres
 AUTO_PHENOTYPES = 12 # centres before anything is known, and with k-means if no number is asked for
 STAGES = ('pretrain','cluster_init','joint')
 
+# %% ../../nbs/models/50_contrastive_vae_dec.ipynb #e617804e
 class ContrastiveVAEDEC(nn.Module):
     "Variational autoencoder with Student-t phenotypes and a projection head."
     def __init__(self,

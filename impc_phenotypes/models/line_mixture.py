@@ -372,7 +372,7 @@ def _best(self:LineMixture, task, starts, refine=None, first=5):
 # %% ../../nbs/models/70_line_mixture.ipynb #cef6799b
 LEAST_LOSS = 10. # dB (or points); two steps of the grid at one tone at least (ours)
 LEAST_CALLED = 2 # lines of a phenotype that are called by a test of their own (ours)
-COPY_SCALE,COPY_DB = (3/4,4/3),5. # factors, and dB (or points) RMS over the tones, within which two profiles are one (ours)
+COPY_SCALE,COPY_DB = (3/4,4/3),5. # factors, and dB (or points) RMS, within which two profiles are one (ours)
 STOP_AFTER = 2 # numbers that do not stand, one after the other
 
 def _cost(n_lines, d=len(ABR)): return (d+1)/2*np.log(max(n_lines, 1)) # nats a phenotype
@@ -498,7 +498,8 @@ def fit(self:LineMixture,
 @patch
 def _blank(self:LineMixture):
     q = len(self.config.penetrance_grid)
-    self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = (np.zeros((1,len(self.procedure_))),np.ones(1),
+    self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = (
+        np.zeros((1,len(self.procedure_))),np.ones(1),
         np.zeros(0),0.,1.)
     self.log_r_,self.calibration_ = np.full(q, -np.log(q)),_as_said()
     self.null_support_,self.null_gain_,self.need_ = np.zeros(0),np.zeros(0),0.
@@ -563,7 +564,8 @@ def _adopt(self:LineMixture, fit):
     numpy = lambda k: fit[k].cpu().numpy().astype(float)
     deltas,p = numpy('deltas'),self.procedure_
     order = np.argsort(-p.worse(deltas[:,:p.main]).mean(1), kind='stable')
-    self.profiles_,self.shares_ = np.vstack([np.zeros(len(p)), deltas[order]]),np.exp(numpy('log_pi'))[np.r_[0,1+order]]
+    self.profiles_,self.shares_ = np.vstack([np.zeros(len(p)),
+        deltas[order]]),np.exp(numpy('log_pi'))[np.r_[0,1+order]]
     self.log_r_,self.log_e_,self.heterozygote_ = numpy('log_r'),numpy('log_e')[order],fit['heterozygote']
 
 def _true_profiles(m, truth):

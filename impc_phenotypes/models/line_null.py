@@ -28,10 +28,10 @@ from .background import AXIS, FEW_CONTROLS, ControlBackground, axis_place, norma
 # %% ../../nbs/models/62_line_null.ipynb #84cd4bcb
 def contrast_values(
     offset:np.ndarray, # dB, NaN where missing; columns beyond those of the weights (the click) are not read
-    weights:np.ndarray, # Shape (c, k), e.g. `Procedure.tests`
+    weights:np.ndarray=None, # Shape (c, k), `Procedure.tests` of what was measured; None = of hearing
 )->np.ndarray: # dB, shape (n, c)
     "Each mouse's contrasts."
-    weights = np.asarray(weights)
+    weights = np.asarray(ABR.tests if weights is None else weights)
     return np.stack([offset[:,:weights.shape[1]][:,w!=0]@w[w!=0] for w in weights], 1)
 
 # %% ../../nbs/models/62_line_null.ipynb #a85de972
@@ -117,6 +117,7 @@ def _from_sums(t):
     limit = .98*np.sqrt(np.outer(t[:d], t[:d]))
     return _psd(np.where(np.eye(d)>0, T, np.clip(T, -limit, limit)))
 
+# %% ../../nbs/models/62_line_null.ipynb #2618f1aa
 def means_covariance(
     mean:np.ndarray, # Line means of the d² sums of `sum_weights`, dB, shape (lines, d²), NaN allowed
     n:np.ndarray, # Mice behind each, shape (lines, d²)
@@ -252,7 +253,8 @@ def _one_null(m, g, others, typical, seed):
     rng = np.random.default_rng([seed, crc32(name.encode())])
     pool = _pool(own, others, _known_scale(scale, typical, len(own)), rng)
     variance,x,_ = _contrast_variance(pool, p, m.point)
-    zero = _contrast_variance(own, p, m.point)[2] if len(own) else np.zeros(c) # what is borrowed has no centre of its own
+    zero = _contrast_variance(own, p,
+        m.point)[2] if len(own) else np.zeros(c) # what is borrowed has no centre of its own
     offset,line,k = _group_lines(m, g)
     means = line_means(contrast_values(offset, p.tests), line, k)[0] if k else np.full((1,c), np.nan)
     median = np.array([np.median(v[~np.isnan(v)]) if (~np.isnan(v)).any() else z for v,z in zip(means.T, zero)])
@@ -514,6 +516,8 @@ def _deaf_screen(mean, size, R, zero, one_sided=True):
     far = (mean-zero)@w/sd
     return int(((far if one_sided else np.abs(far))>BEYOND).sum())
 
+
+# %% ../../nbs/models/62_line_null.ipynb #c7eaa490
 def _one_rank_null(name, background, z, own, n_controls, every, line, top, procedure=ABR):
     """Null of one group before shrinking; `z` are scores of its mice in lines of three or more, `own` of its normal
     mice."""
@@ -523,8 +527,8 @@ def _one_rank_null(name, background, z, own, n_controls, every, line, top, proce
     z = filled(z, R, zero)
     mean = line_means(z, line, k)[0] if k else np.zeros((0,d))
     beyond = _deaf_screen(mean, size, R, zero, procedure.one_sided)
-    doubt = (f'{beyond} of its {k} lines lie far beyond its controls (chosen for a loss, or controls measured otherwise), '
-        f'so the median line cannot stand for normal'
+    doubt = (f'{beyond} of its {k} lines lie far beyond its controls (chosen for a loss, or controls measured '
+        f'otherwise), so the median line cannot stand for normal'
         if beyond>MANY_BEYOND*k and k>=3 and binom.sf(beyond-1, k, USUAL)<.01 else '')
     centre = zero if doubt or not k else zero+(np.median(mean, 0)-zero)*k/(k+CENTRE_LINES)
     T = means_covariance(*_score_means(z, line, k), variance_by_column(contrast_values(pool, sum_weights(d))),

@@ -104,6 +104,7 @@ def _permuted(line, n, rng):
     deck = rng.random((number[-1]+1, n)).argsort(1)
     return deck[number, place%n]
 
+# %% ../../nbs/models/65_pseudo_lines.ipynb #40c63e33
 class PseudoLines:
     "Draws lines of wild types of one cohort."
     def __init__(self,
@@ -177,7 +178,8 @@ def draw(self:PseudoLines,
         offset[mine],rows[mine] = self._group_offsets(p, local, len(names), rng)
         code[mine] = p.code
     x,top = self._read(rows, offset if loss is None else offset+loss)
-    return LineMice((x-self.center[rows])/self.unit, code, top, line, (t.zygosity.to_numpy(object)=='heterozygote')[line]),rows
+    return LineMice((x-self.center[rows])/self.unit, code, top, line,
+        (t.zygosity.to_numpy(object)=='heterozygote')[line]),rows
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #65a6c129
 def pseudo_lines(

@@ -167,6 +167,7 @@ def notes(
             "`impc-phenotypes download` and `train` make one, `train DATA --model RUN` uses it.")
     return out + ([f"Joint stage: {joint['verdict']}."] if joint else [])
 
+# %% ../../nbs/phenotypes/20_discover.ipynb #f4ff0ee2
 def doubt_notes(
     membership:np.ndarray, # Shape (n, K), rows sum to 1
 )->list: # One sentence, or none

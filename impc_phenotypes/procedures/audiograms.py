@@ -94,7 +94,8 @@ def audiogram(
     x,m,unit = places(procedure),procedure.main,procedure.offset_unit
     marker = dict(symbol=style['symbol'], color=style['color'], size=size)
     digits = '.1f' if unit=='SD' else '.0f'
-    both = dict(name=name, legendgroup=name, hovertemplate=f'%{{y:{digits}}} {unit}<extra>%{{fullData.name}}</extra>') | kw
+    both = dict(name=name, legendgroup=name,
+        hovertemplate=f'%{{y:{digits}}} {unit}<extra>%{{fullData.name}}</extra>') | kw
     traces = [go.Scatter(x=x[:m], y=v[:m], mode='lines+markers' if size else 'lines',
         line=dict(color=style['color'], dash=style['dash'], width=width), marker=marker, showlegend=legend, **both)]
     if len(v)>m and np.isfinite(v[m]):

@@ -60,7 +60,9 @@ def explain_neutral(
     for i,(name,v) in enumerate(zip(neutral_names(p, procedure), p)):
         top = standing_out(v, procedure)
         said = ', '.join(f'{procedure.labels[j]} {procedure.said(v[j], True)}' for j in top)
-        why = ('tied to controls, whatever its profile' if not i else 'no mouse to take a profile from' if name=='empty'
-            else f'{said}; {least} and half of the largest are needed' if top else f'no {procedure.part} reaches {least}')
+        why = ('tied to controls, whatever its profile' if not i
+            else 'no mouse to take a profile from' if name=='empty'
+            else f'{said}; {least} and half of the largest are needed' if top
+                else f'no {procedure.part} reaches {least}')
         out.append(f'{name}: {why}')
     return out

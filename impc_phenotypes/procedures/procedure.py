@@ -59,7 +59,8 @@ def _check_parameter(p):
     if p.worse not in DIRECTIONS: raise say('worse', f"is {p.worse!r}; write high, low or both")
     for k in ('lowest','highest','step','ceiling'):
         if not _is_number(getattr(p, k)): raise say(k, f"must be a number, got {getattr(p, k)!r}")
-    if p.lowest>=p.highest: raise say('lowest', f"is {p.lowest:g} and `highest` is {p.highest:g}; swap or correct them")
+    if p.lowest>=p.highest: raise say('lowest',
+        f"is {p.lowest:g} and `highest` is {p.highest:g}; swap or correct them")
     if p.step<0: raise say('step', f"is {p.step:g}; a grid has a width above 0, leave it out where there is none")
     if not isinstance(p.ceilings, Mapping): raise say('ceilings', "needs lines `laboratory: value`")
     for k,v in {'ceiling':p.ceiling, **{f'ceilings.{c}':v for c,v in p.ceilings.items()}}.items():
@@ -81,12 +82,14 @@ class Procedure:
     parameters:tuple # Of `Parameter`; those that stand apart come last
     ids:tuple = () # IMPC's stable ids of its versions
     what:str = '' # What it tells of a mouse, e.g. 'hearing'; empty = the title
-    contrasts:Mapping = field(default_factory=dict, hash=False) # Name → {parameter: weight}, beside each one and the mean
+    contrasts:Mapping = field(default_factory=dict,
+        hash=False) # Name → {parameter: weight}, beside each one and the mean
     min_measured:int = 1 # Parameters a mouse needs to be placed
     offset_unit:str = 'SD' # 'SD', or 'dB' where every parameter is in dB
     axis:str = 'category' # 'category' or 'frequency' (kHz on a log axis)
     namer:str = 'neutral' # How shapes are named: 'neutral' or 'audiogram'
-    losses:Mapping = field(default_factory=dict, hash=False) # Name → (shape, sizes in points) looked for; empty = contrasts
+    losses:Mapping = field(default_factory=dict,
+        hash=False) # Name → (shape, sizes in points) looked for; empty = contrasts
     unplaced:tuple = () # Profiles in points of mice that fit no phenotype; empty = `losses`
 
     def __post_init__(self):
@@ -132,7 +135,8 @@ def _check_contrasts(p):
             if o not in main: raise InputError(f"contrast `{k}`: no parameter `{o}`; {meant(str(o), main)}")
             if not _is_number(w): raise InputError(f"contrast `{k}`: the weight of `{o}` must be a number, got {w!r}")
     for k,o in p.losses.items():
-        if len(o)!=2 or len(o[0])!=len(main): raise InputError(f"loss `{k}`: needs a shape of {len(main)} numbers and sizes")
+        if len(o)!=2 or len(o[0])!=len(main):
+            raise InputError(f"loss `{k}`: needs a shape of {len(main)} numbers and sizes")
 
 # %% ../../nbs/procedures/05_procedure.ipynb #d7ae6864
 @patch(as_prop=True)
@@ -144,13 +148,15 @@ def columns(self:Procedure)->tuple: return tuple(o.column for o in self.paramete
 @patch(as_prop=True)
 def offsets(self:Procedure)->tuple: return tuple(f'offset_{o}' for o in self.names) # columns of offsets
 @patch(as_prop=True)
-def own_ceilings(self:Procedure)->tuple: return tuple(f'ceiling_{o}' for o in self.names) # where a table knows them by mouse
+def own_ceilings(self:Procedure)->tuple: return tuple(f'ceiling_{o}' for o in self.names) # by mouse, if known
 @patch(as_prop=True)
 def main(self:Procedure)->int: return sum(not o.apart for o in self.parameters) # parameters that do not stand apart
 @patch(as_prop=True)
-def sign(self:Procedure)->np.ndarray: return np.array([DIRECTIONS[o.worse] for o in self.parameters]) # 1, −1 or 0 for both
+def sign(self:Procedure)->np.ndarray: return np.array([DIRECTIONS[o.worse]
+    for o in self.parameters]) # 1, −1 or 0 for both
 @patch(as_prop=True)
-def steps(self:Procedure)->np.ndarray: return np.array([o.step for o in self.parameters]) # grid, in the unit of each parameter
+def steps(self:Procedure)->np.ndarray: return np.array([o.step
+    for o in self.parameters]) # grid, in the unit of each parameter
 @patch(as_prop=True)
 def part(self:Procedure)->str: return 'tone' if self.axis=='frequency' else 'parameter' # what one of them is called
 @patch(as_prop=True)
@@ -236,8 +242,8 @@ def _plain_yaml(path):
         text = path.read_text(encoding='utf-8-sig')
         for t in yaml.scan(text, Loader=yaml.SafeLoader):
             if isinstance(t, (yaml.TagToken, yaml.AnchorToken, yaml.AliasToken)):
-                raise InputError(f"{path}: line {t.start_mark.line+1} has a tag, an anchor or an alias (`!`, `&`, `*`); "
-                    f"write the value itself, or put it in quotes")
+                raise InputError(f"{path}: line {t.start_mark.line+1} has a tag, an anchor or an alias (`!`, `&`, "
+                    f"`*`); write the value itself, or put it in quotes")
         _single_keys(path, yaml.compose(text, Loader=yaml.SafeLoader))
         return yaml.safe_load(text)
     except (OSError, UnicodeError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
@@ -268,7 +274,8 @@ def _built(cls, given, where):
         raise InputError(f"{where}: `{lost[0]}` is missing; add a line `{lost[0]}: …`")
     text = {k for k,f in known.items() if f.type in (str, 'str')}
     for k,v in given.items():
-        if k in text and not isinstance(v, str): raise InputError(f"{where}: `{k}` must be text, got {v!r}; put it in quotes")
+        if k in text and not isinstance(v,
+            str): raise InputError(f"{where}: `{k}` must be text, got {v!r}; put it in quotes")
     return cls(**given)
 
 def procedure_from(
@@ -310,7 +317,8 @@ def as_procedure(
 @patch
 def to_dict(self:Procedure)->dict: # JSON-able; `procedure_from` reads it
     "What differs from the defaults, as plain values."
-    plain = lambda v: v.tolist() if isinstance(v, np.ndarray) else dict((k, plain(o)) for k,o in v.items()) if isinstance(
+    plain = lambda v: v.tolist() if isinstance(v, np.ndarray) else dict((k, plain(o))
+        for k,o in v.items()) if isinstance(
         v, Mapping) else [plain(o) for o in v] if isinstance(v, (list,tuple)) else v
     default = lambda f: f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
     differs = lambda o: {f.name:plain(getattr(o, f.name)) for f in fields(o) if getattr(o, f.name)!=default(f)}

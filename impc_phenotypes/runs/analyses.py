@@ -16,7 +16,6 @@ from .folder import RunFolder
 from ..core.files import write_json
 from ..core.errors import InputError
 from ..core.files import write_table
-from ..procedures.abr import OFFSETS
 from ..core.words import meant
 
 # %% ../../nbs/runs/45_analyses.ipynb #71610a9e
@@ -66,11 +65,13 @@ class Analysis:
 
 class Profiles(Analysis):
     "Mean offset of each phenotype, tone by tone."
-    columns = dict(phenotype=float, name=str, n_mice=float) | dict.fromkeys(OFFSETS, float)
+    columns = dict(phenotype=float, name=str, n_mice=float)
     def generate(self, s): return s.phenotypes.profiles
     def plot(self, table, s): return s.phenotypes.plot_profiles()
     def metrics(self, t):
-        return dict(phenotypes=len(t), largest_offset=float(np.nanmax(t[list(OFFSETS)].to_numpy(float))))
+        return dict(phenotypes=len(t),
+            largest_offset=float(np.nanmax(
+                t.filter(regex='^offset_').filter(regex='(?<!_p05)(?<!_p95)$').to_numpy(float))))
 
 class Sizes(Analysis):
     "Mice, lines, genes and controls of each phenotype."

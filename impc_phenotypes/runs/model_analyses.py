@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from .analyses import Analysis
 from .fits import agreement
 from ..core.look import BLUES, escaped, finish, numbered
-from ..procedures.abr import STEP
+from ..procedures.abr import ABR
 from impc_phenotypes.evaluation.components import (
     cluster_statistics, drawn_like, loadings_table, plot_loadings, plot_predictive_check, plot_samples,
     predictive_check, typical_rows)
@@ -137,7 +137,7 @@ class PredictiveCheck(Analysis):
         use = np.sort(np.argsort(-np.nan_to_num(np.nanvar(X, 0)), kind='stable')[:WIDEST])
         dB = s.of_mice and s.source.unit=='dB'
         top = dict(ceiling=s.matched.ceiling[rows]) if dB else {}
-        kw = top | dict(origin=s.matched.center[rows], step=STEP) if dB else dict(step=0)
+        kw = top | dict(origin=s.matched.center[rows], step=float(ABR.steps[0])) if dB else dict(step=0)
         drawn = (v[:,use] for v in drawn_like(s.model, X, draws=self.draws, **kw))
         return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use], **top)
     def plot(self, table, s):

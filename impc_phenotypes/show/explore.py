@@ -121,7 +121,8 @@ def audiogram_figure(
     v:Views, # Of a result
 )->go.Figure: # Two panels with empty traces
     "Where lines are drawn."
-    fig,p = go.Figure(make_subplots(1, 2, shared_yaxes='all', horizontal_spacing=.05, subplot_titles=[' ',' '])),v.ph.procedure
+    fig,p = go.Figure(make_subplots(1, 2, shared_yaxes='all', horizontal_spacing=.05,
+        subplot_titles=[' ',' '])),v.ph.procedure
     value = f'%{{y:.{int(p.point<1)}f}} {p.offset_unit}<extra>'
     for col in (1,2):
         for s in _SLOTS:
@@ -139,6 +140,7 @@ def audiogram_figure(
         + ' · up is worse'*p.one_sided,
         width=900, height=420, r=170, t=104)
 
+# %% ../../nbs/show/30_explore.ipynb #59c543a9
 def panel_title(
     v:Views, # Of a result
     line:str, # A line

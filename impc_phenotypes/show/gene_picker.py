@@ -53,6 +53,7 @@ def call_words(
         if row.called_liberal else 'not called; a loss too small for so few mice to show is not excluded')
     return f'{verdict}; {said}' + (f'; {row.note}' if isinstance(row.note, str) and row.note else '')
 
+# %% ../../nbs/show/18_gene_picker.ipynb #b44bed5c
 def phenotype_words(
     row, # A row of `joined_calls`
     names:list, # Names of the phenotypes

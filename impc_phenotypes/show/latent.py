@@ -146,7 +146,8 @@ def plot_map(self:Phenotypes,
     if value is not None: fig.add_trace(
         _cloud(xy, hover, phenotype_style(0), by, color=value[rows], colorscale=BLUES, showscale=True, opacity=.8,
         cmin=0, cmax=1 if by=='probability' else 60,
-            colorbar=dict(title=dict(text=f'mean offset, {self.procedure.offset_unit}' if by=='offset' else by), len=.7)))
+            colorbar=dict(title=dict(text=f'mean offset, {self.procedure.offset_unit}' if by=='offset' else by),
+                len=.7)))
     for g,style in (styles or {}).items():
         mine = label[rows]==g
         if mine.any():
@@ -175,7 +176,8 @@ def decode_offsets(
     group = ph.mice.technical_group.value_counts().index[0]
     cov = np.r_[[float(g==group) for g in prep.groups], [1/max(len(prep.sexes), 1)]*len(prep.sexes)]
     draw = lambda p: net.decoder(torch.tensor(p, dtype=torch.float32),
-        dict(cov=torch.tensor(np.tile(cov, (len(p),1)), dtype=torch.float32), ceil=torch.full((len(p),len(prep.x_mean)), 100.)))[
+        dict(cov=torch.tensor(np.tile(cov, (len(p),1)), dtype=torch.float32),
+            ceil=torch.full((len(p),len(prep.x_mean)), 100.)))[
         'recon'].numpy().astype(float)*ph.procedure.point
     if prep.features=='offset': return draw(z),group
     wild = (ph.mice.biological_sample_group=='control').to_numpy()
@@ -206,7 +208,8 @@ def latent_walk(
     real = np.nanmean(ph.mice[list(ph.procedure.offsets)].to_numpy(float)[rows], axis=1)
     apart = np.sqrt(np.nanmean((drawn-real)**2, axis=1))
     why = [' and '.join(s for s in (f'no mouse within {limit:.2f}' if d>limit else '',
-        f'{ph.procedure.said(a)} from the nearest mice' if a>APART*ph.procedure.point else '') if s) for d,a in zip(distance[:,0], apart)]
+        f'{ph.procedure.said(a)} from the nearest mice' if a>APART*ph.procedure.point else '') if s)
+            for d,a in zip(distance[:,0], apart)]
     p = ph.procedure
     out = pd.DataFrame(drawn, columns=p.offsets).join(pd.DataFrame(real, columns=[f'nearest_{o}' for o in p.names]))
     return out.assign(step=range(1, steps+1), distance=distance[:,0], apart=apart, implausible=[bool(w) for w in why],
@@ -232,7 +235,8 @@ def plot_walk(self:Phenotypes,
         for t in audiogram(real, dict(color='#9a9a9a', dash='solid', symbol='circle'),
                 f'mean of the {NEIGHBOURS} nearest mice', 4, 0, i==0, p):
             fig.add_trace(t, **cell(i))
-        for t in audiogram(s[list(p.offsets)].to_numpy(float), style, f'decoded{", implausible" if bad else ""}', 2.5, 7,
+        for t in audiogram(s[list(p.offsets)].to_numpy(float), style, f'decoded{", implausible" if bad else ""}', 2.5,
+            7,
                 not (w.implausible[:i]==bad).any(), p):
             fig.add_trace(t, **cell(i))
         audiogram_axes(fig, cell(i), p)

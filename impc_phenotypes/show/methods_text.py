@@ -73,7 +73,8 @@ _SAID = ( # of hearing → of any procedure; longer phrases first
     ('the hearing phenotypes of a cohort of knockout mice measured by the IMPC\'s ABR procedure',
         'the phenotypes of a cohort of knockout mice in {what}'),
     ('Thresholds of the auditory brainstem response in dB SPL;', '{Title};'),
-    ('- Loss that begins after the test (at about 14 weeks), or above the highest tone.\n', '- What begins after the test.\n'),
+    ('- Loss that begins after the test (at about 14 weeks), or above the highest tone.\n',
+        '- What begins after the test.\n'),
     ('- Losses beyond the loudest level, which differs by centre.\n', ''),
     ('Which hearing phenotypes are there', 'Which phenotypes of {what} are there'),
     ('the differences in dB, never raw thresholds', 'the differences in control SDs, never raw values'),
@@ -82,14 +83,17 @@ _SAID = ( # of hearing → of any procedure; longer phrases first
     ('most knock-outs hear normally', 'most knock-outs are normal'),
     ('the line hears worse than', 'the line differs from'), ('normal hearing', 'normal {what}'),
     ('Up is worse; the click stands apart because it has no frequency.', 'In control SDs.'),
-    ('above matched controls, dB', 'above matched controls, control SDs'), ('mean offset, dB', 'mean offset, control SDs'),
+    ('above matched controls, dB', 'above matched controls, control SDs'),
+        ('mean offset, dB', 'mean offset, control SDs'),
     ('Tones: mean offset, dB above', 'Parameters: mean offset, control SDs above'),
     ('dB above matched controls', 'control SDs above matched controls'),
     ('Share of thresholds not measured', 'Share of values not measured'),
-    ('; without a response at the loudest level', '; at a ceiling'), ('Missing and unanswered stimuli', 'Missing values'),
+    ('; without a response at the loudest level', '; at a ceiling'),
+        ('Missing and unanswered stimuli', 'Missing values'),
     ('Wild types should hear alike', 'Wild types should be alike'), ('causes hearing loss', 'causes the change'),
     ('then the largest loss', 'then the largest difference'), ('a fixed list of losses', 'a fixed list of changes'),
-    ('largest of three means in dB', 'largest of means in control SDs'), ('Hearing phenotypes', 'Phenotypes of {what}'),
+    ('largest of three means in dB', 'largest of means in control SDs'),
+        ('Hearing phenotypes', 'Phenotypes of {what}'),
     ('audiogram', 'profile'))
 
 def spoken(
@@ -154,13 +158,15 @@ def _mice_words(ph, evidence, wild):
     p = ph.procedure
     tones = ', '.join(t for t,o in zip(p.labels, p.offsets) if ph.mice[o].notna().any())
     hearing = p.what=='hearing'
-    measured = f'Auditory brainstem response thresholds (dB SPL; {tones})' if hearing else f'Records of {p.title} ({tones})'
+    measured = (f'Auditory brainstem response thresholds (dB SPL; {tones})' if hearing
+        else f'Records of {p.title} ({tones})')
     values,few = ('Thresholds','tones') if hearing else ('Values',f'{p.part}s')
     screen = 'mice of the International Mouse Phenotyping Consortium{impc}'+'{screen}'*hearing
     return (f'{measured} of {len(ph)+len(ph.excluded):,} '
         f'{"simulated mice" if _simulated(ph) else screen} were analysed with impc_phenotypes {_made_by(ph)}; '
         f'{len(ph.excluded):,} rows were left out (too few {few} or controls, or values that could not be used). '
-        f'{values} of the {len(ph):,} others were expressed as offsets{"" if p.point==1 else " in control SDs"} from wild types of the same centre, pipeline '
+        f'{values} of the {len(ph):,} others were expressed as offsets{"" if p.point==1 else " in control SDs"} from '
+        f'wild types of the same centre, pipeline '
         f'and equipment ({wild:,} controls), refined by sex and further variables where controls allowed; '
         f'{int(evidence.get("bulk-reference", 0)):,} mice of groups with hardly any controls were compared with the '
         'bulk of their own group and are marked. ')

@@ -37,7 +37,8 @@ def _room(ph):
 def _is_control(ph): return (ph.mice.biological_sample_group=='control').to_numpy()
 
 def _panel_title(s):
-    return (f'<b>{numbered(s.phenotype, s["name"])}</b><br><span '
+    name = numbered(s.phenotype, s['name']).replace(', ', ',<br>') # neutral names are lists
+    return (f'<b>{name}</b><br><span '
         f'style="font-size:11px">{counted(s.n_mice, "mouse", "mice")}, {counted(s.n_lines, "line")}</span>')
 
 @patch
@@ -58,14 +59,17 @@ def plot_profiles(self:Phenotypes,
         fig.add_hline(y=0, line=dict(color='#999999', width=1), **cell(i))
         audiogram_axes(fig, cell(i), q)
     ends = p[[c for c in p if c.startswith('offset_')]].to_numpy(float)
-    fig.update_yaxes(range=[min(np.nanmin(ends), np.nanmin(grey))-3*q.point, max(np.nanmax(ends), np.nanmax(grey))+3*q.point])
-    for k in range(r): fig.update_yaxes(title_text=f'offset, {q.offset_unit}', title_font_size=12, title_standoff=4, row=k+1, col=1)
+    fig.update_yaxes(range=[min(np.nanmin(ends), np.nanmin(grey))-3*q.point,
+        max(np.nanmax(ends), np.nanmax(grey))+3*q.point])
+    for k in range(r): fig.update_yaxes(title_text=f'offset, {q.offset_unit}', title_font_size=12, title_standoff=4,
+        row=k+1, col=1)
     for j in range(c): fig.update_xaxes(title_text=axis_word(q), title_font_size=12, title_standoff=4, row=r, col=j+1)
     note = (f'line: mean of its mice · tint: 5–95 % of its mice · grey: 5–95 % of the {len(control):,} matched '
         f'controls'+(' · up is worse' if q.one_sided else ''))
     what = 'Hearing phenotypes' if q.what=='hearing' else f'Phenotypes of {q.what}, those'
     return finish(fig, f'{what} of {len(self):,} mice in {len(self.lines):,} lines', note,
-        width=max(720, 70+205*c), height=120+205*r, t=98)
+        width=max(720, 70+(205 if q.axis=='frequency' else 270)*c), height=120+205*r,
+            t=98 if q.namer!='neutral' else 140)
 
 # %% ../../nbs/show/10_plots.ipynb #4388322f
 def _bar(x, y, k, text):
@@ -273,7 +277,8 @@ def reference_mice(
 # %% ../../nbs/show/10_plots.ipynb #d05cd549
 def _unanswered(values, ceiling, colour, seen, procedure=ABR):
     i,j = np.nonzero(np.nan_to_num(values, nan=-np.inf)>=np.nan_to_num(ceiling, nan=np.inf)-1e-6)
-    return [go.Scatter(x=places(procedure)[j], y=values[i,j], mode='markers', marker=dict(symbol='triangle-up', size=9, color=colour),
+    return [go.Scatter(x=places(procedure)[j], y=values[i,j], mode='markers',
+        marker=dict(symbol='triangle-up', size=9, color=colour),
         name='no response', legendgroup='no response',
         showlegend='no response' not in seen and not seen.add('no response'), hoverinfo='skip')] if len(i) else []
 

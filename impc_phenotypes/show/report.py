@@ -187,7 +187,8 @@ def formats_of(
     "Formats of numbers; offsets in control SDs have a digit more."
     wide = procedure.point<1
     more = ('mean_offset','loss','mean_offset_low','mean_offset_high','sex_difference')
-    return _FORMATS | (dict.fromkeys(more, '.1f') if wide else {}) | dict.fromkeys(procedure.offsets, '.1f' if wide else '.0f')
+    return _FORMATS | (dict.fromkeys(more, '.1f') if wide else {}) | dict.fromkeys(procedure.offsets, '.1f' if wide
+        else '.0f')
 
 HEADS,FORMATS = heads_of(ABR),formats_of(ABR)
 
@@ -207,7 +208,8 @@ def _ceiling_shares(ph):
     label,k = ph.assignments.phenotype.to_numpy(),len(ph.names)
     if ph.matched is not None: return censored_shares(ph.matched.censored, ph.matched.mask, label, k)
     if 'ceiling' not in ph.mice: return None
-    return censored_shares(ph.mice[list(ph.procedure.columns)].to_numpy(float)>=ph.mice.ceiling.to_numpy(float)[:,None],
+    values = ph.mice[list(ph.procedure.columns)].to_numpy(float)
+    return censored_shares(values>=ph.mice.ceiling.to_numpy(float)[:,None],
         ph.mice[list(ph.procedure.offsets)].notna().to_numpy(), label, k)
 
 def name_reasons(
@@ -235,7 +237,8 @@ def _phenotypes(ph, figures):
         *([P(f'Stability: mean Jaccard index of a phenotype with its counterpart when the fit is repeated, 1 for the '
         f'same mice. Below {UNSTABLE_BELOW:g} it is unstable and should not be built on; random sets of the same '
         f'sizes give the column beside it.')] if judged else []),
-        html_table(profiles, formats_of(ph.procedure), heads_of(ph.procedure), 'Mean offset of a phenotype\'s mice, dB above matched controls'), worry,
+        html_table(profiles, formats_of(ph.procedure), heads_of(ph.procedure),
+            'Mean offset of a phenotype\'s mice, dB above matched controls'), worry,
         *figures, id='phenotypes')
 
 def top_lines(
@@ -243,8 +246,8 @@ def top_lines(
     per_phenotype:int=200, # At most so many lines of each
 )->pd.DataFrame: # Lines that are not normal, by phenotype, evidence and mean offset
     "Lines worth a look, those with full evidence first."
-    cols = ['gene_symbol','name','probability',*ph.procedure.offsets,'n_mice','n_controls','evidence','phenotyping_center',
-        'zygosity','allele_symbol']
+    cols = ['gene_symbol','name','probability',*ph.procedure.offsets,'n_mice','n_controls','evidence',
+        'phenotyping_center','zygosity','allele_symbol']
     d = ph.lines[ph.lines.phenotype>0].assign(loss=ph.procedure.loss).assign(
         weak=lambda o: o.evidence!='line').sort_values(['phenotype','weak','loss'], ascending=[True,True,False])
     return d.groupby('phenotype', sort=False).head(per_phenotype)[cols]
@@ -316,8 +319,8 @@ LIMITS = (
     'Names describe the mean audiogram in words of our own definition. "Severe" is relative to matched controls.',
     'The same mouse reads up to 40 dB higher in one laboratory than in another. Matching removes the shift of a '
     'technical group, not changes within it over the years.',
-    'C57BL/6N mice lose high tones with age (Cdh23ahl). A phenotype at 24–30 kHz alone, above all in one centre or '
-    'in controls, is ageing or batch until shown otherwise.',
+    'C57BL/6N mice lose high tones with age (Cdh23ahl). A phenotype at the two highest tones alone, above all in one '
+    'centre or in controls, is ageing or batch until shown otherwise.',
     'A mouse that does not respond at the loudest level is recorded at that level: severe losses are underestimated, '
     'by more in centres with a low ceiling.',
     'Three centres do not measure the click. Its offset is missing there, not zero.',
@@ -409,7 +412,8 @@ def _overview_words(ph):
     never = [c for c in sorted(set(ph.mice.phenotyping_center.astype(str)))
         if gone[(ph.mice.phenotyping_center==c).to_numpy(),p.main:].all()] if len(p)>p.main else []
     return 'Share of thresholds not measured: ' + ', '.join(f'{n} {v:.0%}'
-        for n,v in zip(p.names, gone.mean(0))) + '; without a response at the loudest level: ' + ', '.join(f'{n} {v:.1%}'
+        for n,v in zip(p.names,
+            gone.mean(0))) + '; without a response at the loudest level: ' + ', '.join(f'{n} {v:.1%}'
         for n,v in zip(p.names, loud)) + (f'. No click at {", ".join(never)}.' if never else '.')
 
 def _certain_words(ph):
@@ -480,7 +484,8 @@ def searchable_table(
     return Section(H2(title), P(note),
         Div(Label('Filter ', Input(type='search', **{'data-for':f'{id}-table'})),
         Button('Save as CSV', type='button', **{'data-save':f'{id}-table'}), cls='tools'),
-        Div(html_table(frame, formats_of(procedure), heads_of(procedure), sortable=True, id=f'{id}-table', linked=True), cls='tall'), id=id)
+        Div(html_table(frame, formats_of(procedure), heads_of(procedure), sortable=True, id=f'{id}-table',
+            linked=True), cls='tall'), id=id)
 
 # %% ../../nbs/show/20_report.ipynb #76d25b7f
 def _methods(text):
@@ -505,7 +510,8 @@ def _sections(ph, metrics, extra=(), calls=None, methods=None):
         ('baselines','Baselines',_baselines(metrics))]
     if 'training' in f: out.append(('training','Training',Section(H2('Training'), *f['training'], id='training')))
     out = [o for o in out if o[2] is not None]
-    return out + [('limits','Limits',_limits(ph.procedure.what=='hearing')), ('methods','Methods',_methods(methods or methods_text(ph))),
+    return out + [('limits','Limits',_limits(ph.procedure.what=='hearing')),
+        ('methods','Methods',_methods(methods or methods_text(ph))),
         ('configuration','Configuration',_configuration(ph))]
 
 # %% ../../nbs/show/20_report.ipynb #77b3050e

@@ -47,6 +47,7 @@ def _frame(calls):
     return s[s.p_value.notna() & s.gene_symbol.notna() & s.mean_offset.notna()].sort_values(
         ['p_value','mean_offset','line'], ascending=[True,False,True], ignore_index=True)
 
+# %% ../../nbs/similar/10_neighbours.ipynb #9f262350
 def _pairs(s):
     "Positions of the two lines of each pair, smaller p first, shape (pairs, 2)."
     many = s[s.gene_symbol.duplicated(keep=False)].groupby('gene_symbol', sort=True).groups

@@ -20,10 +20,9 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from ..core.versions import versions
 from ..data.controls import Matched, match_controls
 from ..core.errors import InputError, bad_rows
-from ..procedures.audiograms import audiogram, audiogram_axes
+from ..procedures.audiograms import audiogram, audiogram_axes, axis_word
 from ..core.look import escaped, finish, panels, phenotype_style
 from ..core.tables import frame_table, clean_number, open_table, clean_text
-from ..procedures.abr import OFFSETS
 from ..core.words import nearest
 
 # %% ../../nbs/sources/10_tables.ipynb #25f30c4a
@@ -270,7 +269,7 @@ class Audiograms(Source):
 def marks(self:Audiograms, x, style): return audiogram(x, style, width=2)
 @patch
 def dress(self:Audiograms, fig, x, cell, last):
-    return audiogram_axes(fig, cell).update_xaxes(title_text='kHz' if last else None, **cell)
+    return audiogram_axes(fig, cell).update_xaxes(title_text=axis_word() if last else None, **cell)
 
 def abr_source(
     cohort, # A `Cohort`, or what `match_controls` made of one
@@ -285,10 +284,12 @@ def abr_source(
     part = Part(m.offset, f.true_name if 'true_name' in f else None, groups, m.censored, f.specimen_id)
     rows,held = hold_out(len(part), test, groups=groups, random_state=random_state)
     steps = [f'{len(m):,} mice placed beside matched controls, {len(m.excluded):,} left out',
-        'threshold minus centre of matched controls, dB']
+        f'{"threshold" if m.point==1 else "value"} minus centre of matched controls, {m.procedure.offset_unit}']
     info = dict(file=str(m.cohort.source.get('path', '')), sha256=m.cohort.source.get('sha256', ''), steps=steps,
         versions=versions())
-    return Audiograms('hearing', list(OFFSETS), part.take(rows), part.take(held) if len(held) else None, 'dB',
+    p = m.procedure
+    kind = Audiograms if p.namer=='audiogram' else Source
+    return kind(p.what, list(p.offsets), part.take(rows), part.take(held) if len(held) else None, p.offset_unit,
         info=info)
 
 # %% ../../nbs/sources/10_tables.ipynb #e5074e6e

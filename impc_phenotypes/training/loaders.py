@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from sklearn.decomposition import PCA
 from ..data.controls import Matched
 from ..core.errors import InputError
-from ..procedures.abr import ABR, DEFAULT_CEILING
+from ..procedures.abr import DEFAULT_CEILING
 from ..data.schema import METADATA
 
 # %% ../../nbs/training/08_loaders.ipynb #c66de925
@@ -107,6 +107,7 @@ class AudiogramTensors:
         return torch.tensor(self.prep.x_sd if self.prep.features=='record' else [10.]*self.d, dtype=torch.float32,
             device=self.device)
 
+# %% ../../nbs/training/08_loaders.ipynb #ee2fa68c
 @patch
 def batch(self:AudiogramTensors,
     idx=None, # Positions, int64 tensor of shape (B,), or a slice; None = the whole cohort
@@ -333,7 +334,8 @@ def views(
     draw = torch.rand(x.shape[0], 2*d+2, generator=generator, device=x.device)
     common = shift*torch.randn(x.shape[0], 1, generator=generator, device=x.device)
     hidden = (draw[:,:d]*mask).argmax(1, keepdim=True)
-    keep = mask.scatter(1, hidden, ((draw[:,2*d:2*d+1]>=p_drop) | (mask.sum(1, keepdim=True)<2)).to(x.dtype)*mask.gather(1,
+    keep = mask.scatter(1, hidden, ((draw[:,2*d:2*d+1]>=p_drop) | (mask.sum(1,
+        keepdim=True)<2)).to(x.dtype)*mask.gather(1,
         hidden))
     moved = x + (jitter*(2*draw[:,d:2*d]-1)+common)/unit
     return b | dict(x=moved*keep, mask=keep)

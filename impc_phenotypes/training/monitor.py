@@ -113,7 +113,8 @@ def after_epoch(self:Monitor):
     look = self.level=='full' and (len(self.rows)+1)%self.every==0
     if look: mu,q = cohort_memberships(self.model, self.dls.tensors, self.watch)
     row = dict(stage=self.stage, epoch=len(self.rows)+1) | self.terms()
-    error = (self.wrong[0]/self.wrong[1]).sqrt().tolist() if torch.is_tensor(self.wrong) else [float('nan')]*self.dls.tensors.d
+    error = ((self.wrong[0]/self.wrong[1]).sqrt().tolist() if torch.is_tensor(self.wrong)
+        else [float('nan')]*self.dls.tensors.d)
     p = self.dls.matched.procedure
     row |= {f'rmse_{t}':e*p.point for t,e in zip(p.names, error)}
     if look: row |= dict(active_units=active_units(mu))
