@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from .config import find_key, known_keys, load_config, read_yaml, yaml_value
-from .recipe import COUNT_WORDS, NETWORK, SEED_WORDS, Network, Recipe
+from .recipe import NETWORK, Network, Recipe
 from ..core.versions import versions
 from fastcore.basics import patch
 from ..core.contracts import capabilities
-from ..core.registry import inspect_plugin, load_plugin
+from ..core.registry import COUNT_WORDS, SEED_WORDS, inspect_plugin, load_plugin
 from .folder import FORMAT, RunFolder, check_name, new_folder
 from ..core.files import as_plain, write_json
 from ..core.errors import InputError, RunError
