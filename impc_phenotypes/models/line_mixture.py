@@ -709,6 +709,23 @@ def _extended(self:LineMixture, m):
         np.full(more, np.median(self.icc_))],np.vstack([self.centre_, np.zeros((more,len(self.procedure_)))])
     return new
 
+# %% ../../nbs/models/70_line_mixture.ipynb #c376fbbd
+@patch
+def fit_lines(self:LineMixture,
+    matched:Matched, # n mice
+)->LineMixture: # `self`
+    "As `fit`."
+    return self.fit(matched)
+
+@patch
+def place_lines(self:LineMixture,
+    matched:Matched, # Same or new mice
+)->tuple: # Memberships (n, K); posteriors (lines, K), in the order of `line_names`, NaN for a line without one
+    "Memberships of mice, and of all lines."
+    membership,table = self.predict(matched)
+    return membership,table.set_index('line').reindex(matched.line_names).to_numpy(float).reshape(-1,
+        membership.shape[1])
+
 # %% ../../nbs/models/70_line_mixture.ipynb #be254c81
 def _as_said(): return np.tile([0.,1.], (3,1)) # intercept and slope of mice in lines, lines, mice alone
 

@@ -38,11 +38,11 @@ class Subject:
     @cached_property
     def lines(self): return (self.phenotypes.info.get('line_model') or {}) # what the line model said of itself
     @property
-    def of_mice(self): return self.run.metadata.get('kind')!='fit'
+    def mice(self)->bool: return (self.run.model/'model.json').is_file() # does it hold phenotypes of mice?
     @cached_property
     def fit(self): # of a registered model
-        from impc_phenotypes.runs.fits import load_fit, mouse_fit
-        return mouse_fit(self.run, self.matched) if self.of_mice else load_fit(self.run, self.data)
+        from impc_phenotypes.runs.jobs import open_fit
+        return open_fit(self.run, self.data, self.matched if self.mice else None)
     @property
     def model(self): return self.fit.model
     @property
@@ -209,7 +209,7 @@ def _unmet(s, needs):
     from impc_phenotypes.core.contracts import lacking
     for n in needs:
         if n=='mice':
-            if not s.of_mice: return f"the run was made from {s.run.metadata['data']['source']} and holds no mice"
+            if not s.mice: return f"the run was made from {s.run.metadata['data']['source']} and holds no mice"
             continue
         if not (s.run.model/'estimator.json').is_file():
             return ('the run keeps no registered model (`train model=NAME` makes one that does, where the model has '
