@@ -167,7 +167,7 @@ class ControlReference:
     bulk_mice:int = 200 # A group of this many mice with too few controls uses its own bulk
     drift:bool=True # Follow the level of dated controls over time
     procedure:Procedure = ABR # What was measured
-    unit:np.ndarray = None # One unit of an offset in that of each parameter, shape (d,); None = the same
+    unit:np.ndarray|None = None # One unit of an offset in that of each parameter, shape (d,); None = the same
 
     def __post_init__(self):
         if self.unit is None: self.unit = np.ones(len(self.procedure))
@@ -280,7 +280,7 @@ class Matched:
     excluded:pd.DataFrame # Mice left out: `specimen_id`, `reason`
     lost_genes:dict = field(default_factory=dict) # Genes all of whose mice were left out → why
     seen:pd.DataFrame = None # `mice` and `controls` of each group, those left out included; None = those placed
-    unit:np.ndarray = None # One unit of an offset in that of each parameter, (d,); None = the reference's
+    unit:np.ndarray|None = None # One unit of an offset in that of each parameter, (d,); None = the reference's
 
     def __post_init__(self):
         c,put = self.cohort,lambda k,v: object.__setattr__(self, k, v)

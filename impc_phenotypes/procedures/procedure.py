@@ -317,9 +317,10 @@ def as_procedure(
 @patch
 def to_dict(self:Procedure)->dict: # JSON-able; `procedure_from` reads it
     "What differs from the defaults, as plain values."
-    plain = lambda v: v.tolist() if isinstance(v, np.ndarray) else dict((k, plain(o))
-        for k,o in v.items()) if isinstance(
-        v, Mapping) else [plain(o) for o in v] if isinstance(v, (list,tuple)) else v
+    def plain(v):
+        if isinstance(v, np.ndarray): return v.tolist()
+        if isinstance(v, Mapping): return {k:plain(o) for k,o in v.items()}
+        return [plain(o) for o in v] if isinstance(v, (list,tuple)) else v
     default = lambda f: f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
     differs = lambda o: {f.name:plain(getattr(o, f.name)) for f in fields(o) if getattr(o, f.name)!=default(f)}
     return differs(self) | dict(parameters=[differs(o) for o in self.parameters])

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from .config import find_key, known_keys, load_config, read_yaml, yaml_value
@@ -90,7 +91,8 @@ def read_search(
     recipe=None, # Whose key; None = the network's
 )->Search:
     "What one swept key may be."
-    full,kind = (recipe or Network(load_config())).key(key.strip(), origin)
+    of:Any = recipe or Network(load_config())
+    full,kind = of.key(key.strip(), origin)
     if m := RANGE.match(value) if isinstance(value, str) else None: return _range(full, kind, *m.groups(), origin)
     if isinstance(value, str) and '..' in value:
         raise InputError(f"{origin}: `{full}`: `{value}` is no range; write lowest..highest, e.g. 2..6, .1..1 or "

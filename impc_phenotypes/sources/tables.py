@@ -257,9 +257,10 @@ def mouse_source(
     matched:Matched, # n mice
 )->Source: # Lines as groups, wild types as reference, laboratories as batches
     "Mice beside their controls, as a model wants its rows."
-    dB = getattr(model, 'mouse_unit', 'sd')=='dB'
-    return Audiograms('hearing', [o if dB else o.replace('offset_', 'z_') for o in OFFSETS],
-        mouse_rows(model, matched), unit='dB' if dB else 'control SD', info=dict(rows=len(matched)))
+    p,own = matched.procedure,getattr(model, 'mouse_unit', 'sd')=='dB'
+    kind = Audiograms if p.namer=='audiogram' else Source
+    return kind(p.what, [o if own else o.replace('offset_', 'z_') for o in p.offsets], mouse_rows(model, matched),
+        unit=p.offset_unit if own else 'control SD', info=dict(rows=len(matched)))
 
 # %% ../../nbs/sources/10_tables.ipynb #e5074e6e
 ROLES = ('features', 'label', 'group', 'id', 'test', 'ignore') # What a column can be
