@@ -158,7 +158,7 @@ def take(self:Rows,
     rows, # bool mask or positions
 )->Rows: # The chosen rows, in order
     "Some of the rows."
-    return Rows(**{f.name:None if (v := getattr(self, f.name)) is None else v[rows] for f in fields(self)})
+    return Rows(**{f.name:None if (v := getattr(self, f.name)) is None else v[rows] for f in fields(self)}) # type: ignore[arg-type]
 
 @patch
 def to_fit(self:Rows)->Rows: # Those that may drive a fit, without their labels
@@ -180,6 +180,6 @@ def words(self:Rows,
     """Keyword arguments of a method. A model that knows the reference is told which rows are in no group; for any
     other one each of those is a group by itself."""
     out = taken(method, groups=self.groups, censored=self.censored, reference=self.reference, batch=self.batch)
-    if 'groups' in out and 'reference' not in out:
+    if self.groups is not None and 'groups' in out and 'reference' not in out:
         out['groups'] = np.where(self.groups=='', [f'alone {i}' for i in range(len(self))], self.groups)
     return out

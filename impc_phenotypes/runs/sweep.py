@@ -90,7 +90,7 @@ def read_search(
     recipe=None, # Whose key; None = the network's
 )->Search:
     "What one swept key may be."
-    full,kind = (recipe or Network(load_config())).key(key.strip(), origin)
+    full,kind = (recipe or Network(load_config())).key(key.strip(), origin) # type: ignore[union-attr]
     if m := RANGE.match(value) if isinstance(value, str) else None: return _range(full, kind, *m.groups(), origin)
     if isinstance(value, str) and '..' in value:
         raise InputError(f"{origin}: `{full}`: `{value}` is no range; write lowest..highest, e.g. 2..6, .1..1 or "
