@@ -158,7 +158,8 @@ def take(self:Rows,
     rows, # bool mask or positions
 )->Rows: # The chosen rows, in order
     "Some of the rows."
-    return Rows(**{f.name:None if (v := getattr(self, f.name)) is None else v[rows] for f in fields(self)}) # type: ignore[arg-type]
+    kept = {f.name:None if (v := getattr(self, f.name)) is None else v[rows] for f in fields(self)}
+    return Rows(**kept) # type: ignore[arg-type]
 
 @patch
 def to_fit(self:Rows)->Rows: # Those that may drive a fit, without their labels
