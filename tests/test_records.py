@@ -222,10 +222,10 @@ def test_two_columns_for_one(csv):
 # Bad values
 
 @pytest.mark.parametrize('column,value,words', [
-    ('threshold_6kHz', 'no response', 'is not a number'), ('threshold_click', 'NR', 'is not a number'),
-        ('threshold_30kHz', '12,5', 'decimal comma'), ('threshold_30kHz', '>90', 'is not a number'),
+    ('threshold_6kHz', 'loud', 'is not a number'), ('threshold_click', 'ND', 'is not a number'),
+        ('threshold_30kHz', '12,5', 'decimal comma'), ('threshold_30kHz', '<20', 'is not a number'),
     ('threshold_12kHz', 131, 'outside -20…130'), ('threshold_12kHz', -21, 'outside'),
-        ('threshold_18kHz', 'inf', 'is not a number'), ('threshold_18kHz', 1e300, 'outside'),
+        ('threshold_18kHz', '-inf', 'is not a number'), ('threshold_18kHz', 1e300, 'outside'),
     ('biological_sample_group', 'mutant', 'control, experimental, unknown'),
         ('age_in_weeks', 'fourteen', 'is not a number'), ('age_in_weeks', -1, 'not positive'),
     ('weight', '25 g', 'is not a number'), ('weight', 0, 'not positive'), ('phenotyping_center', '', 'is missing'),

@@ -13,6 +13,7 @@ from impc_phenotypes.cli.terminal import (
     BadRows, Columns, DataFile, Opt, Root, Run, about_file, app, named_run, prediction_file, say_notes, show_metrics,
     show_table, split_list, tell_excluded
 )
+from .reading import chosen, reads_tables
 from .train import model_folder, place_new_rows, refuse_beside, run_of_rows
 from .terminal import say
 
@@ -151,6 +152,7 @@ def explore_command(
 
 # %% ../../nbs/cli/40_results.ipynb #8080e247
 @app.command('predict')
+@reads_tables
 def predict_command(
     run:Run,
     data:Annotated[Path, typer.Argument(help='IMPC export of new mice', show_default=False)],
@@ -166,7 +168,7 @@ def predict_command(
     if (other := run_of_rows(run, output_dir)) is not None: return print(place_new_rows(other, data, out, force))
     model = model_folder(run, output_dir)
     rest = prediction_file(out, data, force)
-    cohort, _ = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value)
+    cohort, _ = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value, **chosen())
     from impc_phenotypes.runs.jobs import predict_file
     with about_file(data): placed = predict_file(model, cohort, out, rest)
     tell_excluded(placed.excluded, rest)

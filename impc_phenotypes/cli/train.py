@@ -14,6 +14,7 @@ from impc_phenotypes.cli.terminal import (
     BadRowsHere, Columns, Opt, Preset, Root, tell_leakage, about_file, app, built_config, named_run, prediction_file,
     progress_bar, say_notes, show_table, tell_data
 )
+from .reading import chosen, chosen_words, reads_tables
 from .terminal import say
 from .terminal import stoppable, tell_repeats
 
@@ -85,7 +86,8 @@ def read_cohort(
     from impc_phenotypes.runs.folder import open_data
     from impc_phenotypes.core.errors import InputError
     if data is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
-    cohort, record = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value if on_bad_rows else 'error')
+    cohort, record = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value if on_bad_rows else 'error',
+        **chosen())
     tell_data(cohort)
     return cohort, record
 
@@ -128,7 +130,8 @@ def _train(data, overrides, preset, config, model_config, n_phenotypes, seed, de
             '--model; the run keeps the settings of the model')
         return print(_adapt(model, data, experiment_name, columns, on_bad_rows, output_dir))
     if resume is not None:
-        refuse_beside(fixed | {'--experiment-name':experiment_name, '--columns':columns, '--on-bad-rows':on_bad_rows},
+        refuse_beside(fixed | {'--experiment-name':experiment_name, '--columns':columns,
+            '--on-bad-rows':on_bad_rows} | chosen_words(),
             '--resume; the run keeps its own')
         run, cohort, changed = _resume(resume, data, overrides, device, output_dir, start or 'latest')
         if cohort is None: say(f'{run.name} is done already')
@@ -141,6 +144,7 @@ def _train(data, overrides, preset, config, model_config, n_phenotypes, seed, de
 
 # %% ../../nbs/cli/30_train.ipynb #18a0719d
 @app.command('train')
+@reads_tables
 def train_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export: CSV, CSV.GZ, Parquet or H5AD',
         show_default=False)]=None,
@@ -263,7 +267,6 @@ def _near_source(text): # what may be meant
     return (f'; did you mean `{near}`?' if near
         else '; `impc-phenotypes plugins list data` names them, `table:FILE` reads any table')
 
-
 # %% ../../nbs/cli/30_train.ipynb #sixrun05
 # a registered source or None, and its options, taken out of the parameters
 def source_of(text, parameters, columns, on_bad_rows, said=None):
@@ -277,7 +280,8 @@ def source_of(text, parameters, columns, on_bad_rows, said=None):
         raise InputError(f"data.{next(iter(options))}: is an option of a registered source; "
             + (f'{text} is a table of mice' if text else 'name one with data='))
     if source:
-        refuse_beside({'--columns':columns, '--on-bad-rows':on_bad_rows}, f'data={text}; they are of tables of mice')
+        refuse_beside({'--columns':columns, '--on-bad-rows':on_bad_rows} | chosen_words(),
+            f'data={text}; they are of tables of mice')
         check_options(source[0], options)
     return source, options
 

@@ -76,12 +76,14 @@ def open_data(
     *,
     columns=None, # dict or YAML file: canonical or IMPC's name → column of the file
     on_bad_rows:str='error', # 'error' or 'drop'
-)->tuple: # Cohort, and what a run remembers of it: path, sha256, columns, on_bad_rows
+    **reading, # Further arguments of `read_records`
+)->tuple: # Cohort, and what a run remembers of it: path, sha256, columns, on_bad_rows, reading
     "Read and check a cohort."
     mapped = column_map(columns) or None
-    cohort = read_records(path, columns=columns, on_bad_rows=on_bad_rows, verbose=False)
+    cohort = read_records(path, columns=columns, on_bad_rows=on_bad_rows, verbose=False, **reading)
     return cohort, dict(path=str(Path(path).expanduser().absolute()), sha256=cohort.source['sha256'],
-        rows=cohort.source['rows'], columns=mapped, on_bad_rows=on_bad_rows)
+        rows=cohort.source['rows'], columns=mapped, on_bad_rows=on_bad_rows,
+        **(dict(reading=reading) if reading else {}))
 
 @patch
 def cohort(self:RunFolder,
@@ -96,7 +98,8 @@ def cohort(self:RunFolder,
     if digest!=rec.get('sha256'): raise InputError(f"{path}: is not the file that {self.name} was made from "
         f"(checksum {digest[:12]}…, then {str(rec.get('sha256'))[:12]}…); "
         "say with --data where that file is, or train a new run")
-    return read_records(path, columns=rec.get('columns'), on_bad_rows=rec.get('on_bad_rows', 'error'), verbose=False)
+    return read_records(path, columns=rec.get('columns'), on_bad_rows=rec.get('on_bad_rows', 'error'), verbose=False,
+        **(rec.get('reading') or {}) | dict(allow_loss=True))
 
 # %% ../../nbs/runs/20_folder.ipynb #d8b94f26
 def check_name(

@@ -1,0 +1,164 @@
+"Tables as hearing laboratories have them: the right answer, or one message with the right remedy; never a deaf line lost in silence."
+import os
+from pathlib import Path
+import numpy as np, pandas as pd, pytest
+from impc_phenotypes.calls.lines import call_lines
+from impc_phenotypes.core.errors import InputError
+from impc_phenotypes.data.records import read_records
+from impc_phenotypes.procedures.abr import IMPC_THRESHOLDS
+
+@pytest.fixture(scope='session')
+def wild()->Path:
+    "Made-up tables in the layouts of public ones, which are not part of the repository."
+    data = os.environ.get('IMPC_PHENOTYPES_CASES') or os.environ.get('IMPC_PHENOTYPES_DATA', '')
+    folder = Path(data)/'wild' if os.environ.get('IMPC_PHENOTYPES_CASES') else Path(data).parent/'cases'/'wild'
+    if not data or not folder.is_dir(): pytest.skip('neither IMPC_PHENOTYPES_CASES nor IMPC_PHENOTYPES_DATA leads '
+        'to the wild tables')
+    return folder
+
+def read(source, **kw): return read_records(source, verbose=False, **kw)
+
+def calls(cohort):
+    "Gene → mice, mean offset in dB, called."
+    s = call_lines(cohort, draws=2000).summary
+    return {r.gene_symbol:(r.n_mice, r.mean_offset, bool(r.called)) for r in s.itertuples()}
+
+def said(cohort, *words): return any(all(w in n for w in words) for n in cohort.notes)
+
+def refused(source, *words, without=(), **kw):
+    with pytest.raises(InputError) as e: read(source, **kw)
+    for w in words: assert w in str(e.value), f'{w!r} is not in: {e.value}'
+    for w in without: assert w not in str(e.value), f'{w!r} is in: {e.value}'
+    return str(e.value)
+
+def lab(controls=24, lines=('Okay1','Deaf1'), mice=6, centre='Lab', seed=0, loss=dict(Deaf1=45)):
+    "An invented table of one laboratory."
+    rng = np.random.default_rng(seed)
+    gene = [None]*controls+[g for g in lines for _ in range(mice)]
+    n = len(gene)
+    mouse = rng.normal(0, 4, n)+[loss.get(g, 0) for g in gene]
+    tones = 5*np.round((np.array([35,20,20,25,35,25])+mouse[:,None]+rng.normal(0, 4, (n, 6)))/5)
+    return pd.DataFrame(dict(specimen_id=[f'{centre}-{i:03}' for i in range(n)], phenotyping_center=centre,
+        biological_sample_group=['control' if g is None else 'experimental' for g in gene], gene_symbol=gene,
+        zygosity=['wildtype' if g is None else 'homozygote' for g in gene], sex=['female','male']*(n//2))
+        | dict(zip(IMPC_THRESHOLDS, tones.clip(5, 80).T)))
+
+def with_codes(frame, *codes):
+    "The line Deaf1 writes codes instead of numbers."
+    frame = frame.astype({t:object for t in IMPC_THRESHOLDS})
+    at = np.flatnonzero(frame.gene_symbol=='Deaf1')
+    for i,row in enumerate(at): frame.loc[row, list(IMPC_THRESHOLDS)] = codes[i%len(codes)]
+    return frame
+
+# No response
+
+@pytest.mark.parametrize('code', ['>85', '85+', '> 85 dB SPL', '≥85', 'NR (85)', 'no response at 85 dB', '85 or more'])
+def test_a_code_with_its_level_is_a_censored_reading(code, tmp_path):
+    with_codes(lab(), code).to_csv(tmp_path/'t.csv', index=False)
+    c = read(tmp_path/'t.csv')
+    deaf = (c.frame.gene_symbol=='Deaf1').to_numpy()
+    assert (c.thresholds[deaf]==85).all() and c.censored[deaf].all() and not c.censored[~deaf].any()
+    assert said(c, 'mean no response', 'all 6 of Deaf1')
+    n,offset,called = calls(c)['Deaf1']
+    assert n==6 and called and 50<offset<65
+
+@pytest.mark.parametrize('code', ['NR', 'n.r.', 'No Response', 'inf', '∞', 'did not respond', 'no ABR'])
+def test_a_code_without_level_asks_for_it_and_never_proposes_to_drop(code, tmp_path):
+    with_codes(lab(), code).to_csv(tmp_path/'t.csv', index=False)
+    for how in ('error','drop'):
+        refused(tmp_path/'t.csv', '--no-response', 'LEVEL', 'Lab', without=['--on-bad-rows'], on_bad_rows=how)
+    assert calls(read(tmp_path/'t.csv', no_response={code:90}))['Deaf1'][2]
+    assert calls(read(tmp_path/'t.csv', ceiling=90))['Deaf1'][2]
+
+def test_levels_of_mice_and_centres():
+    t = with_codes(lab(), 'NR')
+    c = read(t.assign(max_level=[80,90]*18))
+    deaf = (c.frame.gene_symbol=='Deaf1').to_numpy()
+    assert sorted(set(c.thresholds[deaf].ravel()))==[80, 90] and c.censored[deaf].all()
+    assert set(read(t.assign(level_played=95), no_response='NR=level_played').thresholds[deaf].ravel())=={95}
+    assert set(read(t.assign(phenotyping_center='HMGU')).thresholds[deaf].ravel())=={85} # a level that is packaged
+    two = pd.concat([t, with_codes(lab(centre='Other'), 'NR')])
+    f = read(two, no_response=['Lab:NR=85','Other:NR=95']).frame
+    assert f[f.gene_symbol=='Deaf1'].groupby('phenotyping_center').threshold_6kHz.first().tolist()==[85, 95]
+
+@pytest.mark.parametrize('code', ['ND', '999', '-1', '0'])
+def test_a_code_of_the_laboratory(code):
+    t = with_codes(lab(), code)
+    c = read(t, no_response={code:85})
+    assert calls(c)['Deaf1'][2] and c.censored[(c.frame.gene_symbol=='Deaf1').to_numpy()].all()
+
+def test_unknown_words_are_not_dropped_with_their_line():
+    said = refused(with_codes(lab(), 'ND'), '--no-response ND=LEVEL', 'Deaf1', without=['--on-bad-rows drop'])
+    assert 'would lose' in said
+    refused(with_codes(lab(), 'ND'), 'the whole line Deaf1', '--allow-loss', on_bad_rows='drop')
+    c = read(with_codes(lab(), 'ND'), on_bad_rows='drop', allow_loss=True)
+    assert len(c)==30 and c.notes[0].startswith('warning') and 'Deaf1' in c.notes[0]
+
+def test_all_knockouts_or_all_controls_need_consent():
+    t = lab().astype(object)
+    for group,word in (('experimental','all 12 knockout mice'), ('control','all 24 controls')):
+        bad = t.assign(weight=np.where(t.biological_sample_group==group, 'heavy', '20'))
+        refused(bad, word, '--allow-loss', on_bad_rows='drop')
+    some = t.assign(weight=['heavy']+['20']*35)
+    assert said(read(some, on_bad_rows='drop'), '1 rows with bad values', '1 of 24 control')
+
+@pytest.mark.parametrize('value', ['', 'None', 'NA', None])
+def test_a_blank_line_is_named(value, tmp_path):
+    t = with_codes(lab(), value)
+    c = read(t)
+    assert said(c, 'warning', 'all 6 mice of the line Deaf1', 'blank=LEVEL')
+    assert calls(read(t, no_response='blank=85'))['Deaf1'][2]
+
+def test_lines_of_zeros_and_half_silent_lines_are_named():
+    assert said(read(with_codes(lab(), 0)), 'warning', 'Deaf1', '0 dB')
+    t = lab()
+    t.loc[t.gene_symbol=='Deaf1', list(IMPC_THRESHOLDS[3:5])] = np.nan
+    assert said(read(t), 'warning', 'Deaf1', '24kHz, 30kHz')
+    assert not said(read(lab()), 'warning')
+
+def test_a_ceiling_nobody_stated():
+    t = with_codes(lab(), 70)
+    t[list(IMPC_THRESHOLDS)] = t[list(IMPC_THRESHOLDS)].astype(float).clip(upper=70)
+    c = read(t)
+    assert said(c, '70 dB is the highest value of Lab', '--ceiling 70') and not c.censored.any()
+    assert read(t, ceiling=70).censored[(c.frame.gene_symbol=='Deaf1').to_numpy()].all()
+    refused(t, 'no centre', ceiling={'Leb':70})
+
+# The wild folder, file by file
+
+MAPS = {'02b':'02b_map.yaml', '03b':'03b_map.yaml', '04d':'04b_map.yaml', '07_':'07_map.yaml'}
+RIGHT = [ # file, options, gene → (mice or None, mean offset, called)
+    ('03b_wide_inf.csv', {}, dict(Loss1=(7, 50.1, True))),
+    ('08_no_response_words.csv', {}, dict(Deaf1=(6, 55.7, True))),
+    ('08_no_response_words.csv', dict(no_response='NR=85'), dict(Deaf1=(6, 55.7, True))),
+    ('24b_one_gene_24wt.csv', {}, dict(Only1=(10, 42.3, True))),
+    ('27_nHL_ceiling70.csv', dict(ceiling=70), dict(Deaf1=(6, 56.5, True))),
+]
+
+@pytest.mark.parametrize('file,options,want', RIGHT, ids=[f'{f}-{i}' for i,(f,*_) in enumerate(RIGHT)])
+def test_wild_calls(file, options, want, wild):
+    columns = wild/MAPS[file[:3]] if file[:3] in MAPS else None
+    got = calls(read(wild/file, **dict(columns=columns) | options))
+    for gene,(n,offset,called) in want.items():
+        assert (n is None or got[gene][0]==n) and abs(got[gene][1]-offset)<=1 and got[gene][2]==called, f'{gene}: {got[gene]}'
+
+SAID = [ # file, options, words that one note holds
+    ('09_blank_no_response.csv', {}, ['warning', 'all 6 mice of the line Deaf1']),
+    ('09b_none_no_response.csv', {}, ['warning', 'all 6 mice of the line Deaf1']),
+    ('27_nHL_ceiling70.csv', {}, ['70 dB', '36 times', '--ceiling']),
+]
+
+@pytest.mark.parametrize('file,options,words', SAID, ids=[f for f,*_ in SAID])
+def test_wild_notes(file, options, words, wild):
+    columns = wild/MAPS[file[:3]] if file[:3] in MAPS else None
+    c = read(wild/file, **dict(columns=columns) | options)
+    assert said(c, *words), '\n'.join(c.notes)
+
+REFUSED = [ # file, options, words of the message, words it must not hold
+    ('17b_same_mouse_twice.csv', dict(on_bad_rows='drop'), ['all 18 knockout mice'], []),
+]
+
+@pytest.mark.parametrize('file,options,words,without', REFUSED, ids=[f for f,*_ in REFUSED])
+def test_wild_refusals(file, options, words, without, wild):
+    columns = wild/MAPS[file[:3]] if file[:3] in MAPS else None
+    refused(wild/file, *words, without=without, **dict(columns=columns) | options)
