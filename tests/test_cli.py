@@ -84,8 +84,8 @@ BAD = {
     ['12', 'deaf', '--on-bad-rows drop', 2]),
     'threshold of 300 dB': (lambda t: t.assign(**{IMPC_THRESHOLDS[3]:['300']+t[IMPC_THRESHOLDS[3]].tolist()[1:]}),
     ['300', '-20']),
-    'unknown group': (lambda t: t.assign(biological_sample_group=['mutant']+t.biological_sample_group.tolist()[1:]),
-    ['mutant', 'control, experimental, unknown']),
+    'unknown group': (lambda t: t.assign(biological_sample_group=['strange']+t.biological_sample_group.tolist()[1:]),
+    ['strange', 'control, experimental, unknown']),
     'weight in words': (lambda t: t.assign(weight=['heavy']+t.weight.tolist()[1:]), ['heavy', 'weight']),
     'conflicting specimen': (lambda t: pd.concat(
     [t, t.iloc[[0]].assign(**{IMPC_THRESHOLDS[0]:'95', IMPC_THRESHOLDS[1]:'5'})]), ['more than once']),

@@ -4,7 +4,8 @@ import numpy as np, pandas as pd, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from impc_phenotypes.data.cohort import Cohort
 from impc_phenotypes.core.errors import InputError, RunError
-from impc_phenotypes.data.records import column_map, read_records
+from impc_phenotypes.data.columns import column_map
+from impc_phenotypes.data.records import read_records
 from impc_phenotypes.core.tables import mend
 from impc_phenotypes.core.files import write_table
 from impc_phenotypes.data.schema import COLUMNS, REQUIRED
@@ -226,7 +227,7 @@ def test_two_columns_for_one(csv):
         ('threshold_30kHz', '12,5', 'decimal comma'), ('threshold_30kHz', '<20', 'is not a number'),
     ('threshold_12kHz', 131, 'outside -20…130'), ('threshold_12kHz', -21, 'outside'),
         ('threshold_18kHz', '-inf', 'is not a number'), ('threshold_18kHz', 1e300, 'outside'),
-    ('biological_sample_group', 'mutant', 'control, experimental, unknown'),
+    ('biological_sample_group', 'strange', 'control, experimental, unknown'),
         ('age_in_weeks', 'fourteen', 'is not a number'), ('age_in_weeks', -1, 'not positive'),
     ('weight', '25 g', 'is not a number'), ('weight', 0, 'not positive'), ('phenotyping_center', '', 'is missing'),
         ('phenotyping_center', 'NA', 'is missing')])

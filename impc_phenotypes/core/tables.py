@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'content_kind', 'file_kind', 'mend', 'decoded', 'RawTable', 'frame_table', 'open_table', 'unzipped',
-           'clean_text', 'clean_number', 'read_text', 'text_table', 'first_column']
+           'visible', 'clean_text', 'clean_number', 'read_text', 'text_table', 'first_column']
 
 # %% ../../nbs/core/40_tables.ipynb #6bbbdb57
-import gzip, hashlib, io, json, os, re, zlib
+import gzip, hashlib, io, json, os, re, unicodedata, zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -99,6 +99,11 @@ class RawTable:
     source:dict = field(default_factory=dict)
     def __len__(self): return len(self.rows)
     def find(self, name): return [i for i,c in enumerate(self.columns) if c==name]
+    def add(self, name, values): # a further column; its position
+        old,at = self.pull,len(self.columns)
+        self.columns = [*self.columns, name]
+        self.pull = lambda i: values if i==at else old(i)
+        return at
 
 # %% ../../nbs/core/40_tables.ipynb #b112b3a1
 def _split(
@@ -228,10 +233,21 @@ def unzipped(
 # %% ../../nbs/core/40_tables.ipynb #06e96d3d
 _null = {'', 'NA', 'N/A', '#N/A', 'NaN', 'nan', 'null', 'NULL', 'None', '<NA>', 'NaT'}
 
+_dashes = str.maketrans('\u2010\u2011\u2212\ufe63\uff0d', '-----')
+
+def visible(
+    text:str, # Any text
+)->str: # The same without what nobody sees
+    "Remove invisible characters; every kind of blank and hyphen becomes the plain one."
+    if text.isascii(): return text
+    text = unicodedata.normalize('NFC', text).translate(_dashes)
+    kinds = [(c, unicodedata.category(c)) for c in text]
+    return ''.join(' ' if k=='Zs' else c for c,k in kinds if k!='Cf').strip()
+
 def _tidy(v):
     if isinstance(v, float) and v.is_integer(): v = int(v)
-    text = str(v).strip()
-    return None if text in _null else mend(text)
+    text = visible(mend(str(v).strip()))
+    return None if text in _null else text
 
 def clean_text(
     values:pd.Series, # Any column
@@ -240,7 +256,7 @@ def clean_text(
     try: codes,uniques = pd.factorize(values.astype(object), use_na_sentinel=True)
     except TypeError: codes,uniques = pd.factorize(values.map(str))
     new = np.array([_tidy(u) for u in uniques] + [None], dtype=object)
-    mended = np.array([isinstance(u, str) and not u.isascii() and mend(u)!=u for u in uniques] + [False])
+    mended = np.array([isinstance(u, str) and not u.isascii() and visible(mend(u))!=u for u in uniques] + [False])
     return new[codes], int(mended[codes].sum())
 
 # %% ../../nbs/core/40_tables.ipynb #a3bd70ff

@@ -69,8 +69,9 @@ def is_experimental(self:Cohort)->np.ndarray: # bool, shape (n,)
     return (self.frame.biological_sample_group=='experimental').to_numpy()
 
 def _joined(frame, columns):
-    return frame[list(columns)].astype(object).where(lambda o: o.notna(), '').astype(str).agg(' | '.join,
-        axis=1) if len(frame) else pd.Series(dtype=object)
+    first,*rest = [frame[c].astype(object).where(frame[c].notna(), '').astype(str).to_numpy(object) for c in columns]
+    for o in rest: first = first+' | '+o
+    return pd.Series(first, frame.index, dtype=object)
 
 @patch(as_prop=True)
 def technical_group(self:Cohort)->np.ndarray: # str, shape (n,)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORDS', 'BLANK', 'no_response_level', 'user_codes', 'loudest_levels', 'Answers', 'read_answers']
 
-# %% ../../nbs/data/12_no_response.ipynb #fea018e3
+# %% ../../nbs/data/12_no_response.ipynb #a5c0a5e2
 import re, unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from ..core.tables import RawTable, clean_number, clean_text
 from ..core.words import nearest, plain_name
 from ..procedures.abr import CEILINGS, DEFAULT_CEILING, OWN_CEILINGS, THRESHOLDS, TONES, VALID_RANGE
 
-# %% ../../nbs/data/12_no_response.ipynb #f8705291
+# %% ../../nbs/data/12_no_response.ipynb #b1091b46
 WORDS = {'nr', 'noresponse', 'noresponses', 'noresp', 'noabr', 'noabrresponse', 'nothreshold', 'nonresponse',
     'nonresponsive',
     'noresponsedetected', 'unresponsive', 'didnotrespond', 'dnr', 'absent', 'noanswer', 'noevokedresponse',
@@ -43,7 +43,7 @@ def no_response_level(
     said = word in WORDS or word in _above or (not word and sign and (after or re.match(r'[>≥≫]+\s*=?\s*\d', t)))
     return float(found[0].replace(',', '.')) if said else None
 
-# %% ../../nbs/data/12_no_response.ipynb #09ce0b3c
+# %% ../../nbs/data/12_no_response.ipynb #9397e1e7
 BLANK = 'blank' # Stands for an empty cell
 
 def user_codes(
@@ -78,7 +78,7 @@ def _is_code(code, x, bad, text): # cells that bear a user's code
     same = lambda v: v is not None and re.sub(r'\s+', ' ', str(v)).strip().casefold()==code.casefold()
     return bad & np.array([same(v) for v in text], bool) if bad.any() else bad
 
-# %% ../../nbs/data/12_no_response.ipynb #51d9c48c
+# %% ../../nbs/data/12_no_response.ipynb #fc8cb572
 _loudest = {'maxlevel', 'maximumlevel', 'loudestlevel', 'highestlevel', 'loudest', 'maxdb', 'maxdbspl',
     'maxleveldb', 'maxleveldbspl', 'maxspl',
     'maximumdb', 'maximumdbspl', 'maxintensity', 'maximumintensity', 'highestintensity', 'ceiling', 'ceilingdb',
@@ -113,7 +113,7 @@ def loudest_levels(
         names.append(c)
     return out,names
 
-# %% ../../nbs/data/12_no_response.ipynb #1ed4125c
+# %% ../../nbs/data/12_no_response.ipynb #c69e42b2
 @dataclass
 class Answers:
     "Threshold columns with their codes read."
@@ -125,8 +125,9 @@ class Answers:
     ceilings:np.ndarray|None # dB SPL, (n, 6); None: those of the centres
     words:list = field(default_factory=list) # Codes as they stood, most frequent first
     sources:list = field(default_factory=list) # Where levels came from
+    columns:list = field(default_factory=list) # Columns of loudest levels that were read
 
-# %% ../../nbs/data/12_no_response.ipynb #4c2f8404
+# %% ../../nbs/data/12_no_response.ipynb #5134e4ef
 def _ceiling_of(ceiling, centre): # the user's loudest level of each mouse, (n,), NaN where unsaid
     if ceiling is None: return np.full(len(centre), np.nan)
     if not isinstance(ceiling, (str, Mapping, list, tuple)): ceiling = {'':ceiling}
@@ -145,7 +146,7 @@ def _ceiling_of(ceiling, centre): # the user's loudest level of each mouse, (n,)
         out[np.array([not c or o==c for o in centre], bool)] = level
     return out
 
-# %% ../../nbs/data/12_no_response.ipynb #77bf0c21
+# %% ../../nbs/data/12_no_response.ipynb #ff99bc2f
 def _codes(columns, centre, codes): # (coded, level (NaN unknown), name of a column or '')
     n = len(centre)
     coded,level = np.zeros((n, len(TONES)), bool),np.full((n, len(TONES)), np.nan)
@@ -174,7 +175,7 @@ def _columns_of_levels(raw, level, lookup): # levels that stand in columns the u
         level = np.where(lookup==name, top[:,None], level)
     return level
 
-# %% ../../nbs/data/12_no_response.ipynb #08041c87
+# %% ../../nbs/data/12_no_response.ipynb #ee7adef4
 # ((n, 6) level for a code that names none, where it came from)
 def _known_levels(raw, columns, centre, coded, level, said):
     own,names = loudest_levels(raw)
@@ -192,7 +193,7 @@ def _known_levels(raw, columns, centre, coded, level, said):
             sources.append(f'{CEILINGS[c]:g} dB, the loudest level of {c}')
     return out,sources
 
-# %% ../../nbs/data/12_no_response.ipynb #49de05df
+# %% ../../nbs/data/12_no_response.ipynb #bfc4496f
 def read_answers(
     raw:RawTable, # The table
     where:dict, # Canonical name → position
@@ -224,5 +225,6 @@ def read_answers(
         words += [str(text[i]) if text[i] is not None and text[i]==text[i] else BLANK
             for i in np.flatnonzero(coded[:,j])]
         out.values[c],out.bad[c],out.text[c] = np.where(coded[:,j], level[:,j], x),bad & ~coded[:,j],text
+    out.columns = (loudest_levels(raw)[1] if coded.any() else []) + sorted({str(o) for o in lookup.ravel() if o})
     out.words = list(pd.Series(words, dtype=object).value_counts().index) if words else []
     return out

@@ -18,7 +18,8 @@ from ..data.cohort import Cohort
 from ..core.errors import InputError, RunError
 from ..core.files import as_plain, file_digest, write_json
 from ..core.files import atomic_path
-from ..data.records import column_map, read_records
+from ..data.columns import column_map
+from ..data.records import read_records
 from ..core.words import nearest
 
 # %% ../../nbs/runs/20_folder.ipynb #3e3f9b5c
