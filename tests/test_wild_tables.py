@@ -1,5 +1,5 @@
 "Tables as hearing laboratories have them: the right answer, or one message with the right remedy; never a deaf line lost in silence."
-import os
+import gzip, os, zipfile
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
 from impc_phenotypes.calls.lines import call_lines
@@ -187,10 +187,113 @@ def test_columns_that_were_not_used_are_listed_once():
     c = read(lab().assign(gene=1, note='x', cage=3))
     assert said(c, '3 columns were not used: gene, note, cage') and sum('not used' in n for n in c.notes)<=2
 
+# Files as they come
+
+def xlsx(path, *sheets):
+    "A workbook of frames, written by hand."
+    cell = lambda v: '<c/>' if v is None or v!=v else (f'<c><v>{v}</v></c>' if isinstance(v, (int,float))
+        else f'<c t="inlineStr"><is><t>{v}</t></is></c>')
+    with zipfile.ZipFile(path, 'w') as z:
+        z.writestr('xl/workbook.xml', '<w xmlns:r="u"><sheets>'+''.join(f'<sheet name="{n}" r:id="{n}"/>' for n,
+            _ in sheets)+'</sheets></w>')
+        z.writestr('xl/_rels/workbook.xml.rels', '<R>'+''.join(f'<R Id="{n}" Target="{n}.xml"/>' for n,_ in sheets)
+            +'</R>')
+        for n,f in sheets:
+            rows = [list(f.columns)]+f.astype(object).where(f.notna(), None).to_numpy().tolist() if f is not None else []
+            z.writestr(f'xl/{n}.xml', '<w><sheetData>'+''.join(f'<row>{"".join(map(cell, r))}</row>' for r in rows)
+                +'</sheetData></w>')
+    return path
+
+FORMS = {
+    'tsv': lambda t,p: t.to_csv(p/'a.tsv', sep='\t', index=False) or p/'a.tsv',
+    'unicode text': lambda t,p: t.to_csv(p/'a.txt', sep='\t', index=False, encoding='utf-16') or p/'a.txt',
+    'no ending': lambda t,p: t.to_csv(p/'a', index=False) or p/'a',
+    'bzip2': lambda t,p: t.to_csv(p/'a.csv.bz2', index=False) or p/'a.csv.bz2',
+    'xz': lambda t,p: t.to_csv(p/'a.csv.xz', index=False) or p/'a.csv.xz',
+    'zip': lambda t,p: t.to_csv(p/'a.zip', index=False) or p/'a.zip',
+    'gzip without ending': lambda t,p: (p/'a.data').write_bytes(gzip.compress(t.to_csv(index=False).encode()))
+    and p/'a.data',
+    'workbook': lambda t,p: xlsx(p/'a.xlsx', ('all', t), ('empty', None)),
+    'workbook named csv': lambda t,p: xlsx(p/'a.csv', ('all', t)),
+    'bars': lambda t,p: t.to_csv(p/'a.txt', sep='|', index=False) or p/'a.txt',
+    'title rows': lambda t,p: (p/'a.csv').write_text('ABR export\n\nby hand,2021\n'+t.to_csv(index=False))
+    and p/'a.csv',
+    'title with commas': lambda t,p: (p/'a.csv').write_text('ABR export'+','*11+'\n'+t.to_csv(index=False))
+    and p/'a.csv',
+    'decimal commas': lambda t,p: t.to_csv(p/'a.csv', sep=';', decimal=',', index=False) or p/'a.csv',
+}
+
+@pytest.mark.parametrize('form', FORMS)
+def test_a_file_is_read_by_its_content(form, tmp_path):
+    t = lab()
+    if form=='decimal commas': t[list(IMPC_THRESHOLDS)] += .5
+    got = read(FORMS[form](t, tmp_path))
+    pd.testing.assert_frame_equal(got.frame, read(t).frame)
+
+def test_rows_below_a_title_keep_their_numbers(tmp_path):
+    t = lab().astype(object)
+    t.loc[3,'weight'] = 'heavy'
+    (tmp_path/'a.csv').write_text('Title\n\n'+t.to_csv(index=False))
+    refused(tmp_path/'a.csv', 'row 7', 'Lab-003')
+
+def test_sheets(tmp_path):
+    two = xlsx(tmp_path/'a.xlsx', ('mice', lab()), ('notes', pd.DataFrame(dict(a=['b']))))
+    refused(two, "'mice'", "'notes'", '--sheet')
+    assert len(read(two, sheet='mice'))==36
+    refused(two, 'did you mean `mice`', sheet='mise')
+    refused(xlsx(tmp_path/'b.xlsx', ('mice', None)), 'no sheet has cells')
+    (tmp_path/'c.xlsx').write_bytes(two.read_bytes()[:900])
+    refused(tmp_path/'c.xlsx', 'Excel', '.csv')
+    lab().to_csv(tmp_path/'d.csv', index=False)
+    refused(tmp_path/'d.csv', '--sheet', sheet='mice')
+
+def test_names_over_two_rows(tmp_path):
+    (tmp_path/'a.csv').write_text('Noise study,,,,,\nMouse,Group,8 kHz,,32 '
+        'kHz,\nID,,ABR,DPOAE,ABR,DPOAE\nm1,WT,20,30,40,50\n'*1)
+    message = refused(tmp_path/'a.csv', "'8 kHz ABR'", "'8 kHz DPOAE'", "'Mouse ID'", 'two rows')
+    assert "'Noise study'" not in message
+
+# Ages
+
+def test_late_adults_are_compared_with_late_adults_only():
+    young,old = lab(),lab(seed=1, loss=dict(Deaf1=25)).assign(specimen_id=lambda t: 'old'+t.specimen_id)
+    old[list(IMPC_THRESHOLDS)] += 20
+    alone = call_lines(read(young), draws=2000).summary
+    for mark in (dict(life_stage_name='Late adult'), dict(age_in_weeks=62),
+        dict(procedure_stable_id='HRWLLA_ABR_002')):
+        few = old[(old.biological_sample_group!='control') | (old.specimen_id<'oldLab-004')].assign(**mark)
+        c = read(pd.concat([young, few]))
+        m = match_controls(c)
+        assert len(m.excluded)==16 and m.excluded.reason.str.contains('Late adult').all()
+        both = call_lines(c, draws=2000).summary
+        pd.testing.assert_frame_equal(both[alone.columns], alone)
+    own = call_lines(read(pd.concat([young, old.assign(life_stage_name='Late adult')])), draws=2000).summary
+    by_age = own.set_index([own.technical_group.str.contains('Late adult'), 'gene_symbol']).mean_offset
+    assert abs(by_age[True,'Deaf1']-25)<8 and abs(by_age[False,'Deaf1']-45)<8 and abs(by_age[True,'Okay1'])<8
+
+# The server
+
+def test_answers_that_are_none():
+    from impc_phenotypes.data.solr import _Broken, _parse, _Request
+    ask = _Request('http://h', 'experiment', 'q', ('id',), 10)
+    good = dict(response=dict(numFound=1, docs=[dict(id='a')]))
+    assert _parse(good, ask, 0)[0]==1
+    for bad,word in ((dict(error=dict(msg='shard is down')), 'shard is down'),
+        (good | dict(responseHeader=dict(partialResults=True)), 'partial')):
+        with pytest.raises(_Broken, match=word): _parse(bad, ask, 0)
+
 # The wild folder, file by file
 
 MAPS = {'02b':'02b_map.yaml', '03b':'03b_map.yaml', '04d':'04b_map.yaml', '07_':'07_map.yaml'}
 RIGHT = [ # file, options, gene → (mice or None, mean offset, called)
+    ('05_workbook.xlsx', {}, {}),
+    ('06_semicolon_comma.csv', {}, dict(Cccc3=(None, 44.9, True), Eeee5=(None, 26.8, True))),
+    ('07_semicolon_commas_in_names.csv', {}, dict(Cccc3=(None, 42.9, True), Eeee5=(None, 30.4, True))),
+    ('17_late_adult_mixed.csv', {}, dict(Cccc3=(None, 11.5, True), Aaaa1=(None, 1.7, False), Bbbb2=(None, -.6,
+    False))),
+    ('23b_title_row.csv', {}, {}),
+    ('29_unicode_text.txt', {}, {}),
+    ('29b_tab.tsv', {}, {}),
     ('03b_wide_inf.csv', {}, dict(Loss1=(7, 50.1, True))),
     ('08_no_response_words.csv', {}, dict(Deaf1=(6, 55.7, True))),
     ('08_no_response_words.csv', dict(no_response='NR=85'), dict(Deaf1=(6, 55.7, True))),
@@ -230,6 +333,8 @@ def test_wild_notes(file, options, words, wild):
     assert said(c, *words), '\n'.join(c.notes)
 
 REFUSED = [ # file, options, words of the message, words it must not hold
+    ('23_two_header_rows.csv', {}, ["'8 kHz ABRThreshold'", "'Mouse ID'", 'tones at 8, 16, 32 kHz'],
+    ["'Noise study'"]),
     ('04_wide_8_16_32.csv', {}, ['tones at 8, 16, 32 kHz', 'places at 6, 12, 18, 24, 30 kHz'], ["nearest is 'ABR"]),
     ('17b_same_mouse_twice.csv', dict(on_bad_rows='drop'), ['all 18 knockout mice'], []),
 ]

@@ -13,6 +13,7 @@ from ..procedures.abr import TONES, THRESHOLDS, OWN_CEILINGS
 from .schema import COLUMNS, REQUIRED, NUMERIC, GROUP_COLUMNS
 from ..procedures.abr import ceiling
 from ..core.registry import added
+from .ages import life_stage
 
 # %% ../../nbs/data/15_cohort.ipynb #f4d4a501
 @dataclass(frozen=True)
@@ -75,16 +76,22 @@ def _joined(frame, columns):
 
 @patch(as_prop=True)
 def technical_group(self:Cohort)->np.ndarray: # str, shape (n,)
-    "Centre | pipeline | equipment maker | model."
-    return _joined(self.frame, GROUP_COLUMNS).to_numpy(object)
+    "Centre | pipeline | equipment maker | model, and the life stage of mice that are not young."
+    name,stage = _joined(self.frame, GROUP_COLUMNS).to_numpy(object),life_stage(self.frame)
+    late = stage!=''
+    if late.any(): name[late] = name[late]+' | '+stage[late]
+    return name
 
 @patch(as_prop=True)
 def line(self:Cohort)->np.ndarray: # str or None, shape (n,)
-    "Allele (else gene) | zygosity | centre of an experimental mouse."
+    "Allele (else gene) | zygosity | centre of an experimental mouse, and the life stage where it is not young."
     f = self.frame
     text = lambda c: f[c].astype(object).where(f[c].notna() & (f[c]!=''), None)
     name = text('allele_symbol').where(text('allele_symbol').notna(), text('gene_symbol'))
     key = _joined(pd.DataFrame(dict(a=name, z=f.zygosity, c=f.phenotyping_center)), 'azc').to_numpy(object, copy=True)
+    stage = life_stage(f)
+    late = stage!=''
+    if late.any(): key[late] = key[late]+' | '+stage[late]
     key[~(self.is_experimental & name.notna().to_numpy())] = None
     return key
 

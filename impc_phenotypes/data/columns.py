@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['column_map', 'tone_of', 'locate_columns', 'unused_columns']
 
-# %% ../../nbs/data/13_columns.ipynb #056820b2
+# %% ../../nbs/data/13_columns.ipynb #dc4eb8fc
 import os, re
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -92,7 +92,7 @@ def _closest(
     best = max(columns, key=score, default=None)
     return best if best is not None and score(best)>=cutoff else None
 
-# %% ../../nbs/data/13_columns.ipynb #57459a2c
+# %% ../../nbs/data/13_columns.ipynb #4ff228bf
 def _other_tones(missing, spare): # what to do about tones the package has no place for
     other = {c:t for c in spare if isinstance(t := tone_of(c), float) and t not in FREQUENCIES and 1<=t<=90}
     if not other or not set(missing) & set(THRESHOLDS): return ''

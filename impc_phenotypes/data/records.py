@@ -168,7 +168,7 @@ def _set_aside(raw, frame, bad): # (bool keep, excluded)
         + (f': {told(frame, gone)}' if gone.any() else ''))
     return ~gone, out[['specimen_id','reason']]
 
-# %% ../../nbs/data/20_records.ipynb #bc2d6f50
+# %% ../../nbs/data/20_records.ipynb #c73df372
 def _highest(frame): # a hint at the loudest level
     v = frame[list(THRESHOLDS)].max(axis=1).groupby(frame.phenotyping_center).max().dropna()
     return ', '.join(f'{x:g} dB SPL in {c}' for c,x in v.items()) if 0<len(v)<=3 else ''
@@ -253,19 +253,20 @@ def suspicions(
 
 # %% ../../nbs/data/20_records.ipynb #b5b07742
 def read_records(
-    source, # Path of a .csv, .csv.gz, .parquet or .h5ad file, a DataFrame, or an AnnData object; one row a mouse
+    source, # Path of text, a workbook, Parquet or H5AD, compressed or not, a DataFrame, or an AnnData object
     *,
     columns=None, # dict or YAML file: canonical or IMPC's name → column in the table
     on_bad_rows:str='error', # 'error' stops at a wrong value, 'drop' moves such rows to `excluded`
     allow_loss:bool=False, # May `drop` leave out a whole line, all knockouts or all controls?
     no_response=None, # Codes for no response: `{'NR': 85}`, `{'HMGU:NR': 85}`, `{'NR': 'max_level'}`, `{'blank': 85}`
     ceiling=None, # Loudest level played, dB SPL: a number, or centre → number
+    sheet:str=None, # Of a workbook with several
     verbose:bool=True, # Print what was read, repaired and left out?
 )->Cohort: # Validated; rows of the table = `len(cohort)` + `len(cohort.excluded)`
     "Read hearing records of mice."
     if on_bad_rows not in ('error','drop'):
         raise InputError(f"`on_bad_rows` must be 'error' or 'drop', got {on_bad_rows!r}")
-    raw,drop = open_table(source, THRESHOLDS+IMPC_THRESHOLDS),on_bad_rows=='drop'
+    raw,drop = open_table(source, THRESHOLDS+IMPC_THRESHOLDS, sheet),on_bad_rows=='drop'
     total = len(raw)+len(raw.ragged)
     strays = _check_procedure(raw)
     where = locate_columns(raw, columns)
@@ -283,7 +284,7 @@ def read_records(
     if verbose: print(_report(raw, cohort))
     return cohort
 
-# %% ../../nbs/data/20_records.ipynb #124f410a
+# %% ../../nbs/data/20_records.ipynb #ebe2caa2
 def _kept(raw, frame, problems, drop, allow_loss): # (frame that stays, excluded)
     keep,out = _judge(raw, frame, problems, drop)
     some = frame[keep].reset_index(drop=True)
