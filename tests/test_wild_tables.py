@@ -1,7 +1,7 @@
 "Tables as hearing laboratories have them: the right answer, or one message with the right remedy; never a deaf line lost in silence."
-import gzip, os, zipfile
+import gzip, json, os, zipfile
 from pathlib import Path
-import numpy as np, pandas as pd, pytest
+import numpy as np, pandas as pd, pytest, requests
 from impc_phenotypes.calls.lines import call_lines
 from impc_phenotypes.core.errors import InputError
 from impc_phenotypes.data.controls import match_controls
@@ -253,6 +253,59 @@ def test_names_over_two_rows(tmp_path):
     message = refused(tmp_path/'a.csv', "'8 kHz ABR'", "'8 kHz DPOAE'", "'Mouse ID'", 'two rows')
     assert "'Noise study'" not in message
 
+# Long and repeated tables
+
+def as_long(t, ears=('left',), sittings=(0,), hz=True):
+    "One row a mouse, ear, sitting and stimulus."
+    rows = []
+    for r in t.to_dict('records'):
+        about = {k:v for k,v in r.items() if k not in IMPC_THRESHOLDS}
+        for e in ears:
+            for s in sittings:
+                for f,c in zip((6, 12, 18, 24, 30, None), IMPC_THRESHOLDS):
+                    stimulus = (100 if hz else 'click') if f is None else f*1000 if hz else f'{f} kHz'
+                    rows.append(about | dict(ear=e, timepoint=s, frequency=stimulus,
+                        threshold=r[c]+5*(e=='right')+20*s))
+    return pd.DataFrame(rows)
+
+@pytest.mark.parametrize('hz', [True, False])
+def test_a_long_table_is_made_wide(hz, tmp_path):
+    t = lab()
+    as_long(t, hz=hz).to_csv(tmp_path/'a.csv', index=False)
+    c = read(tmp_path/'a.csv')
+    np.testing.assert_array_equal(c.thresholds, read(t).thresholds)
+    assert said(c, 'the table is long', '`frequency`', '216 rows', '36 mice')
+
+def test_ears_and_sittings_are_chosen_and_never_merged():
+    t = lab()
+    both = as_long(t, ('left','right'), (0, 1))
+    refused(both, '`ear` (left, right)', '`timepoint` (0, 1)', '--ear best|worst|left|right|mean',
+        '--sitting first|last')
+    refused(both, '`timepoint`', without=['--ear'], ear='best')
+    at = read(t).thresholds
+    for ear,sitting,more in (('left','first',0), ('best','first',0), ('right','first',5), ('worst','last',25),
+        ('mean','last',22.5)):
+        np.testing.assert_allclose(read(both, ear=ear, sitting=sitting).thresholds, at+more)
+    refused(both, 'must be one of', ear='both', sitting='first')
+    refused(t, 'needs a column `ear`', ear='left')
+
+def test_a_wide_table_with_two_ears_or_two_ages():
+    t = lab()
+    ears = pd.concat([t.assign(ear='left'), t.assign(ear='right', **{c:t[c]+5 for c in IMPC_THRESHOLDS})])
+    refused(ears, '`ear`', '--ear')
+    np.testing.assert_allclose(read(ears, ear='worst').thresholds, read(t).thresholds+5)
+    ages = pd.concat([t.assign(age_in_weeks=14), t[t.gene_symbol.notna()].assign(age_in_weeks=62)])
+    refused(ages, '`age_in_weeks` (14.0, 62.0)', '--sitting first', 'all 12 knockout mice',
+        without=['--on-bad-rows drop'])
+    assert (read(ages, sitting='first').frame.age_in_weeks==14).all()
+    two = pd.concat([t.assign(procedure_stable_id='IMPC_ABR_001'), t.assign(procedure_stable_id='IMPC_ABR_002',
+        weight=20.)])
+    refused(two, '`procedure_stable_id`', 'IMPC_ABR_001')
+
+def test_two_readings_of_one_stimulus_are_named():
+    long = as_long(lab())
+    refused(pd.concat([long, long[:1].assign(threshold=99)]), 'several thresholds for one stimulus', 'Lab-000')
+
 # Ages
 
 def test_late_adults_are_compared_with_late_adults_only():
@@ -286,7 +339,13 @@ def test_answers_that_are_none():
 
 MAPS = {'02b':'02b_map.yaml', '03b':'03b_map.yaml', '04d':'04b_map.yaml', '07_':'07_map.yaml'}
 RIGHT = [ # file, options, gene → (mice or None, mean offset, called)
+    ('01_long_hz_click100.csv', dict(columns=dict(specimen_id='mouse_id', biological_sample_group='cohort_type',
+    sex='mouse_sex',
+        zygosity='cohort_zygosity', phenotyping_center=dict(value='GMC'))),
+        dict(Cccc3=(6, 46.7, True), Eeee5=(6, 34., True),
+        Aaaa1=(6, None, False), Bbbb2=(6, None, False))),
     ('05_workbook.xlsx', {}, {}),
+    ('17b_same_mouse_twice.csv', dict(sitting='first'), {}),
     ('06_semicolon_comma.csv', {}, dict(Cccc3=(None, 44.9, True), Eeee5=(None, 26.8, True))),
     ('07_semicolon_commas_in_names.csv', {}, dict(Cccc3=(None, 42.9, True), Eeee5=(None, 30.4, True))),
     ('17_late_adult_mixed.csv', {}, dict(Cccc3=(None, 11.5, True), Aaaa1=(None, 1.7, False), Bbbb2=(None, -.6,
@@ -333,6 +392,14 @@ def test_wild_notes(file, options, words, wild):
     assert said(c, *words), '\n'.join(c.notes)
 
 REFUSED = [ # file, options, words of the message, words it must not hold
+    ('01_long_hz_click100.csv', {}, ['the table is long', '`mouse_id` and `frequency`', '70 mice',
+    "nearest is 'cohort_type'"],
+        ["nearest is 'threshold'"]),
+    ('03_long_ears_inf.csv', {}, ['`ear` (left, right)', '`timepoint` (0, 1)', '--ear', '--sitting'],
+    ['--on-bad-rows']),
+    ('17b_same_mouse_twice.csv', {}, ['`age_in_weeks`', '`life_stage_name`', '--sitting first',
+    'all 18 knockout mice'],
+        ['--on-bad-rows drop']),
     ('23_two_header_rows.csv', {}, ["'8 kHz ABRThreshold'", "'Mouse ID'", 'tones at 8, 16, 32 kHz'],
     ["'Noise study'"]),
     ('04_wide_8_16_32.csv', {}, ['tones at 8, 16, 32 kHz', 'places at 6, 12, 18, 24, 30 kHz'], ["nearest is 'ABR"]),
@@ -355,3 +422,20 @@ def test_wild_spellings(wild):
     c = read(wild/'02b_prepared.csv', columns=wild/'02b_map.yaml')
     assert c.frame.date_of_birth.notna().all() and set(c.frame.date_of_birth.astype(str).str[:10])=={'2013-02-14'}
     assert (call_lines(read(wild/'15_equipment_spellings.csv'), draws=2000).summary.n_controls==36).all()
+
+def test_wild_server_answers(wild):
+    from impc_phenotypes.data.solr import _Broken, _json, _parse, _Request, pivot_specimens
+    ask = _Request('http://h', 'experiment', 'q', ('id',), 1000)
+    for file,word in (('33_solr_partial.json','partial'), ('35_solr_error_in_200.json',
+        'shard of core experiment is down')):
+        with pytest.raises(_Broken, match=word): _parse(json.loads((wild/file).read_text()), ask, 0)
+    assert _parse(json.loads((wild/'36_solr_empty_core.json').read_text()), ask, 0)==(0, [])
+    page = requests.Response()
+    page.status_code,page._content,page.url = 200,(wild/'37_maintenance_page.html').read_bytes(),'http://h/select'
+    with pytest.raises(_Broken, match='Scheduled maintenance'): _json(page)
+    docs = pd.DataFrame(json.loads((wild/'34_solr_two_ages.json').read_text())['response']['docs'])
+    frame,notes = pivot_specimens(docs)
+    frame = frame.set_index('specimen_id')
+    got = frame.loc['s0', list(IMPC_THRESHOLDS)].dropna().astype(float)
+    assert got.min()==30 and got.max()==50 and frame.loc['s0','age_in_weeks']==14
+    assert 's9' in frame.index and any('Late adult' in n and 'documents' in n for n in notes)

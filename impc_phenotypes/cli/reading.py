@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['READING', 'chosen', 'chosen_words', 'reads_tables']
 
-# %% ../../nbs/cli/15_reading.ipynb #42e81d19
+# %% ../../nbs/cli/15_reading.ipynb #88ecc4f6
 from contextvars import ContextVar
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Optional
 from .terminal import Opt
 
-# %% ../../nbs/cli/15_reading.ipynb #961b8ffe
+# %% ../../nbs/cli/15_reading.ipynb #b6def435
 _chosen = ContextVar('reading', default=None)
 READING = dict(
     no_response=Annotated[Optional[list[str]], Opt('A code for no response and its level: NR=85, HMGU:NR=85, '
@@ -23,6 +23,8 @@ READING = dict(
     allow_loss=Annotated[Optional[bool], Opt('Let --on-bad-rows drop leave out a whole line or group',
     '--allow-loss')],
     sheet=Annotated[Optional[str], Opt('Sheet of a workbook', '--sheet')],
+    ear=Annotated[Optional[str], Opt('Where both ears were measured: best, worst, left, right or mean', '--ear')],
+    sitting=Annotated[Optional[str], Opt('Where mice were measured again: first or last', '--sitting')],
 )
 
 def chosen()->dict: # Arguments of `read_records`
@@ -33,7 +35,7 @@ def chosen_words()->dict: # option → value
     "The same as options of a command line."
     return {'--'+k.replace('_', '-'):v for k,v in chosen().items()}
 
-# %% ../../nbs/cli/15_reading.ipynb #6f5c3cc4
+# %% ../../nbs/cli/15_reading.ipynb #52b9ab8d
 def reads_tables(
     command, # Function of a command
 ): # The same with the options of `READING`

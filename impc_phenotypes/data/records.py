@@ -15,6 +15,7 @@ from ..procedures.abr import IMPC_THRESHOLDS, OWN_CEILINGS, THRESHOLDS, PROCEDUR
 from .schema import COLUMNS, REQUIRED, NUMERIC, DATES, SAMPLE_GROUPS
 from .cohort import Cohort
 from .columns import locate_columns, unused_columns
+from .long_tables import one_row_a_mouse
 from .no_response import Answers, read_answers
 from impc_phenotypes.data.spellings import (
     SEXES, ZYGOSITY, doubtful_genes, group_words, one_allele, one_spelling, read_days, said_as, unknown_words
@@ -168,7 +169,7 @@ def _set_aside(raw, frame, bad): # (bool keep, excluded)
         + (f': {told(frame, gone)}' if gone.any() else ''))
     return ~gone, out[['specimen_id','reason']]
 
-# %% ../../nbs/data/20_records.ipynb #c73df372
+# %% ../../nbs/data/20_records.ipynb #c1f23383
 def _highest(frame): # a hint at the loudest level
     v = frame[list(THRESHOLDS)].max(axis=1).groupby(frame.phenotyping_center).max().dropna()
     return ', '.join(f'{x:g} dB SPL in {c}' for c,x in v.items()) if 0<len(v)<=3 else ''
@@ -208,6 +209,24 @@ def _tone_columns(bad): # columns in which a word may stand for no response
     return [c for c in bad.column.unique() if re.search('thr|abr|khz|click|db|spl', str(c), re.I)]
 
 # %% ../../nbs/data/20_records.ipynb #80acf44c
+_again = ('age_in_weeks','age_in_days','life_stage_name','date_of_experiment','procedure_stable_id',
+    'pipeline_stable_id')
+
+def _differ(raw, frame, clash, ids): # in what the rows of a mouse differ, and what to do
+    n = frame[clash].astype(object).groupby('specimen_id').nunique(dropna=False).max()
+    differ = [c for c in n.index[n>1]]
+    again = [f"`{c}` ({listed(frame.loc[clash, c].astype(str), 3)})" for c in differ if c in _again]
+    mice = frame.drop_duplicates('specimen_id', ignore_index=True)
+    whole = whole_losses(mice, mice.specimen_id.isin(ids).to_numpy())
+    out = f"{raw.name}: {len(ids):,} specimens stand more than once with different values: {listed(ids, 10)}\n"
+    if again: out += (f"Their rows differ in {', '.join(again)}: choose one with `--sitting first` or `--sitting "
+        f"last` (in Python `sitting='first'`), "
+        f"or give each sitting a table of its own.")
+    else: out += f"Their rows differ in {listed(differ)}. Keep one row of each."
+    if whole: return out+f" To leave them out would lose {', '.join(whole)}."
+    return out+" Or leave them out with `--on-bad-rows drop` (in Python `on_bad_rows='drop'`)."
+
+# %% ../../nbs/data/20_records.ipynb #9d78ca39
 def _repeats(
     raw:RawTable, # The table
     frame:pd.DataFrame, # Cleaned rows that passed
@@ -220,10 +239,7 @@ def _repeats(
     rest = frame.specimen_id[~copy]
     clash = frame.specimen_id.isin(rest[rest.duplicated()]).to_numpy()
     ids = list(dict.fromkeys(frame.specimen_id[clash]))
-    if ids and not drop:
-        raise InputError(f"{raw.name}: {len(ids):,} specimens stand more than once with different values: "
-            f"{', '.join(map(str, ids[:10]))}{' …' if len(ids)>10 else ''}\n"
-            "Keep one row of each, or leave them out with `--on-bad-rows drop` (in Python `on_bad_rows='drop'`).")
+    if ids and not drop: raise InputError(_differ(raw, frame, clash, ids))
     if copy[~clash].any(): raw.notes.append(f'{int(copy[~clash].sum()):,} repeated identical rows dropped')
     if ids: raw.notes.append(f'{len(ids):,} specimens with conflicting rows left out')
     gone = copy | clash
@@ -261,12 +277,15 @@ def read_records(
     no_response=None, # Codes for no response: `{'NR': 85}`, `{'HMGU:NR': 85}`, `{'NR': 'max_level'}`, `{'blank': 85}`
     ceiling=None, # Loudest level played, dB SPL: a number, or centre → number
     sheet:str=None, # Of a workbook with several
+    ear:str=None, # Where both were measured: best, worst, left, right or mean
+    sitting:str=None, # Where a mouse was measured again: first or last
     verbose:bool=True, # Print what was read, repaired and left out?
 )->Cohort: # Validated; rows of the table = `len(cohort)` + `len(cohort.excluded)`
     "Read hearing records of mice."
     if on_bad_rows not in ('error','drop'):
         raise InputError(f"`on_bad_rows` must be 'error' or 'drop', got {on_bad_rows!r}")
     raw,drop = open_table(source, THRESHOLDS+IMPC_THRESHOLDS, sheet),on_bad_rows=='drop'
+    raw = one_row_a_mouse(raw, columns, ear, sitting)
     total = len(raw)+len(raw.ragged)
     strays = _check_procedure(raw)
     where = locate_columns(raw, columns)
@@ -284,7 +303,7 @@ def read_records(
     if verbose: print(_report(raw, cohort))
     return cohort
 
-# %% ../../nbs/data/20_records.ipynb #ebe2caa2
+# %% ../../nbs/data/20_records.ipynb #46bdf976
 def _kept(raw, frame, problems, drop, allow_loss): # (frame that stays, excluded)
     keep,out = _judge(raw, frame, problems, drop)
     some = frame[keep].reset_index(drop=True)
