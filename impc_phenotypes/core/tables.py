@@ -69,7 +69,7 @@ def mend(
     "Undo UTF-8 that was read as Mac Roman or Windows-1252."
     return text if text.isascii() else re.sub(r'[^\x00-\x7f]+', _mend_run, text)
 
-# %% ../../nbs/core/40_tables.ipynb #02f46bf9
+# %% ../../nbs/core/40_tables.ipynb #1ef200c0
 _dashes = str.maketrans('\u2010\u2011\u2212\ufe63\uff0d', '-----')
 
 def visible(
@@ -184,6 +184,7 @@ def _with_points(values): # numbers with a decimal comma, where no other comma s
     return values.where(~values.astype(str).str.strip().str.fullmatch(_number_with_comma),
         values.astype(str).str.replace(',', '.'))
 
+# %% ../../nbs/core/40_tables.ipynb #e81946c7
 def _from_text(
     raw:bytes, # Bytes of a file, decompressed
     name:str, # What messages call it
