@@ -69,7 +69,7 @@ def mend(
     "Undo UTF-8 that was read as Mac Roman or Windows-1252."
     return text if text.isascii() else re.sub(r'[^\x00-\x7f]+', _mend_run, text)
 
-# %% ../../nbs/core/40_tables.ipynb #1ef200c0
+# %% ../../nbs/core/40_tables.ipynb #26e81976
 _dashes = str.maketrans('\u2010\u2011\u2212\ufe63\uff0d', '-----')
 
 def visible(
@@ -177,6 +177,7 @@ def _names_row(rows, width): # (lines above the names, names or None to take the
             return rows[at+1][1],full,0
     return (rows[at-1][1] if at else 0),None,1
 
+# %% ../../nbs/core/40_tables.ipynb #fe351638
 def _with_points(values): # numbers with a decimal comma, where no other comma stands in the column
     text = values.dropna().astype(str).str.strip()
     comma = text.str.fullmatch(_number_with_comma)
@@ -184,7 +185,7 @@ def _with_points(values): # numbers with a decimal comma, where no other comma s
     return values.where(~values.astype(str).str.strip().str.fullmatch(_number_with_comma),
         values.astype(str).str.replace(',', '.'))
 
-# %% ../../nbs/core/40_tables.ipynb #e81946c7
+# %% ../../nbs/core/40_tables.ipynb #34472a7e
 def _from_text(
     raw:bytes, # Bytes of a file, decompressed
     name:str, # What messages call it

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['LARGEST', 'read_workbook']
 
-# %% ../../nbs/core/45_workbooks.ipynb #1254b8fc
+# %% ../../nbs/core/45_workbooks.ipynb #19d9b072
 import io, re, zipfile
 from datetime import datetime, timedelta
 from xml.etree import ElementTree
 from .errors import InputError
 from .words import listed, meant
 
-# %% ../../nbs/core/45_workbooks.ipynb #78d0c933
+# %% ../../nbs/core/45_workbooks.ipynb #2d66569a
 LARGEST = 1<<30 # bytes of an unpacked workbook
 
 def _tag(e): return e.tag.rpartition('}')[2]
@@ -41,7 +41,7 @@ def _column(ref): # 'AB12' → 27
     for c in re.match('[A-Z]*', ref).group(): n = 26*n+ord(c)-64
     return n-1
 
-# %% ../../nbs/core/45_workbooks.ipynb #a78aa8dd
+# %% ../../nbs/core/45_workbooks.ipynb #7059d6d7
 def _number_text(v, day, base):
     try: x = float(v)
     except ValueError: return v
@@ -71,6 +71,7 @@ def _rows(sheet, shared, days, base):
     width = max(map(len, out), default=0)
     return [r+['']*(width-len(r)) for r in out]
 
+# %% ../../nbs/core/45_workbooks.ipynb #db9a0125
 def read_workbook(
     raw:bytes, # An .xlsx file
     name:str, # What messages call it

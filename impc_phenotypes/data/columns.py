@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['column_map', 'tone_of', 'usual_names', 'locate_columns', 'unused_columns']
 
-# %% ../../nbs/data/13_columns.ipynb #7cc60ff7
+# %% ../../nbs/data/13_columns.ipynb #06c4f1d5
 import os, re
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -98,7 +98,7 @@ def _closest(
     best = max(columns, key=score, default=None)
     return best if best is not None and score(best)>=cutoff else None
 
-# %% ../../nbs/data/13_columns.ipynb #3678eb77
+# %% ../../nbs/data/13_columns.ipynb #6d987c2c
 def _other_tones(missing, spare): # what to do about tones the package has no place for
     other = {c:t for c in spare if isinstance(t := tone_of(c), float) and t not in FREQUENCIES and 1<=t<=90}
     if not other or not set(missing) & set(THRESHOLDS): return ''
@@ -176,6 +176,7 @@ def _translated(raw, c, at, values): # a column whose words the map explains
     raw.notes.append(f"{n:,} values of '{raw.columns[at]}' translated as the map says")
     return raw.add(raw.columns[at], pd.Series([values.get(t, t) for t in text], dtype=object))
 
+# %% ../../nbs/data/13_columns.ipynb #747bbd72
 def _say_tones(raw, where): # tones at the place of others
     for c,place in _places.items():
         if c not in where: continue

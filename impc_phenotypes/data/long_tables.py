@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EARS', 'SITTINGS', 'stimulus_name', 'one_row_a_mouse']
 
-# %% ../../nbs/data/16_long_tables.ipynb #fac1714b
+# %% ../../nbs/data/16_long_tables.ipynb #26e3db0c
 import re
 import numpy as np, pandas as pd
 from ..core.errors import InputError
@@ -15,7 +15,7 @@ from ..procedures.abr import THRESHOLDS
 from .columns import column_map, tone_of, usual_names
 from .no_response import no_response_level
 
-# %% ../../nbs/data/16_long_tables.ipynb #e4b760ca
+# %% ../../nbs/data/16_long_tables.ipynb #234989a7
 EARS = ('best','worst','left','right','mean')
 SITTINGS = ('first','last')
 _stimulus = set('frequency freq frequencyhz frequencykhz freqhz freqkhz stimulus stim tone khz hz '
@@ -47,7 +47,7 @@ def stimulus_name(
     f = f/1000 if f>=1000 else f
     return next((t for t in THRESHOLDS[:-1] if tone_of(t)==f), f'threshold_{f:g}kHz')
 
-# %% ../../nbs/data/16_long_tables.ipynb #cba457a9
+# %% ../../nbs/data/16_long_tables.ipynb #b896549d
 def _height(v): # a reading as a number: no response is above all levels
     try: return float(str(v).replace(',', '.'))
     except ValueError: return np.inf if no_response_level(v) is not None else np.nan
@@ -92,7 +92,7 @@ def _chosen(t, key, keys, values, sides, when, ear, sitting, name):
         f"silence: choose with {' and '.join(say)} (in Python "
         f"{', '.join(s.strip('`-').split()[0]+'=' for s in say)}…)")
 
-# %% ../../nbs/data/16_long_tables.ipynb #890b3481
+# %% ../../nbs/data/16_long_tables.ipynb #bc1d94b8
 def _frame(raw): # every column as clean text
     return pd.DataFrame({i:clean_text(raw.pull(i))[0] for i in range(len(raw.columns))}).set_axis(raw.columns, axis=1)
 
@@ -126,7 +126,7 @@ def one_row_a_mouse(
             f"({', '.join(o for o in (ear, sitting) if o)})"])
     return _widen(raw, t, key, stimulus[0], threshold[0], sides, when, ear, sitting)
 
-# %% ../../nbs/data/16_long_tables.ipynb #ca61a79a
+# %% ../../nbs/data/16_long_tables.ipynb #832f88e6
 def _widen(raw, t, key, stimulus, threshold, sides, when, ear, sitting):
     t = t.assign(_tone=t[stimulus].map(stimulus_name, na_action='ignore'))
     t = t[t._tone.notna()]

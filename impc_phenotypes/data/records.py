@@ -67,6 +67,7 @@ def _check_date(raw, c, pos):
 
 _words = dict(sex=SEXES, zygosity=ZYGOSITY)
 
+# %% ../../nbs/data/20_records.ipynb #07e8db05
 def _check_text(raw, c, pos):
     text,n = clean_text(raw.pull(pos))
     if n: raw.notes.append(f"{n:,} values of `{c}` had garbled or invisible letters, mended")
@@ -169,7 +170,7 @@ def _set_aside(raw, frame, bad): # (bool keep, excluded)
         + (f': {told(frame, gone)}' if gone.any() else ''))
     return ~gone, out[['specimen_id','reason']]
 
-# %% ../../nbs/data/20_records.ipynb #c1f23383
+# %% ../../nbs/data/20_records.ipynb #449da7ae
 def _highest(frame): # a hint at the loudest level
     v = frame[list(THRESHOLDS)].max(axis=1).groupby(frame.phenotyping_center).max().dropna()
     return ', '.join(f'{x:g} dB SPL in {c}' for c,x in v.items()) if 0<len(v)<=3 else ''
@@ -226,7 +227,7 @@ def _differ(raw, frame, clash, ids): # in what the rows of a mouse differ, and w
     if whole: return out+f" To leave them out would lose {', '.join(whole)}."
     return out+" Or leave them out with `--on-bad-rows drop` (in Python `on_bad_rows='drop'`)."
 
-# %% ../../nbs/data/20_records.ipynb #9d78ca39
+# %% ../../nbs/data/20_records.ipynb #9dbd937a
 def _repeats(
     raw:RawTable, # The table
     frame:pd.DataFrame, # Cleaned rows that passed
@@ -303,7 +304,7 @@ def read_records(
     if verbose: print(_report(raw, cohort))
     return cohort
 
-# %% ../../nbs/data/20_records.ipynb #46bdf976
+# %% ../../nbs/data/20_records.ipynb #9a9098d8
 def _kept(raw, frame, problems, drop, allow_loss): # (frame that stays, excluded)
     keep,out = _judge(raw, frame, problems, drop)
     some = frame[keep].reset_index(drop=True)

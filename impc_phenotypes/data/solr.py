@@ -89,6 +89,7 @@ def _refusal(response):
     return (f"{response.url.split('?')[0]}: HTTP {response.status_code} ({said}); check the base URL, the core and "
         f"the query")
 
+# %% ../../nbs/data/30_solr.ipynb #068baecc
 def _fetch(
     session:requests.Session, # Open connection
     request:_Request, # What to ask
@@ -264,6 +265,7 @@ def _latest(docs, notes):
     if again.any(): notes.append(f'{int(again.sum()):,} repeated measurements: the latest of each kept')
     return docs, docs[~again]
 
+# %% ../../nbs/data/30_solr.ipynb #2b49761d
 def pivot_specimens(
     docs:pd.DataFrame, # One row a document: `specimen_id`, `parameter_stable_id`, `data_point`, any further fields
 )->tuple: # (frame with one row a mouse and IMPC's names, list of notes)

@@ -6,14 +6,14 @@
 __all__ = ['SEXES', 'GROUPS', 'ZYGOSITY', 'said_as', 'group_words', 'unknown_words', 'one_allele', 'doubtful_genes',
            'one_spelling', 'read_days']
 
-# %% ../../nbs/data/14_spellings.ipynb #b810c834
+# %% ../../nbs/data/14_spellings.ipynb #9e520ba0
 import html, re
 import numpy as np, pandas as pd
 from ..core.tables import clean_text
 from ..core.words import listed
 from .schema import SAMPLE_GROUPS
 
-# %% ../../nbs/data/14_spellings.ipynb #2b567d21
+# %% ../../nbs/data/14_spellings.ipynb #1a14bf7c
 SEXES = {w:s for s,words in dict(female='f female females fem w weiblich femelle ♀',
     male='m male males männlich mâle ♂').items()
     for w in words.split()}
@@ -45,7 +45,7 @@ def said_as(
     notes = [f"values of `{column}` read: {', '.join(told)}"] if told else []
     return np.array([*new, None], object)[codes], notes
 
-# %% ../../nbs/data/14_spellings.ipynb #b32f0816
+# %% ../../nbs/data/14_spellings.ipynb #e6eada5b
 def group_words(
     text:np.ndarray, # `biological_sample_group` as it stood, (n,)
 )->tuple: # (group, zygosity that the word says or None, notes)
@@ -77,7 +77,7 @@ def unknown_words(
         f"{', '.join(known)}. Say what they mean in "
         f"the column map (`--columns MAP.yaml`): `{column}: {{column: {found!r}, values: {{{pairs}}}}}`")
 
-# %% ../../nbs/data/14_spellings.ipynb #4ee9559f
+# %% ../../nbs/data/14_spellings.ipynb #eab2ec68
 def one_allele(
     text:np.ndarray, # Allele symbols, None where empty
 )->tuple: # (symbols as MGI writes them, number changed)
@@ -111,7 +111,7 @@ def doubtful_genes(
         f"they are read as different genes, correct the wrong ones")
     return out
 
-# %% ../../nbs/data/14_spellings.ipynb #e95ade7d
+# %% ../../nbs/data/14_spellings.ipynb #caf51e67
 _makers = {'tdt':('tdttuckerdavistechnologies','tuckerdavistechnologies','tuckerdavis'),
     'ihs':('intelligenthearingsystems',)}
 _alias = {long:short for short,names in _makers.items() for long in names}
@@ -157,7 +157,7 @@ def one_spelling(
         frame[c] = [to.get(k, v) for k,v in zip(cells, frame[c])]
     return frame,notes
 
-# %% ../../nbs/data/14_spellings.ipynb #7ff0078b
+# %% ../../nbs/data/14_spellings.ipynb #04b17df8
 _iso = re.compile(r'\d{4}-\d\d?-\d\d?([T ].*)?|\d{4}/\d\d?/\d\d?|(19|20)\d\d[01]\d[0-3]\d')
 _local = re.compile(r'(\d\d?)([/.-])(\d\d?)\2(\d{4})(?: .*)?')
 
