@@ -246,7 +246,7 @@ def flatten_metadata(
 # %% ../../nbs/data/30_solr.ipynb #325b4094
 def _one_age(docs, notes): # of a mouse measured at two life stages the younger stays
     stage = pd.Series(life_stage(docs), docs.index)
-    early = docs.specimen_id.map((stage=='').groupby(docs.specimen_id).any())
+    early = docs.specimen_id.map((stage=='').groupby(docs.specimen_id).any()).eq(True)
     out = (stage!='') & early
     for s,n in stage[out].value_counts().items():
         notes.append(f"{n:,} documents of {docs.specimen_id[out & (stage==s)].nunique():,} mice left out: measured "
