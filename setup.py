@@ -7,8 +7,9 @@ config = ConfigParser(delimiters=['='])
 config.read(Path(__file__).with_name('settings.ini'), encoding='utf-8')
 cfg = config['DEFAULT']
 extras = {k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')}
-plugins = {f"{cfg['lib_name']}.{k.removeprefix('plugins_')}": v.split() for k, v in cfg.items()
-    if k.startswith('plugins_')}
+# one a word, or one a line where names hold spaces
+plugins = {f"{cfg['lib_name']}.{k.removeprefix('plugins_')}": v.strip().splitlines() if '\n' in v else v.split()
+    for k, v in cfg.items() if k.startswith('plugins_')}
 readme = Path(__file__).with_name('README.md')
 
 setup(

@@ -8,7 +8,8 @@ from impc_phenotypes.data.plant import CHANGES, ControlCopula, change, plant_coh
 from impc_phenotypes.procedures.abr import THRESHOLDS
 from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.evaluation.benchmark import Benchmark, run_benchmark
-from impc_phenotypes.evaluation.methods import METHODS, ORACLE, Found
+from impc_phenotypes.core.registry import HERE
+from impc_phenotypes.evaluation.methods import ORACLE, Found
 
 @pytest.fixture(scope='module')
 def controls(): return simulate_cohort(6000, seed=1, controls=.4)
@@ -57,7 +58,7 @@ def truth_of(job): return Found(np.eye(job.n_phenotypes)[job.true()])
 
 def test_a_changed_benchmark_has_its_ceiling_and_goes_on(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setitem(METHODS, ORACLE, lambda job: calls.append(1) or truth_of(job))
+    monkeypatch.setitem(HERE, ('benchmark', ORACLE), lambda job: calls.append(1) or truth_of(job))
     kw = dict(n=1000, methods=('k-means',), generator='changed', out=tmp_path/'b')
     run_benchmark('simulated', seeds=(1,), factors=('severity',), **kw)
     b = run_benchmark('simulated', seeds=(1,2), factors=('severity','all, 2 % of lines'), **kw)
@@ -90,7 +91,7 @@ def forecaster(sharper):
     return method
 
 def test_a_perfect_forecaster_has_no_excess_and_a_bold_one_has(monkeypatch):
-    for name,sharper in (('perfect',1),('bold',3)): monkeypatch.setitem(METHODS, name, forecaster(sharper))
+    for name,sharper in (('perfect',1),('bold',3)): monkeypatch.setitem(HERE, ('benchmark', name), forecaster(sharper))
     c = run_benchmark('simulated', 1000, tuple(range(10)),
         methods=('perfect','bold')).calibration().reset_index('method').set_index('method')
     assert (c.cohorts==10).all() and c.mice_in_doubt['perfect']>400

@@ -152,7 +152,7 @@ def test_any_registered_model_trains(impc, work):
     [(['model=tied_mixtur', 'data=abr.csv'], 'did you mean `tied_mixture`'),
     (['model=k_means', 'data=none.csv'], 'none.csv'),
     (['model=k_means', 'data=abr.csv', 'n_inits=3'], 'did you mean `n_init`'),
-    (['model=k_means'], 'no data file'), (['model=contrastive_vae_dec', 'data=abr.csv'], '--preset'),
+    (['model=k_means'], 'no data file'), (['model=contrastive_vae_dec', 'data=digits'], 'fitted to mice'),
         (['model=k_means', 'data=abr.csv', '--preset', 'classic'], '--preset'),
         (['abr.csv', 'model=k_means', 'data=abr.csv'], 'name one'),
     (['model=k_means', 'data=digts'], 'did you mean `digits`'),
@@ -195,7 +195,7 @@ def test_a_table_is_fitted_placed_and_read_again(plants, impc, work):
         'model/estimator.npz'} <= {p.relative_to(run.path).as_posix() for p in run.path.rglob('*')}
     for f in ('assignments.csv','prototypes.csv'): assert (run/f).read_bytes()==(other/f).read_bytes()
     meta,a = run.metadata,pd.read_csv(run/'assignments.csv').set_index('id')
-    assert (meta['kind'], meta['status'], meta['seed'], meta['data']['source'])==('fit', 'done', 5,
+    assert (meta['model'], meta['status'], meta['seed'], meta['data']['source'])==('factor_mixture', 'done', 5,
         f'table:{work/"plants.csv"}') and len(meta['data']['sha256'])==64
     assert (a.part==plants.set_index('name').part[a.index]).all() and np.allclose(a.filter(like='membership').sum(1),
         1)
@@ -308,16 +308,17 @@ def test_the_log_level_governs_messages_and_leaves_results(impc):
     assert '800 mice' in said(), 'the level of one command must not stay'
 
 def test_a_factor_mixture_sees_holes_and_ceilings(work):
-    from impc_phenotypes.data.rows import mouse_features, mouse_words
-    from impc_phenotypes.runs.train_models import build_model
+    from impc_phenotypes.data.rows import mouse_rows
+    from impc_phenotypes.runs.recipe import build_model
     from impc_phenotypes.data.controls import match_controls
     from impc_phenotypes.data.records import read_records
     m = match_controls(read_records(work/'abr.csv'))
     model = build_model('factor_mixture', {}, 0)
-    x,words = mouse_features(model, m),mouse_words(model.fit, m)
+    rows = mouse_rows(model, m)
+    x,words = rows.X,rows.words(model.fit)
     assert (np.isnan(x)==~m.mask).all() and np.isnan(x).any() and words['censored'].any()
     np.testing.assert_array_equal(words['censored'], m.censored)
-    np.testing.assert_array_equal(mouse_words(model.predict_proba, m, [3,1])['censored'], m.censored[[3,1]])
+    np.testing.assert_array_equal(rows.take([3,1]).words(model.predict_proba)['censored'], m.censored[[3,1]])
 
 @pytest.mark.parametrize('data', ['digits', 'abr.csv'])
 def test_a_fit_that_is_told_to_stop_says_so(data, impc, work):
@@ -326,3 +327,23 @@ def test_a_fit_that_is_told_to_stop_says_so(data, impc, work):
         f"signal.SIGTERM)\nmain(['train','model=k_means','data={data}','--experiment-name','told'])")
     done = subprocess.run([sys.executable, '-c', code], cwd=work, capture_output=True, text=True, timeout=100)
     assert done.returncode==1 and 'stopped by SIGTERM' in done.stderr and 'Traceback' not in done.stderr, done.stderr
+
+def test_the_network_is_a_model_like_any_other(impc, work):
+    made = []
+    for words in (['abr.csv', '--preset', 'classic', '--n-phenotypes', '4'],
+            ['model=contrastive_vae_dec', 'data=abr.csv', 'preset=classic', 'k=4']):
+        code, out, err = impc('train', *words, *FAST[4:], '--seed', 3, '--experiment-name', 'network')
+        assert code==0, err
+        made.append(RunFolder(out.splitlines()[-1]))
+    assert {r.metadata['model'] for r in made}=={'contrastive_vae_dec'} and made[0].recipe==made[1].recipe
+    assert (made[0]/'assignments.csv').read_bytes()==(made[1]/'assignments.csv').read_bytes()
+
+def test_a_run_of_an_earlier_format_is_named_with_the_version_that_reads_it(impc, work):
+    code, out, err = impc('train', 'model=k_means', 'data=digits', 'n_init=1', '--experiment-name', 'older')
+    assert code==0, err
+    run = RunFolder(out.splitlines()[-1])
+    said = run.metadata
+    del said['format']
+    (run/'metadata.json').write_text(json.dumps(said))
+    code, _, err = impc('analyze', run.path)
+    assert code==2 and f"impc_phenotypes {said['versions']['impc_phenotypes']}; that version reads it" in err, err

@@ -12,6 +12,10 @@ from impc_phenotypes.runs.sweep import (
     SweepFolder, create_sweep, open_study, plan_sweep, read_search, sweep_status, trial_table
 )
 from impc_phenotypes.runs.sweep_workers import run_sweep
+from impc_phenotypes.runs.config import load_config
+from impc_phenotypes.runs.recipe import Network
+
+CLASSIC = Network(load_config('classic'))
 
 ENV = {k:v for k,v in os.environ.items() if k!='CI'} | dict(OMP_NUM_THREADS='1', COLUMNS='200')
 CALL = [sys.executable, '-c', 'from impc_phenotypes.cli.main import main; main()']
@@ -66,7 +70,7 @@ def test_a_killed_sweep_is_finished_none_lost_none_twice(killed):
     assert t.trial.tolist()==list(range(12)) and set(t.state)=={'done'}
     assert sorted(p.name for p in sweep.path.glob('[0-9]*'))==[f'{i:03d}' for i in range(12)]
     metadata = [sweep.run(i).metadata for i in range(12)]
-    assert len({json.dumps(m['parameters'], sort_keys=True) for m in metadata})==12 and {m['status']
+    assert len({json.dumps(m['tried'], sort_keys=True) for m in metadata})==12 and {m['status']
         for m in metadata}=={'done'}
     assert all((sweep.run(n)/'assignments.csv').stat().st_mtime_ns==at
         for n,at in before['written'].items()), 'a finished trial was run again'
@@ -76,7 +80,7 @@ def test_a_killed_sweep_is_finished_none_lost_none_twice(killed):
 
 def test_a_dask_cluster_finds_the_same_best_trial(killed, work):
     pytest.importorskip('distributed', reason="clusters need the extra `cluster`")
-    plan = plan_sweep(searches(*TWELVE), dict(preset='classic'), prune=False)
+    plan = plan_sweep(searches(*TWELVE), CLASSIC, prune=False)
     sweep = create_sweep(plan, open_data(work/'abr.csv')[1], name='dask', root=work/'experiments')
     run_sweep(sweep, 'dask://local:2', tell=lambda s: None)
     mine, theirs = (trial_table(s).drop(columns='seconds') for s in (sweep, killed[0]))
@@ -113,7 +117,7 @@ def test_status_from_outside(killed, work):
         and set(s.importances)=={'dim','lr','beta'} and len(s.line)==12)
 
 def test_a_diverged_trial_is_pruned_and_the_rest_goes_on(work):
-    plan = plan_sweep(searches('optimiser.lr=.001,1e12', 'optimiser.grad_clip=0'), dict(preset='classic'))
+    plan = plan_sweep(searches('optimiser.lr=.001,1e12', 'optimiser.grad_clip=0'), CLASSIC)
     sweep = create_sweep(plan, open_data(work/'abr.csv')[1], name='diverged', root=work/'experiments')
     run_sweep(sweep, tell=lambda s: None)
     t = trial_table(sweep)
@@ -123,7 +127,7 @@ def test_a_hopeless_trial_is_pruned(work):
     words = [w for w in FIXED if not w.startswith('stages')] + ['stages.pretrain_epochs=12', 'stages.joint_epochs=0']
     rates = '.01,.011,.012,.013,1e-5'
     plan = plan_sweep([read_search(*w.split('=')) for w in (f'optimiser.lr={rates}', 'optimiser.lr_min=1e-6', *words)],
-        dict(preset='classic'))
+        CLASSIC)
     sweep = create_sweep(plan, open_data(work/'abr.csv')[1], name='hopeless', root=work/'experiments')
     run_sweep(sweep, tell=lambda s: None)
     t = trial_table(sweep)
@@ -179,13 +183,13 @@ def test_a_sweep_file_may_name_a_model(model_file, work):
     t = trial_table(sweep)
     assert sweep.name=='filed/sweep_1' and t.state.tolist()==['done']*4 and set(t.n_components)<={2,
         3} and t.noise_floor.between(1e-3, 1e-1).all()
-    assert (sweep.plan.model['parameters']['n_factors'], sweep.plan.model['repeats'], sweep.plan.objective)==(1, 2,
+    assert (sweep.plan.recipe.parameters['n_factors'], sweep.plan.repeats, sweep.plan.objective)==(1, 2,
         'held_out_rows')
     run = sweep.run(sweep_status(sweep).best['trial'])
     assert (run.metadata['objective']['held_out_rows']==t.value.max()
         and run.metadata['objective']['held_out_rows_sd']>0)
     assert ('latent' not in (run/'config.yaml').read_text() and 'factor_mixture' in (run/'config.yaml').read_text()
-        and not (sweep/'config.yaml').exists())
+        and 'factor_mixture' in (sweep/'config.yaml').read_text())
 
 @pytest.mark.parametrize('change,args,said', [
     (('k:', 'kk:'), [], ['sweep.yaml', 'model=factor_mixture', '`kk`']),
@@ -209,7 +213,7 @@ def test_a_wrong_sweep_file_over_a_model_is_named(change, args, said, model_file
 
 def test_missing_extras_are_named(work, monkeypatch):
     from impc_phenotypes.core.errors import InputError
-    plan = plan_sweep(searches('latent.dim=2,3'), dict(preset='classic'))
+    plan = plan_sweep(searches('latent.dim=2,3'), CLASSIC)
     monkeypatch.setitem(sys.modules, 'distributed', None)
     sweep = create_sweep(plan, open_data(work/'abr.csv')[1], name='extras', root=work/'experiments')
     with pytest.raises(InputError, match='cluster'): run_sweep(sweep, 'dask://local:2')

@@ -15,7 +15,7 @@ from scipy.stats import chi2_contingency, f_oneway, fisher_exact, kruskal, mannw
 from ..calls.sexes import fdr
 from ..core.errors import InputError, bad_rows
 from ..core.tables import clean_number, open_table, clean_text
-from ..procedures.abr import IMPC_THRESHOLDS, OFFSETS, THRESHOLDS, TONES
+from ..procedures.abr import ABR
 from ..core.words import nearest
 from ..core.look import PALETTE, finish
 from ..phenotypes.result import Phenotypes
@@ -59,8 +59,10 @@ def read_outside(
 # %% ../../nbs/biology/25_outside.ipynb #bcdaa140
 SAME = .95 # correlation above which a variable is one of the clustered ones (ours)
 _plain = lambda s: re.sub(r'[^a-z0-9]', '', str(s).lower())
-_MADE = {_plain(o) for o in (*OFFSETS, *THRESHOLDS, *IMPC_THRESHOLDS, *TONES, 'mean_offset', 'phenotype',
-    'probability', 'audiogram', 'embedding')}
+def _made(p):
+    "Names of what phenotypes are made of, or with."
+    return {_plain(o) for o in (*p.offsets, *p.columns, *(o.impc for o in p.parameters), *p.names, 'mean_offset',
+        'phenotype', 'probability', 'audiogram', 'embedding')}
 
 def _refuse(name, because):
     raise InputError(f"`{name}` {because}. Mice are in different phenotypes *because* they differ there, so a test "
@@ -70,29 +72,31 @@ def _refuse(name, because):
         "`compare_outside(phenotypes, 'weight')` tests a variable that the clustering did not see, with lines "
         "permuted within technical group; the profiles of a result describe the tones, without a p-value")
 
-def _refuse_name(name):
-    if _plain(name) in _MADE or re.fullmatch(r'(membership|embedding|latent)\d+', _plain(name)):
+def _refuse_name(name, procedure=ABR):
+    if _plain(name) in _made(procedure) or re.fullmatch(r'(membership|embedding|latent)\d+', _plain(name)):
         _refuse(name, 'made the phenotypes, or was made with them')
 
 # %% ../../nbs/biology/25_outside.ipynb #b6678eca
 def _likeness(x, ph, rows, cohort):
     "Largest correlation of `x` with what made the phenotypes, and with which of it."
-    offsets = ph.mice[list(OFFSETS)].iloc[rows]
+    p = ph.procedure
+    offsets = ph.mice[list(p.offsets)].iloc[rows]
     made = {**offsets, **{c:ph.assignments[c].iloc[rows]
         for c in ph.assignments.filter(regex=r'^membership_\d+$|^probability$')},
         **{f'embedding_{j}':v for j,v in enumerate(ph.embedding[rows].T)}}
-    if cohort is not None: made |= {t:cohort[t].iloc[rows] for t in THRESHOLDS}
+    if cohort is not None: made |= {t:cohort[t].iloc[rows] for t in p.columns}
     best = (0., '')
     for name,v in made.items():
         both = ~np.isnan(x) & ~np.isnan(np.asarray(v, float))
         if both.sum()<10: continue
         for a,b in ((x[both],np.asarray(v, float)[both]), (rankdata(x[both]),rankdata(np.asarray(v, float)[both]))):
             if min(a.std(), b.std())>1e-12: best = max(best, (abs(np.corrcoef(a, b)[0,1]), f'`{name}`'))
-    tones = np.c_[np.ones(len(x)), offsets.iloc[:,:5].to_numpy(float)]
+    tones = np.c_[np.ones(len(x)), offsets.iloc[:,:p.main].to_numpy(float)]
     full = ~np.isnan(x) & ~np.isnan(tones).any(1)
     if best[0]<=SAME and full.sum()>=60 and x[full].std()>1e-12:
         left = x[full]-tones[full]@np.linalg.lstsq(tones[full], x[full], rcond=None)[0]
-        best = max(best, (np.sqrt(max(0, 1-left.var()/x[full].var())), 'the five tones together'))
+        what = f'the {"five" if p.main==5 else p.main} {p.part}s together'
+        best = max(best, (np.sqrt(max(0, 1-left.var()/x[full].var())), what))
     return best
 
 def _refuse_twin(name, x, ph, rows, cohort):
@@ -115,7 +119,7 @@ def _frame(ph, cohort):
 
 def _values(ph, name, cohort, table):
     "Values of one variable, in the order of the result: floats, or text with None."
-    _refuse_name(name)
+    _refuse_name(name, ph.procedure)
     if name in _FIXED:
         raise InputError(f"`{name}` does not differ between experimental mice of one technical group, within which "
             f"lines are permuted: no test can be made; `phenotypes.summary` shows where the mice of each phenotype "

@@ -16,13 +16,13 @@ from .association import associate
 from .enrichment import COLUMNS as SET_COLUMNS, enrich
 from .gene_sets import GeneSets, match_sets
 from ..calls.lines import LineCalls, call_lines
+from ..procedures.neutral import neutral_name
 from ..procedures.reading import add_orthologs, read_profiles
 from .references import check_symbols, reference_genes, reference_report, unknown_genes
 from ..data.cohort import Cohort
 from ..data.controls import Matched
 from ..core.errors import InputError, RunError
 from ..core.files import atomic_path, write_table
-from ..procedures.abr import OFFSETS
 from ..phenotypes.result import Phenotypes
 from ..core.files import strict_plain
 
@@ -36,14 +36,20 @@ def gene_readings(
     "Genes and what their profile says."
     g = calls.genes
     if not len(g): return g.assign(severity=None, shape=None, reading=None, human_pattern=None)
-    keep = [c for c in (*OFFSETS, 'name', 'probability', 'share_beyond', 'called_liberal', 'note')
+    p = calls.procedure
+    keep = [c for c in (*p.offsets, 'name', 'probability', 'share_beyond', 'called_liberal', 'note')
         if c in calls.summary]
     g = g.merge(calls.summary[['line', *keep]].rename(
         columns=dict(line='best_line', name='phenotype_name', probability='phenotype_probability')), on='best_line',
         how='left')
-    shift = np.array([calls.nulls[t].centre[:5] for t in g.technical_group]).reshape(-1, 5)
-    read = read_profiles(g.assign(**dict(zip(OFFSETS, (g[list(OFFSETS[:5])].to_numpy(float)-shift).T))))
-    g = g.assign(**{c:read[c] for c in ('severity','shape','reading','human_pattern')})
+    own = list(p.offsets[:p.main])
+    shift = np.array([calls.nulls[t].centre[:p.main] for t in g.technical_group]).reshape(-1, p.main)
+    said,words = g.assign(**dict(zip(own,
+        (g[own].to_numpy(float)-shift).T))),('severity','shape','reading','human_pattern')
+    if p.namer=='audiogram': read = read_profiles(said)
+    else: read = pd.DataFrame(dict.fromkeys(words), g.index).assign(shape=[neutral_name(v, p)
+        for v in said[own].to_numpy()])
+    g = g.assign(**{c:read[c] for c in words})
     return g if orthologs is None else add_orthologs(g, orthologs)
 
 # %% ../../nbs/biology/50_validation.ipynb #e29d35f7
@@ -54,7 +60,7 @@ def joined_lines(
     "Phenotypes and calls of every line."
     s = calls.summary.astype(dict(line=object))
     # of the mice that were called: a few lines are spread over two groups
-    theirs = ['n_mice','n_controls','evidence',*OFFSETS]
+    theirs = ['n_mice','n_controls','evidence',*calls.procedure.offsets]
     keep = [c for c in s if c not in lines or c in theirs]
     out = lines.drop(columns=theirs).astype(dict(line=object)).merge(s[['line', *[c for c in keep if c!='line']]],
         on='line', how='left', validate='one_to_one')
@@ -117,14 +123,18 @@ def validate(
     "Call lines, and ask the other questions of the calls."
     data = ph.matched if data is None else data
     if data is None: raise InputError('a loaded result does not hold the thresholds; pass the cohort as well')
-    lists = [reference_genes(r) for r in references]
+    hearing = ph.procedure.what=='hearing' # the packaged lists are of hearing genes
+    lists = [reference_genes(r) for r in references if hearing or r not in ('known','candidate')]
     calls = call_lines(data, phenotypes=ph, fdr_level=fdr_level, draws=draws, seed=seed)
     genes,notes = gene_readings(calls, orthologs),list(calls.notes)
     assoc = associate(ph, seed=seed)
-    report = _referenced(calls, lists, seed)
+    report = _referenced(calls, lists, seed) if lists else None
+    if not hearing: notes.append(f'The lists of hearing genes were not asked: these mice were measured for '
+        f'{ph.procedure.title}.')
     enriched = _enriched(genes, lists, gene_sets, notes)
-    notes += [n for n in (*assoc.notes, *report.notes) if n not in notes]
-    return Validation(joined_lines(ph.lines, calls), genes, assoc.summary, enriched, report.to_json(), calls.check(),
+    notes += [n for n in (*assoc.notes, *(report.notes if report else ())) if n not in notes]
+    return Validation(joined_lines(ph.lines, calls), genes, assoc.summary, enriched, report.to_json() if report
+        else {}, calls.check(),
         calls.groups, tuple(notes), calls.settings)
 
 def _referenced(calls, lists, seed):

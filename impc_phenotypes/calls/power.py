@@ -14,14 +14,14 @@ from ..models.line_null import line_effects, control_scores, line_p_values, rank
 from .lines import LineCalls, call_lines
 from ..data.controls import Matched
 from ..core.errors import InputError
-from ..procedures.abr import STEP, THRESHOLDS
+from ..procedures.abr import ABR
 from ..core.look import PALETTE, finish
 from ..models.pseudo_lines import line_templates
 
 # %% ../../nbs/calls/15_power.ipynb #3386243d
 # name → dB at the five tones and the click
 LOSSES = {f'{name} {dB} dB':tuple(dB*o for o in shape)
-    for name,shape in {'flat':(1,1,1,1,1,1), '24 + 30 kHz':(0,0,0,1,1,0)}.items() for dB in (10,20,30)}
+    for name,shape in {'flat':(1,1,1,1,1,1), f'24 + {ABR.labels[4]}':(0,0,0,1,1,0)}.items() for dB in (10,20,30)}
 
 # %% ../../nbs/calls/15_power.ipynb #3dec9bf4
 def _shared_shift(m, null, pool, row, line, k, rng):
@@ -31,16 +31,19 @@ def _shared_shift(m, null, pool, row, line, k, rng):
 
 def _shared_rank(m, null, pool, row, line, k, rng):
     "Offsets with a shift in rank that mice of a line share; the click keeps its own."
-    x = m.offset[pool]
-    z,levels = control_scores(x[:,:5], rng)
+    x,d = m.offset[pool],m.procedure.main
+    z,levels = control_scores(x[:,:d], rng)
     sd = np.sqrt(np.diag(null.R))
     score = line_effects(null.T/np.outer(sd, sd), k, np.inf, rng)[line]+np.sqrt(np.diag(null.W))/sd*z[row]
-    return np.c_[np.where(np.isnan(score), np.nan, read_back(score, levels)), x[row,5]]
+    return np.c_[np.where(np.isnan(score), np.nan, read_back(score, levels)), x[row][:,d:]]
 
 EFFECTS = {'shift in dB':_shared_shift, 'shift in rank':_shared_rank}
 
 def _templates(m, nulls, n_lines, sizes, rng):
     "Group and size of each planted line."
+    if m.procedure.names!=ABR.names:
+        raise InputError(f"power is measured with losses of hearing, planted in dB; these mice were measured for "
+            f"{m.procedure.title}")
     t = line_templates(m)
     t = t[[m.groups[g] in nulls and nulls[m.groups[g]].source=='own' for g in t.group]]
     if not len(t):
@@ -52,16 +55,16 @@ def _templates(m, nulls, n_lines, sizes, rng):
 # %% ../../nbs/calls/15_power.ipynb #623ff7d9
 def _read(m, rows, offset, rng):
     "Offsets as thresholds a laboratory would record, dB SPL."
-    own = m.cohort.thresholds[rows]
-    level = offset+m.center[rows]+rng.uniform(-STEP/2, STEP/2, offset.shape)
-    return np.minimum(np.round(level/STEP)*STEP, np.fmax(m.cohort.ceilings[rows], own))
+    own,step = m.cohort.thresholds[rows],float(m.procedure.steps[0])
+    level = offset+m.center[rows]+rng.uniform(-step/2, step/2, offset.shape)
+    return np.minimum(np.round(level/step)*step, np.fmax(m.cohort.ceilings[rows], own))
 
 def _with_controls(m, rows, name, thresholds):
     "A matched cohort of the controls and the planted mice."
     ref = np.flatnonzero(m.is_reference & m.cohort.is_control)
     f = m.cohort.frame.iloc[rows].reset_index(drop=True).assign(specimen_id=[f'planted {i}' for i in range(len(rows))],
         biological_sample_group='experimental',
-        gene_symbol=name, allele_symbol=name, zygosity='homozygote', **dict(zip(THRESHOLDS, thresholds.T)))
+        gene_symbol=name, allele_symbol=name, zygosity='homozygote', **dict(zip(m.procedure.columns, thresholds.T)))
     both = np.r_[ref, rows]
     frame = pd.concat([m.cohort.frame.iloc[ref], f], ignore_index=True)
     return Matched(replace(m.cohort, frame=frame), m.reference, m.center[both], m.scale[both], m.n_reference[both],

@@ -17,7 +17,7 @@ from ..models.line_null import main_group
 from ..data.cohort import Cohort
 from ..data.controls import Matched
 from ..core.errors import InputError
-from ..procedures.abr import STEP, TONES
+from ..procedures.abr import ABR
 from ..core.words import nearest
 from ..core.look import PALETTE, SEXES, below, finish
 
@@ -109,7 +109,7 @@ TEST_COLUMNS = ['line','gene_symbol','tone','n_mice','n_controls','cut','high_mi
 def _share(a, n):
     with np.errstate(divide='ignore', invalid='ignore'): return 100*a/n
 
-def _rows(strata, names, genes, more_than):
+def _rows(strata, names, genes, more_than, tones=ABR.names):
     "Tests of one group's lines, those made."
     ok,a = _testable(strata, more_than),strata['all']
     full = {o:np.broadcast_to(v, ok.shape) for o,v in a.items()}
@@ -117,7 +117,7 @@ def _rows(strata, names, genes, more_than):
     six = {o:v[at] for o,v in _six(strata, ok).items()}
     f = {o:v[at] for o,v in full.items()}
     apart = {d:_share(f[d], f['n'])-_share(f[f'control_{d}'], f['control_n']) for d in ('high','low')}
-    return pd.DataFrame(dict(line=names[at[0]], gene_symbol=genes[at[0]], tone=np.array(TONES, object)[at[1]],
+    return pd.DataFrame(dict(line=names[at[0]], gene_symbol=genes[at[0]], tone=np.array(tones, object)[at[1]],
         n_mice=f['n'], n_controls=f['control_n'],
         cut=f['cut_high'], high_mice=f['high'], high_controls=f['control_high'], effect=apart['high'],
         cut_low=f['cut_low'], low_mice=f['low'], low_controls=f['control_low'], effect_low=apart['low'], **six))
@@ -194,16 +194,16 @@ def _best(facts, t, settings):
         ignore_index=True)[LINE_COLUMNS]
 
 # %% ../../nbs/calls/12_reference_range.ipynb #0e98df27
-def _cut_rows(group, strata):
+def _cut_rows(group, strata, tones=ABR.names):
     "Cut points of one group, a row a stratum and tone."
     out = []
     for s,c in strata.items():
         n = c['control_n']
-        out.append(pd.DataFrame(dict(technical_group=group, sex=s, tone=TONES, n_controls=n, cut_low=c['cut_low'],
+        out.append(pd.DataFrame(dict(technical_group=group, sex=s, tone=tones, n_controls=n, cut_low=c['cut_low'],
             cut_high=c['cut_high'], share_low=_share(c['control_low'], n), share_high=_share(c['control_high'], n))))
     return pd.concat(out, ignore_index=True)
 
-def _group_range(f, x, control, mutant, line, group, middle, more_than):
+def _group_range(f, x, control, mutant, line, group, middle, more_than, tones=ABR.names):
     """Tests, line facts and cut points of one technical group; `control`, `mutant` are row numbers, `line` the
     mutants' line names."""
     names,code = np.unique(line.astype(str), return_inverse=True)
@@ -215,7 +215,8 @@ def _group_range(f, x, control, mutant, line, group, middle, more_than):
             or len(strata)==1 else most)
     facts = _line_facts(f.iloc[mutant], group, code, names, most)
     shown = {s:(c if s!='all' else _stratum(x[control], x[mutant], code, k, middle)) for s,c in strata.items()}
-    return _rows(strata, names, facts.gene_symbol.to_numpy(object), more_than),facts,_cut_rows(group, shown)
+    return _rows(strata, names, facts.gene_symbol.to_numpy(object), more_than, tones),facts,_cut_rows(group, shown,
+        tones)
 
 # %% ../../nbs/calls/12_reference_range.ipynb #54b239d9
 def _checked(data, middle, p_below, more_than):
@@ -271,8 +272,8 @@ def reference_range(
     main = main_group(line[rows], group[rows], len(names), len(groups))
     keep = rows[main[line[rows]]==group[rows]]
     parts = [_group_range(f, x, np.flatnonzero(cohort.is_control & (group==g)), keep[group[keep]==g],
-        np.asarray(names, object)[line[keep[group[keep]==g]]], groups[g], middle, more_than)
-        for g in np.unique(group[keep])]
+        np.asarray(names, object)[line[keep[group[keep]==g]]], groups[g], middle, more_than,
+        cohort.procedure.names) for g in np.unique(group[keep])]
     join = lambda i, columns: pd.concat([o[i] for o in parts],
         ignore_index=True) if parts else pd.DataFrame(columns=columns)
     t = _decided(join(0, TEST_COLUMNS), p_below)
@@ -293,7 +294,7 @@ def _find(rr, name):
 
 def _mice_of(rr, line, tone):
     "Thresholds and sexes of a line's mice, and thresholds of the controls of its sexes."
-    f,x = rr.cohort.frame,rr.cohort.thresholds[:,TONES.index(tone)]
+    f,x = rr.cohort.frame,rr.cohort.thresholds[:,rr.cohort.procedure.names.index(tone)]
     group,sex = rr.cohort.technical_group,f.sex.to_numpy(object)
     mine,control = ((rr.cohort.line==line.line) & (group==line.technical_group),
         rr.cohort.is_control & (group==line.technical_group))
@@ -312,20 +313,24 @@ def plot_range(self:ReferenceRange,
 )->go.Figure:
     "Controls' thresholds with the cut points, and the mice of one line."
     line = _find(self, name)
-    tone = tone or (line.tone if isinstance(line.tone, str) else TONES[0])
-    if tone not in TONES: raise ValueError(f"`tone` must be one of {', '.join(TONES)}, got '{tone}'")
+    p = self.cohort.procedure
+    tone = tone or (line.tone if isinstance(line.tone, str) else p.names[0])
+    if tone not in p.names: raise ValueError(f"`tone` must be one of {', '.join(p.names)}, got '{tone}'")
+    own = p.parameters[p.names.index(tone)]
     x,sex,control = _mice_of(self, line, tone)
-    level,n = np.unique(np.round(control/STEP)*STEP, return_counts=True)
+    cell = own.step or max(float(np.ptp(control))/30, 1e-9) if len(control) else 1.
+    level,n = np.unique(np.round(control/cell)*cell, return_counts=True)
     share = 100*n/max(len(control), 1)
-    fig = go.Figure(go.Bar(x=level, y=share, width=4.4, marker_color='#BBBBBB', name=f'{len(control):,} controls',
-        hovertemplate='%{x} dB SPL: %{y:.1f} %<extra>controls</extra>'))
+    fig = go.Figure(go.Bar(x=level, y=share, width=.88*cell, marker_color='#BBBBBB', name=f'{len(control):,} controls',
+        hovertemplate=f'%{{x}} {own.unit}: %{{y:.1f}} %<extra>controls</extra>'))
     unit = max(share, default=10)/12
     for i,(s,colour) in enumerate([*((s,look['color']) for s,look in SEXES.items()), ('sex unknown','#555555')]):
         v = np.sort(x[~np.isin(sex, STRATA[1:])] if s=='sex unknown' else x[sex==s])
         step = np.arange(len(v))-np.searchsorted(v, v) # how many of the same level came before
         if len(v):
-            fig.add_scatter(x=v+1.3*(i-.5), y=-unit*(1+.9*step), mode='markers', marker=dict(color=colour, size=8),
-                name=s, hovertemplate='%{x:.0f} dB SPL<extra>'+s+'</extra>')
+            fig.add_scatter(x=v+.26*cell*(i-.5), y=-unit*(1+.9*step), mode='markers',
+                marker=dict(color=colour, size=8),
+                name=s, hovertemplate=f'%{{x:.4g}} {own.unit}<extra>{s}</extra>')
     for cut in np.ravel(cut_points(control[:,None], self.settings['middle'])):
         fig.add_vline(x=cut, line=dict(color=PALETTE[1], dash='dash', width=1.5))
     return _dress(fig, self, line, tone)

@@ -21,17 +21,19 @@ from ..core.look import PALETTE, finish
 # %% ../../nbs/calls/17_rivals.ipynb #8467b145
 def _mean_z(null, means, n):
     "Mean z of each line over the five tones, and its normal p."
-    z = (means[:,5]-null.zero[5])/np.sqrt(null.variance[5])
-    return z,norm.sf(z*np.sqrt(n[:,5]))
+    k = null.procedure.main # position of the mean among the contrasts
+    z = (means[:,k]-null.zero[k])/np.sqrt(null.variance[k])
+    return z,norm.sf(z*np.sqrt(n[:,k]))
 
 # %% ../../nbs/calls/17_rivals.ipynb #5f00f795
 def _mahalanobis(null, means, n):
     "Distance of each line's mean from the controls, and its χ² p."
-    x = null.controls[:,:5]
+    k_main = len(null.T)
+    x = null.controls[:,:k_main]
     seen = ~np.isnan(x)
     S = np.nan_to_num(x).T@np.nan_to_num(x)/np.maximum(seen.T.astype(float)@seen, 1)
     d,p = np.full(len(means), np.nan),np.full(len(means), np.nan)
-    for i,(v,k) in enumerate(zip(means[:,:5]-null.zero[:5], n[:,:5])):
+    for i,(v,k) in enumerate(zip(means[:,:k_main]-null.zero[:k_main], n[:,:k_main])):
         o = (k>0) & (np.diag(S)>0)
         if o.any(): d[i] = v[o]@np.linalg.pinv(S[np.ix_(o,o)])@v[o]*k[o].mean(); p[i] = chi2.sf(d[i], o.sum())
     return d,p
@@ -39,7 +41,7 @@ def _mahalanobis(null, means, n):
 # %% ../../nbs/calls/17_rivals.ipynb #378e668a
 def _permuted(null, size, means, n, draws, seed):
     "p of the largest contrast if lines were random controls."
-    bare = replace(null, T=np.zeros((5,5)), centre=null.zero)
+    bare = replace(null, T=np.zeros_like(null.T), centre=null.zero)
     z,p = bare.scores(means, n),np.full(len(size), np.nan)
     made = bare.draws(set(size), draws, seed=seed)
     for s,seen,rows in measured_patterns(size, z):
@@ -55,8 +57,8 @@ RULES = {'likelihood ratio, shared ranks':'ours', 'liberal null, in dB':'liberal
 def _group_rules(m, g, rows, code, null, draws, seed):
     names,line = np.unique(code, return_inverse=True)
     size = np.bincount(line)
-    means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows])), line, len(names))
-    plain = line_means(contrast_values(m.offset[rows]), line, len(names))[0]
+    means,n = line_means(contrast_values(winsorised(m.offset[rows], m.scale[rows]), null.weights), line, len(names))
+    plain = line_means(contrast_values(m.offset[rows], null.weights), line, len(names))[0]
     z,p = _mean_z(null, plain, n)
     d,pm = _mahalanobis(null, plain, n)
     s,pp = _permuted(null, size, means, n, draws, seed)

@@ -51,9 +51,9 @@ def _whole(option, text, least, count=None):
     return tuple(v)
 
 def _methods(text):
-    from impc_phenotypes.evaluation.methods import FAST, METHODS
-    return None if text is None else {'all':tuple(METHODS), 'fast':(*FAST,'line mixture'), 'none':()}.get(text,
-        tuple(split_list(text, METHODS)))
+    from impc_phenotypes.evaluation.methods import FAST, methods
+    return None if text is None else {'all':methods(), 'fast':(*FAST,'line mixture'), 'none':()}.get(text,
+        tuple(split_list(text, methods())))
 
 # %% ../../nbs/cli/60_benchmark.ipynb #907e31cf
 def _factors(text, generator):

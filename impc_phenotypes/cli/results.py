@@ -13,8 +13,8 @@ from impc_phenotypes.cli.terminal import (
     BadRows, Columns, DataFile, Opt, Root, Run, about_file, app, named_run, prediction_file, say_notes, show_metrics,
     show_table, split_list, tell_excluded
 )
-from .reading import chosen, reads_tables
-from .train import model_folder, place_new_rows, refuse_beside, run_of_rows
+from .reading import chosen, chosen_words, reads_tables
+from .train import model_folder, refuse_beside
 from .terminal import say
 
 # %% ../../nbs/cli/40_results.ipynb #418c4a7f
@@ -25,14 +25,6 @@ def _owner(run, output_dir, *files):
         home = next((p for p in f.absolute().parents if (p/'metadata.json').is_file()), None)
         if home: return named_run(home)
     return named_run(run or 'latest', output_dir)
-
-def _of_mice(run): # done, and made of mice
-    from impc_phenotypes.core.errors import InputError
-    if run.metadata.get('kind')=='fit':
-        raise InputError(f"{run.name}: was made from {run.metadata['data']['source']} and holds no mice; "
-            f"`impc-phenotypes analyze {run.path}` reads it")
-    run.model # says so where it is not done
-    return run
 
 # %% ../../nbs/cli/40_results.ipynb #2f2b97e0
 def _tell_stability(run, cohort, bootstraps, refits, workers):
@@ -91,7 +83,7 @@ def evaluate_command(
     data:DataFile=None, output_dir:Root=None,
 ):
     "Measure a run: calls of lines and genes, k-means and mixtures on the same mice, stable phenotypes."
-    run = _of_mice(_owner(run, output_dir, checkpoint))
+    run = _owner(run, output_dir, checkpoint).with_mice()
     from impc_phenotypes.runs.sweep_workers import check_workers
     check_workers(workers or '1')
     cohort = run.cohort(data)
@@ -121,7 +113,7 @@ def visualize_command(
     data:DataFile=None, output_dir:Root=None,
 ):
     "Draw profiles, map, sizes, centres and training history."
-    run = _of_mice(_owner(run, output_dir, embeddings, results))
+    run = _owner(run, output_dir, embeddings, results).with_mice()
     from impc_phenotypes.runs.jobs import visualize_run
     cohort = run.cohort(data) if results else None
     for f in visualize_run(run, cohort=cohort, embeddings=embeddings, results=results,
@@ -131,7 +123,7 @@ def visualize_command(
 @app.command('report')
 def report_command(run:Run='latest', output_dir:Root=None):
     "Write the run as one HTML page."
-    run = _of_mice(named_run(run, output_dir))
+    run = named_run(run, output_dir).with_mice()
     from impc_phenotypes.runs.jobs import report_run
     print(report_run(run))
 
@@ -144,7 +136,7 @@ def explore_command(
     output_dir:Root=None,
 ):
     "Pick genes, page through phenotypes and lasso mice in a browser, until Ctrl-C."
-    run = _of_mice(named_run(run, output_dir))
+    run = named_run(run, output_dir).with_mice()
     from impc_phenotypes.show.serve import serve_explorer
     if not (run/'biology.json').is_file(): say(f'no calls in this run; impc-phenotypes evaluate {run.path} makes them')
     say('reading the run; stop with Ctrl-C')
@@ -163,16 +155,17 @@ def predict_command(
         show_default=True)]=BadRows.error,
     output_dir:Root=None,
 ):
-    "Place new mice in the phenotypes of a run."
+    "Place new mice in the phenotypes of a run, or new rows in its clusters."
     from impc_phenotypes.runs.folder import open_data
-    if (other := run_of_rows(run, output_dir)) is not None: return print(place_new_rows(other, data, out, force))
     model = model_folder(run, output_dir)
-    rest = prediction_file(out, data, force)
-    cohort, _ = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value, **chosen())
-    from impc_phenotypes.runs.jobs import predict_file
-    with about_file(data): placed = predict_file(model, cohort, out, rest)
-    tell_excluded(placed.excluded, rest)
-    say(f'{len(placed):,} mice placed, {len(placed.excluded):,} left out ({rest.absolute()})')
+    rest, mice = prediction_file(out, data, force), (model/'model.json').is_file()
+    if not mice: refuse_beside(chosen_words(), f'{model}; it holds no mice')
+    new = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value, **chosen())[0] if mice else data
+    from impc_phenotypes.runs.jobs import place_new
+    with about_file(data): placed = place_new(model, new, out, rest)
+    if mice: tell_excluded(placed.excluded, rest)
+    say(f'{len(placed):,} mice placed, {len(placed.excluded):,} left out ({rest.absolute()})' if mice
+        else f'{len(placed):,} rows placed')
     print(out.absolute())
 
 # %% ../../nbs/cli/40_results.ipynb #sixanl02

@@ -14,7 +14,7 @@ from impc_phenotypes.cli.terminal import (
     BadRowsHere, Columns, DataFile, Opt, Preset, Root, about_file, app, say_notes, show_table
 )
 from .reading import reads_tables
-from .train import read_cohort, refuse_beside, source_of
+from .train import network_recipe, read_data, refuse_beside, settings_apart, source_of
 from .terminal import say
 
 # %% ../../nbs/cli/70_sweep.ipynb #sixswe02
@@ -24,16 +24,15 @@ SweepName = Annotated[str, typer.Argument(
     help='A sweep folder, an experiment (its newest sweep), experiment/sweep_1, or latest', show_default=False)]
 Workers = Annotated[Optional[str], Opt('Worker processes, or dask://host:8786, or dask://local:2 (default: 1)')]
 
-def _searches(words, file): # those of the command line stand in for the file's
-    from impc_phenotypes.runs.sweep import read_search
+def _pairs(words): # key → text
     from impc_phenotypes.core.errors import InputError
-    own = []
     for w in words:
         key, eq, value = w.partition('=')
         if not eq or not key.strip():
             raise InputError(f"command line: `{w}` is no `key=value`, `key=a,b,c` or `key=low..high`")
-        own.append(read_search(key, value))
-    return own + [s for s in file.get('parameters', []) if s.key not in {o.key for o in own}]
+    pairs = dict(w.split('=', 1) for w in words)
+    if len(pairs)<len(words): raise InputError('command line: a key is given twice; name it once')
+    return pairs
 
 @contextmanager
 def _in_file(path): # what is wrong in a sweep file is said with its name
@@ -43,31 +42,52 @@ def _in_file(path): # what is wrong in a sweep file is said with its name
         raise e if path is None or path.name in str(e) or str(e).startswith('command line') else InputError(
             f'{path}: {e}') from None
 
-def _sweep_data(data, words): # the first word may already be a setting
-    return (None, [str(data), *words]) if data is not None and '=' in str(data) and not data.exists() else (data,
-        list(words or []))
-
-def _plan(words, path, file, given, preset, config, model_config):
-    from impc_phenotypes.runs.folder import check_name
-    from impc_phenotypes.runs.sweep import plan_sweep
-    from impc_phenotypes.runs.sweep_workers import check_workers
-    # files beside the sweep file
-    here = lambda name: None if file.get(name) is None else path.parent/Path(file[name]).expanduser()
-    base = dict(preset=preset.value if preset else file.get('preset'), training=config or here('config'),
-        model=model_config or here('model_config'))
-    options = {k:v if v is not None else file[k] for k,v in given.items() if v is not None or k in file}
-    name, workers, data = options.pop('name', None), options.pop('workers', '1'), here('data')
-    check_name(name or 'run')
-    check_workers(workers)
-    return plan_sweep(_searches(words, file), base, **options), name or 'run', str(workers), data
-
 # %% ../../nbs/cli/70_sweep.ipynb #01aee2f5
-def _sweep_network(plan, name, workers, data, columns, on_bad_rows, output_dir, dry_run):
-    from impc_phenotypes.runs.sweep import plan_table
-    say(repr(plan)); say_notes(plan.notes)
-    if dry_run: return show_table(plan_table(plan))
-    cohort, record = read_cohort(data, columns, on_bad_rows)
-    _launch(plan, cohort, record, name, output_dir, workers)
+def _beside(path, told): # the data of a sweep file: a source, or a file beside it
+    from impc_phenotypes.core.registry import source_words
+    if 'data' not in told: return None
+    name, rest = source_words(told['data']) or ('', told['data'])
+    return ':'.join([w for w in (name, rest and str(path.parent/Path(rest).expanduser())) if w])
+
+def _recipe(model, given, seed, path, told, output_dir): # of the network, or a registered model with its preset's name
+    from impc_phenotypes.runs.recipe import NETWORK, Recipe
+    here = lambda name: None if told.get(name) is None else path.parent/Path(told[name]).expanduser()
+    if model!=NETWORK:
+        refuse_beside(given, 'a registered model')
+        return Recipe(model, {}, 42 if seed is None else seed)
+    preset = given['--preset'] or (told.get('preset') and Preset(told['preset']))
+    return network_recipe([], {'--preset':preset, '--config':given['--config'] or here('config'),
+        '--model-config':given['--model-config'] or here('model_config')}, output_dir)
+
+# %% ../../nbs/cli/70_sweep.ipynb #5bab9e09
+def _asked(data, words, path, told, given, seed, columns, on_bad_rows, output_dir):
+    "Recipe, searches, what the data is called, options of its loader."
+    from impc_phenotypes.core.registry import source_words
+    from impc_phenotypes.runs.config import yaml_value
+    from impc_phenotypes.runs.recipe import NETWORK, preset
+    from impc_phenotypes.runs.sweep import read_search
+    from impc_phenotypes.core.errors import InputError
+    own = _pairs(words)
+    model, text = own.pop('model', told.get('model', NETWORK)), own.pop('data', None)
+    if not model:
+        raise InputError('command line: `model=` names no model; `impc-phenotypes plugins list models` names them')
+    if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
+    text = text or (data and str(data)) or _beside(path, told)
+    recipe = _recipe(model, given, seed, path, told, output_dir)
+    beside = lambda k, v: (str(path.parent/v) if k.startswith('data.') and isinstance(v, str)
+        and (path.parent/v).is_file() else v)
+    said = {k:beside(k, v) for k,v in told.get('parameters', {}).items()}
+    options = {k:v for k,v in said.items() if k.startswith('data.')} | {k:yaml_value(v, 'command line')
+        for k,v in own.items() if k.startswith('data.')}
+    source, options = (None, None) if recipe.resumable else source_of(text, options, columns, on_bad_rows,
+        told.get('data'))
+    if not recipe.resumable: recipe = recipe.changed(preset(model, source[0] if source else 'mice'))
+    elif text is not None and source_words(text): recipe.build() # says what it is fitted to
+    read = lambda pairs, origin: [read_search(k, v, origin, recipe) for k,v in pairs.items()
+        if recipe.resumable or not k.startswith('data.')]
+    mine = read(own, 'command line')
+    searches = mine + [s for s in read(said, str(path)) if s.key not in {o.key for o in mine}]
+    return recipe, searches, text, options
 
 # %% ../../nbs/cli/70_sweep.ipynb #sixswe03
 @sweep_app.command('run')
@@ -95,85 +115,40 @@ def sweep_run_command(
     output_dir:Root=None,
 ):
     "Try settings. The last line of output is the sweep's folder."
-    data, words = _sweep_data(data, settings or [])
-    from impc_phenotypes.runs.sweep import read_sweep_file
+    data, words = settings_apart(data, settings)
     named = any(w.startswith('model=') for w in words)
-    given = dict(trials=trials, workers=workers, objective=objective, sampler=sampler, seed=seed, name=experiment_name)
-    told = read_sweep_file(file, named) if file else {}
-    if named or 'model' in told:
-        refuse_beside({'--prune':prune, '--preset':preset, '--config':config, '--model-config':model_config},
-            'a registered model')
-        given |= dict(repeats=repeats)
-        with _in_file(file):
-            return _sweep_named(data, words, file, told, given, columns, on_bad_rows, output_dir, dry_run)
-    refuse_beside({'--repeats':repeats}, 'a network; give model=NAME too')
-    with _in_file(file):
-        plan, name, workers, there = _plan(words, file, told, given | dict(prune=prune), preset, config, model_config)
-    _sweep_network(plan, name, workers, data or there, columns, on_bad_rows, output_dir, dry_run)
+    given = dict(trials=trials, objective=objective, sampler=sampler, seed=seed, prune=prune, repeats=repeats)
+    network = {'--prune':prune, '--preset':preset, '--config':config, '--model-config':model_config}
+    _sweep(data, words, file, named, given, network, experiment_name, workers, columns, on_bad_rows, output_dir,
+        dry_run)
 
-# %% ../../nbs/cli/70_sweep.ipynb #f1750002
-def _beside(path, told): # the data of a sweep file: a source, or a file beside it
-    from impc_phenotypes.runs.fits import source_words
-    if 'data' not in told: return None
-    name, rest = source_words(told['data']) or ('', told['data'])
-    return ':'.join([w for w in (name, rest and str(path.parent/Path(rest).expanduser())) if w])
-
-def _once(model, given, origin): # `k` is the model's own word for it
-    from impc_phenotypes.runs.train_models import named_parameters
-    from impc_phenotypes.core.errors import InputError
-    own = named_parameters(model, given)
-    if len(own)<len(given):
-        raise InputError(f"{origin}: `k` and "
-            f"`{next(k for k in own if k in given and k in named_parameters(model, dict(k=0)))}` are the same; name "
-            f"it once")
-    return own
-
-# %% ../../nbs/cli/70_sweep.ipynb #1fcc6063
-def _sweep_named(data, words, path, told, given, columns, on_bad_rows, output_dir, dry_run):
-    from impc_phenotypes.runs.fits import absolute_source, open_source, preset, source_record
+# %% ../../nbs/cli/70_sweep.ipynb #6c8ad35f
+def _sweep(data, words, path, named, given, network, name, workers, columns, on_bad_rows, output_dir, dry_run):
     from impc_phenotypes.runs.folder import check_name
-    from impc_phenotypes.runs.sweep import yaml_value, plan_table
-    from impc_phenotypes.runs.sweep_models import model_search, plan_models
+    from impc_phenotypes.runs.sweep import plan_sweep, plan_table, read_sweep_file
     from impc_phenotypes.runs.sweep_workers import check_workers
-    from impc_phenotypes.core.errors import InputError
-    if bad := [w for w in words if not w.partition('=')[1]]:
-        raise InputError(f"command line: `{bad[0]}` is no `key=value`, `key=a,b,c` or `key=low..high`")
-    pairs = dict(w.split('=', 1) for w in words)
-    if len(pairs)<len(words): raise InputError('command line: a key is given twice; name it once')
-    model, text = pairs.pop('model', told.get('model')), pairs.pop('data', None)
-    if not model:
-        raise InputError('command line: `model=` names no model; `impc-phenotypes plugins list models` names them')
-    if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
-    text = text or (data and str(data)) or _beside(path, told)
-    if text is None: raise InputError('no data given; give a table of mice, or data=SOURCE')
-    beside = lambda k, v: str(path.parent/v) if k.startswith('data.') and isinstance(v,
-        str) and (path.parent/v).is_file() else v
-    said, own = _once(model, {k:beside(k, v) for k,v in told.get('parameters', {}).items()}, path), _once(model, pairs,
-        'command line')
-    pairs = said | own | {k:yaml_value(v, 'command line') for k,v in own.items() if k.startswith('data.')}
-    source, options = source_of(text, pairs, columns, on_bad_rows, told.get('data'))
-    given = told | {k:v for k,v in given.items() if v is not None}
-    check_name(given.get('name', 'run'))
-    check_workers(given.get('workers', '1'))
-    if source: text, options = absolute_source(text, options)
-    keep = {k:given[k] for k in ('trials','sampler','objective','seed','repeats') if k in given}
-    plan = plan_models(model, [model_search(model, k, v, 'command line' if k in own else str(path))
-        for k,v in pairs.items()], source=text if source else None, options=options,
-        start=preset(model, source[0] if source else 'mice'), **keep)
-    say(repr(plan))
+    with _in_file(path):
+        told = read_sweep_file(path, named) if path else {}
+        given = {k:told.get(k) if v is None else v for k,v in given.items()}
+        name, workers = name or told.get('name', 'run'), str(workers or told.get('workers', '1'))
+        recipe, searches, text, options = _asked(data, words, path, told, network, given['seed'], columns, on_bad_rows,
+            output_dir)
+        if recipe.resumable: refuse_beside({'--repeats':given['repeats']}, 'a network; give model=NAME too')
+        check_name(name)
+        check_workers(workers)
+        plan = plan_sweep(searches, recipe, **{k:v for k,v in given.items() if v is not None})
+    say(repr(plan)); say_notes(plan.notes)
     if dry_run: return show_table(plan_table(plan))
-    rows, record = (open_source(text, options), None) if source else read_cohort(Path(text), columns, on_bad_rows)
-    _launch(plan, rows, record or source_record(text, options, rows), given.get('name', 'run'), output_dir,
-        str(given.get('workers', '1')))
+    rows, record = read_data(text, options, columns, on_bad_rows)
+    _launch(plan, rows, record, name, output_dir, workers)
 
 # %% ../../nbs/cli/70_sweep.ipynb #sixswe04
 def _launch(plan, rows, record, name, output_dir, workers):
     from impc_phenotypes.runs.sweep import create_sweep
-    from impc_phenotypes.runs.sweep_models import try_model
-    from impc_phenotypes.runs.sweep_workers import try_plan
-    with about_file(record['path']): note = (try_model if plan.model else try_plan)(plan, rows)
+    from impc_phenotypes.runs import trials # noqa: F401 (gives recipes `try_out`)
+    with about_file(record['path']): note = plan.recipe.try_out(plan, rows)
     say_notes([note] if note else [])
-    sweep = create_sweep(plan, record, name=name, root=output_dir or plan.config.training.paths.experiments)
+    sweep = create_sweep(plan, record, name=name, root=output_dir or plan.recipe.root)
     say(f'{sweep.path}')
     _go_on(sweep, workers)
 
@@ -189,8 +164,8 @@ def _go_on(sweep, workers, data=None):
     status = sweep_status(sweep)
     say(repr(status))
     if not status.best: raise RunError(f'{sweep.name}: no trial was finished; the reasons stand above')
-    say(f'next: impc-phenotypes {"analyze" if sweep.plan.model and sweep.plan.model["source"] else "evaluate"} '
-        f'{sweep.run(status.best["trial"]).path}')
+    run = sweep.run(status.best['trial'])
+    say(f'next: impc-phenotypes {"evaluate" if (run/"model"/"model.json").is_file() else "analyze"} {run.path}')
     print(sweep.path)
 
 # %% ../../nbs/cli/70_sweep.ipynb #sixswe06

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['log', 'LEVELS', 'Opt', 'Root', 'Run', 'Columns', 'OnBadRows', 'BadRowsHere', 'DataFile', 'app', 'level_of', 'say',
            'show_table', 'show_metrics', 'say_notes', 'progress_bar', 'Preset', 'BadRows', 'read_map', 'built_config',
-           'named_run', 'tell_data', 'tell_excluded', 'about_file', 'tell_leakage', 'tell_repeats', 'stoppable',
-           'split_list', 'prediction_file', 'command_options']
+           'named_run', 'tell_data', 'tell_excluded', 'about_file', 'tell_leakage', 'tell_repeats', 'split_list',
+           'prediction_file', 'command_options']
 
 # %% ../../nbs/cli/10_terminal.ipynb #37c738bf
 import logging, os, shutil, sys, textwrap
@@ -193,15 +193,6 @@ def tell_repeats(runs):
     if max(map(len, same_but_seed(runs)), default=0)>1:
         show_table(averaged(runs), 'over runs that differ in nothing but the seed', digits=3, err=True)
 
-@contextmanager
-def stoppable(): # a fit of seconds or minutes that keeps nothing on its way
-    from impc_phenotypes.runs.folder import Stopped, stop_signals
-    try:
-        with stop_signals(): yield
-    except Stopped as e:
-        say(f'stopped by {e}; nothing of the fit is kept, give the command again')
-        raise typer.Exit(1) from None
-
 # %% ../../nbs/cli/10_terminal.ipynb #32897f04
 def split_list(text, known=()):
     "Comma list; a known name may hold a comma."
@@ -222,7 +213,9 @@ def prediction_file(
     if not out.name.endswith(('.csv','.csv.gz','.parquet')):
         raise InputError(f"{out}: tables are written as .csv, .csv.gz or .parquet")
     if out.is_dir(): raise InputError(f"{out}: is a folder; name a file")
-    if out.absolute()==data.absolute(): raise InputError(f"{out}: is the data itself; choose another file")
+    itself = [p for p in (data, Path(str(data).partition(':')[2] or '.')) if p.exists() and out.exists()]
+    if out.absolute()==data.absolute() or any(map(out.samefile, itself)):
+        raise InputError(f"{out}: is the data itself; choose another file")
     if any((p/'metadata.json').is_file() and (p/'config.yaml').is_file()
             for p in out.absolute().parents) and out.exists():
         raise InputError(f"{out}: belongs to a run; choose another file")

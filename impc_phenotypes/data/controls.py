@@ -7,35 +7,41 @@ __all__ = ['LADDER', 'SHRINK', 'BANDWIDTH', 'KNOTS', 'SHRINK_LINE', 'MIN_DATED',
            'MIN_LINE', 'centre', 'spread', 'ControlReference', 'Matched', 'match_controls']
 
 # %% ../../nbs/data/50_controls.ipynb #90ba5ad4
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.stats import trim_mean
-from ..procedures.abr import MIN_TONES, STEP, TONES
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure, procedure_from
+from ..core.errors import InputError
 from .cohort import Cohort
 
 # %% ../../nbs/data/50_controls.ipynb #a9b42d26
 def centre(
-    values:np.ndarray, # Thresholds, dB SPL, shape (n, 6), NaN where missing
-    min_n:int=10, # A tone with fewer values gets NaN
-)->np.ndarray: # dB SPL, shape (6,)
-    "Mean of the middle 80 % of each tone."
+    values:np.ndarray, # Shape (n, d), NaN where missing
+    min_n:int=10, # A parameter with fewer values gets NaN
+)->np.ndarray: # In their unit, shape (d,)
+    "Mean of the middle 80 % of each parameter."
     cols = [v[~np.isnan(v)] for v in np.asarray(values, float).T]
     return np.array([trim_mean(v, .1) if len(v)>=min_n else np.nan for v in cols])
 
-def _quantiles(v, q):
-    "Quantiles of gridded values, each spread evenly over its 5 dB cell."
+def _quantiles(v, q, cell):
+    "Quantiles of gridded values, each spread evenly over its cell."
     values,n = np.unique(v, return_counts=True)
-    edges = np.r_[values[0]-STEP/2, values+STEP/2]
+    edges = np.r_[values[0]-cell/2, values+cell/2]
     return np.interp(q, np.r_[0, np.cumsum(n)]/len(v), np.maximum.accumulate(edges))
 
 def spread(
-    values:np.ndarray, # Residuals or thresholds, dB, shape (n, 6), NaN where missing
-    min_n:int=10, # A tone with fewer values gets NaN
-)->np.ndarray: # dB, shape (6,), at least 3
+    values:np.ndarray, # Residuals or values, shape (n, d), NaN where missing
+    min_n:int=10, # A parameter with fewer values gets NaN
+    *,
+    cells=0., # Width of the grid's cells, in the unit of the values, one or shape (d,); 0 = none
+    least:float=3., # Smallest spread, in that unit
+)->np.ndarray: # In that unit, shape (d,)
     "Half the distance between the 16th and the 84th percentile: the SD without its tails."
     cols = [v[~np.isnan(v)] for v in np.asarray(values, float).T]
-    return np.array([max(3., np.diff(_quantiles(v, [.16,.84])).item()/2) if len(v)>=min_n else np.nan for v in cols])
+    return np.array([max(least, np.diff(_quantiles(v, [.16,.84], c)).item()/2) if len(v)>=min_n else np.nan
+        for v,c in zip(cols, np.broadcast_to(cells, len(cols)))])
 
 # %% ../../nbs/data/50_controls.ipynb #527390a4
 LADDER = ('sex', 'strain')
@@ -58,12 +64,15 @@ def _strata(cohort, ladder):
         rungs.append(np.where(known, rungs[-1]+' | '+v.fillna('').astype(str).to_numpy(object), ''))
     return rungs
 
-def _bulk(values):
-    "Mice within three lower half-spreads of the median at every tone: knockouts and controls alike."
-    values = values[:,~np.isnan(values).all(0)]
+def _bulk(values, cells, least, both=False):
+    """Mice within three lower half-spreads of the median at every parameter, on the side that is worse or on both:
+    knockouts and controls alike."""
+    seen = ~np.isnan(values).all(0)
+    values,cells = values[:,seen],np.broadcast_to(cells, len(seen))[seen]
     if not values.size: return np.zeros(len(values), bool)
-    low,med = np.array([_quantiles(v[~np.isnan(v)], [.16,.5]) for v in values.T]).T
-    return (np.nan_to_num((values-med)/np.maximum(med-low, 4.), nan=0.).max(1) < 3)
+    low,med = np.array([_quantiles(v[~np.isnan(v)], [.16,.5], c) for v,c in zip(values.T, cells)]).T
+    far = np.nan_to_num((values-med)/np.maximum(med-low, least), nan=0.)
+    return (np.abs(far) if both else far).max(1) < 3
 
 # %% ../../nbs/data/50_controls.ipynb #5a4abd67
 BANDWIDTH = 1. # years, SD of the kernel
@@ -92,7 +101,7 @@ def _line(t, r):
     return mid,level,slope,keep
 
 def _smooth(t, r, at):
-    "Control level at the years `at`, dB, (len(at), 6), from residuals `r` of controls measured at `t`."
+    "Control level at the years `at`, (len(at), d), from residuals `r` of controls measured at `t`."
     mid,level,slope,keep = _line(t, r)
     n = keep.sum(0)
     line = lambda o: (level+slope*(o[:,None]-mid))*n/(n+SHRINK_LINE)
@@ -104,7 +113,7 @@ def _smooth(t, r, at):
 def _knots(t): return np.linspace(t.min(), t.max(), int(np.ceil(np.ptp(t)*KNOTS))+1)
 
 def _moved(drift, years):
-    "A group's smooth at the years of mice, dB, (n, 6): constant beyond its controls, 0 without a date."
+    "A group's smooth at the years of mice, (n, d): constant beyond its controls, 0 without a date."
     level = np.stack([np.interp(years, drift['years'], o) for o in drift['level'].T], 1)
     return np.where(np.isnan(years)[:,None], 0., level)
 
@@ -148,7 +157,7 @@ def _drift(t, r, scale, litter):
 # %% ../../nbs/data/50_controls.ipynb #6a32a2d7
 @dataclass
 class ControlReference:
-    "Centres and scales of control audiograms by technical group."
+    "Centres and scales of controls by technical group."
     # name → dict(kind, n_mice, n_controls, nodes={stratum: dict(centre, n)}, scale, drift=None or dict(years,
     # level))
     groups:dict = field(default_factory=dict)
@@ -157,6 +166,11 @@ class ControlReference:
     weak_controls:int = 10 # A group with fewer is left out
     bulk_mice:int = 200 # A group of this many mice with too few controls uses its own bulk
     drift:bool=True # Follow the level of dated controls over time
+    procedure:Procedure = ABR # What was measured
+    unit:np.ndarray|None = None # One unit of an offset in that of each parameter, shape (d,); None = the same
+
+    def __post_init__(self):
+        if self.unit is None: self.unit = np.ones(len(self.procedure))
 
     def to_dict(self)->dict: # JSON-able
         "Plain lists and numbers; NaN becomes None."
@@ -165,8 +179,9 @@ class ControlReference:
         gs = {g: d | dict(scale=num(d['scale']), drift=smooth(d['drift']),
             nodes={k: dict(centre=num(o['centre']), n=int(o['n'])) for k,o in d['nodes'].items()})
             for g,d in self.groups.items()}
+        other = {} if self.procedure==ABR else dict(procedure=self.procedure.to_dict(), unit=self.unit.tolist())
         return dict(groups=gs, ladder=list(self.ladder), min_controls=self.min_controls,
-            weak_controls=self.weak_controls, bulk_mice=self.bulk_mice, drift=self.drift)
+            weak_controls=self.weak_controls, bulk_mice=self.bulk_mice, drift=self.drift, **other)
 
     @classmethod
     def from_dict(cls, d:dict): # What `to_dict` gave
@@ -177,7 +192,8 @@ class ControlReference:
             nodes={k: dict(centre=arr(c['centre']), n=c['n']) for k,c in o['nodes'].items()})
             for g,o in d['groups'].items()}
         return cls(gs, tuple(d['ladder']), d['min_controls'], d['weak_controls'], d['bulk_mice'],
-            d.get('drift', False))
+            d.get('drift', False), procedure_from(d['procedure']) if 'procedure' in d else ABR,
+            np.array(d['unit'], float) if 'unit' in d else None)
 
 # %% ../../nbs/data/50_controls.ipynb #b9fb10b8
 def _kind(n_mice, n_controls, ref):
@@ -188,13 +204,14 @@ def _kind(n_mice, n_controls, ref):
 @patch
 def _spread(self:ControlReference, cohort, name, used):
     "Drift of a group with controls, and the spread of what is left."
-    group,mice = self.groups[name],cohort.subset(used)
+    group,mice,p = self.groups[name],cohort.subset(used),self.procedure
     r = mice.thresholds-self.look_up(mice)[0]
-    group['scale'] = spread(r, self.weak_controls)
+    wide = lambda r: spread(r/self.unit, self.weak_controls, cells=p.steps/self.unit, least=3*p.point)
+    group['scale'] = wide(r)
     if not self.drift or group['kind']!='controls': return
     t = _years(mice)
-    group['drift'] = _drift(t, r, group['scale'], mice.frame.litter_id.to_numpy(object))
-    if group['drift']: group['scale'] = spread(r-_moved(group['drift'], t), self.weak_controls)
+    group['drift'] = _drift(t, r, group['scale']*self.unit, mice.frame.litter_id.to_numpy(object))
+    if group['drift']: group['scale'] = wide(r-_moved(group['drift'], t))
 
 @patch
 def fit_group(self:ControlReference,
@@ -202,9 +219,10 @@ def fit_group(self:ControlReference,
     name:str, # Its name
 )->np.ndarray: # bool, which of these mice served as reference
     "Learn one group's centres, from the group down the ladder, and its drift."
-    v,control = cohort.thresholds,cohort.is_control
+    v,control,p = cohort.thresholds,cohort.is_control,self.procedure
     kind = _kind(len(v), int(control.sum()), self)
-    used = _bulk(v) if kind=='bulk-reference' else control if kind!='none' else np.zeros(len(v), bool)
+    bulk = lambda: _bulk(v/self.unit, p.steps/self.unit, 4*p.point, not p.one_sided)
+    used = bulk() if kind=='bulk-reference' else control if kind!='none' else np.zeros(len(v), bool)
     nodes,rungs = {},_strata(cohort, self.ladder)
     if used.any():
         nodes[name] = dict(centre=centre(v[used], self.weak_controls), n=int(used.sum()))
@@ -216,7 +234,7 @@ def fit_group(self:ControlReference,
                 nodes[s] = dict(centre=np.where(np.isnan(own), parent, parent + n/(n+SHRINK)*(own-parent)),
                     n=int(rows.sum()))
     self.groups[name] = dict(kind=kind, n_mice=len(v), n_controls=int(control.sum()), nodes=nodes,
-        scale=np.full(len(TONES), np.nan), drift=None)
+        scale=np.full(len(p), np.nan), drift=None)
     if used.any(): self._spread(cohort, name, used)
     return used
 
@@ -224,10 +242,10 @@ def fit_group(self:ControlReference,
 @patch
 def look_up(self:ControlReference,
     cohort:Cohort, # Mice of groups this reference knows
-)->tuple: # centre (n, 6) dB SPL, n_controls (n,), step (n,) str
+)->tuple: # centre (n, d) in the unit of each parameter, n_controls (n,), step (n,) str
     "Centre of each mouse's matched controls, how many they were, and the step of the ladder."
     n = len(cohort)
-    centres,count,step = np.full((n,len(TONES)), np.nan),np.zeros(n, int),np.full(n, 'none', object)
+    centres,count,step = np.full((n,len(self.procedure)), np.nan),np.zeros(n, int),np.full(n, 'none', object)
     names = ['group'] + ['+'.join(('group',)+self.ladder[:i+1]) for i in range(len(self.ladder))]
     nodes = {k:v for g in self.groups.values() for k,v in g['nodes'].items()}
     rungs = _strata(cohort, self.ladder)
@@ -251,23 +269,25 @@ MIN_LINE = 3 # mice; a smaller line is assigned mouse by mouse
 # %% ../../nbs/data/50_controls.ipynb #907d4ab0
 @dataclass(frozen=True)
 class Matched:
-    "A cohort as offsets from matched controls. Arrays have one row a mouse and one column a tone."
+    "A cohort as offsets from matched controls. Arrays have one row a mouse and one column a parameter."
     cohort:Cohort # The mice that can be placed
     reference:ControlReference # What was learned from controls
-    center:np.ndarray # Centre of matched controls, dB SPL, (n, 6)
-    scale:np.ndarray # Control SD within the technical group, dB, (n, 6)
+    center:np.ndarray # Centre of matched controls, in the unit of each parameter (dB SPL), (n, d)
+    scale:np.ndarray # Control SD within the technical group, in the unit of offsets (dB), (n, d)
     n_reference:np.ndarray # Mice behind `center`: controls of the step, or the bulk, (n,)
     step:np.ndarray # Step of the ladder, str, (n,)
     is_reference:np.ndarray # Mice that define normal, bool, (n,)
     excluded:pd.DataFrame # Mice left out: `specimen_id`, `reason`
     lost_genes:dict = field(default_factory=dict) # Genes all of whose mice were left out → why
     seen:pd.DataFrame = None # `mice` and `controls` of each group, those left out included; None = those placed
+    unit:np.ndarray|None = None # One unit of an offset in that of each parameter, (d,); None = the reference's
 
     def __post_init__(self):
         c,put = self.cohort,lambda k,v: object.__setattr__(self, k, v)
-        put('offset', c.thresholds-self.center)
+        if self.unit is None: put('unit', self.reference.unit)
+        put('offset', (c.thresholds-self.center)/self.unit)
         put('mask', ~np.isnan(self.offset))
-        put('ceiling', c.ceilings-self.center)
+        put('ceiling', (c.ceilings-self.center)/self.unit)
         put('censored', self.mask & c.censored)
         if self.seen is None: put('seen', _seen(c))
         self._codes(c, put)
@@ -289,10 +309,53 @@ class Matched:
             np.where(self.usable_line, 'line', 'mouse')))
     def __len__(self): return len(self.cohort)
 
+# %% ../../nbs/data/50_controls.ipynb #5963f1a5
+def _unit(cohort):
+    "One unit of an offset in that of each parameter, (d,): 1, or the control SD around the middle of groups."
+    p = cohort.procedure
+    if p.offset_unit!='SD' or not len(cohort): return np.ones(len(p))
+    wild = cohort.is_control if cohort.is_control.sum()>=10 else np.ones(len(cohort), bool)
+    v = pd.DataFrame(cohort.thresholds[wild])
+    sd = spread((v-v.groupby(cohort.technical_group[wild]).transform('median')).to_numpy(), cells=p.steps, least=0.)
+    return np.where(np.isnan(sd) | (sd<=0), np.where(v.std()>0, v.std(), 1.), sd)
+
+def _same_procedure(cohort, reference):
+    "The reference, if it is of what the cohort was measured for."
+    a,b = reference.procedure,cohort.procedure
+    if a.names==b.names and [o.unit for o in a.parameters]==[o.unit for o in b.parameters]: return reference
+    raise InputError(f"the cohort holds {b.title} (`{b.name}`), the model was fitted to {a.title} (`{a.name}`): give "
+        f"it a table of that procedure (`read_records(…, procedure='{a.name}')`), or train a model on this one")
+
+# %% ../../nbs/data/50_controls.ipynb #57e99dbd
+@patch(as_prop=True)
+def procedure(self:Matched)->Procedure: return self.cohort.procedure # what was measured
+@patch(as_prop=True)
+def cells(self:Matched)->np.ndarray: return self.procedure.steps/self.unit # grid, unit of offsets, (d,); 0 = none
+@patch(as_prop=True)
+# one point of models in the unit of offsets
+def point(self:Matched)->float: return float(self.procedure.point*self.reference.unit[0]/self.unit[0])
+
+@patch
+def spread_of(self:Matched,
+    values:np.ndarray, # In the unit of offsets, shape (n, d or fewer), NaN where missing
+    min_n:int=10, # A parameter with fewer values gets NaN
+)->np.ndarray: # In that unit
+    "`spread` on the grid of these mice; at least three points."
+    return spread(values, min_n, cells=self.cells[:values.shape[1]], least=3*self.point)
+
+@patch(as_prop=True)
+def points(self:Matched)->Matched:
+    "The same mice as models count: offsets in points where they are in control SDs, else as they are."
+    if self.point==1: return self
+    if not hasattr(self, '_points'):
+        object.__setattr__(self, '_points', replace(self, unit=self.unit*self.point, scale=self.scale/self.point))
+    return self._points
+
 # %% ../../nbs/data/50_controls.ipynb #27f66c7f
 def _reference_for(cohort, reference, kw):
     "Learn every group, or only those `reference` lacks, which then need controls of their own."
-    new = ControlReference(**kw) if reference is None else ControlReference.from_dict(reference.to_dict())
+    if reference is None: new = ControlReference(**kw, procedure=cohort.procedure, unit=_unit(cohort))
+    else: new = ControlReference.from_dict(_same_procedure(cohort, reference).to_dict())
     used,names = np.zeros(len(cohort), bool),cohort.technical_group
     for g in sorted(set(names)):
         rows = np.flatnonzero(names==g)
@@ -304,16 +367,17 @@ def _reference_for(cohort, reference, kw):
 # %% ../../nbs/data/50_controls.ipynb #1b412b9e
 def _reasons(cohort, ref, centres, learned):
     groups = cohort.technical_group
-    few = (~np.isnan(cohort.thresholds-centres)).sum(1) < MIN_TONES
-    tones = cohort.mask.sum(1) < MIN_TONES
+    need,part = cohort.procedure.min_measured,cohort.procedure.part+'s'*(cohort.procedure.min_measured>1)
+    few = (~np.isnan(cohort.thresholds-centres)).sum(1) < need
+    tones = cohort.mask.sum(1) < need
     lone = np.array([ref.groups[g]['kind']=='none' for g in groups], bool)
-    need = ref.weak_controls if learned else ref.min_controls
-    say = lambda g: (f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {need} are needed"
+    wild = ref.weak_controls if learned else ref.min_controls
+    say = lambda g: (f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {wild} are needed"
         + ('' if learned else ' for a group the model has not seen'))
     if not len(cohort): return np.array([], str)
-    unmatched = np.where(few, f'fewer than {MIN_TONES} tones have matched controls', '')
+    unmatched = np.where(few, f'fewer than {need} {part} have matched controls', '')
     alone = np.where(lone, [say(g) for g in groups], unmatched)
-    return np.where(tones, f'fewer than {MIN_TONES} tones measured', alone)
+    return np.where(tones, f'fewer than {need} {part} measured', alone)
 
 def _lost(cohort, keep, reason):
     gene = cohort.frame.gene_symbol.where(cohort.is_experimental).to_numpy(object)
@@ -330,7 +394,7 @@ def match_controls(
     weak_controls:int=None, # A group with fewer is left out; None = 10
     bulk_mice:int=None, # A group this large may use its own bulk; None = 200
     drift:bool=None, # Follow the level of dated controls over time where that foresees better; None = True
-)->Matched: # Offsets in dB, with what was used for each mouse
+)->Matched: # Offsets (of hearing in dB), with what was used for each mouse
     "Offset of every mouse from its matched controls."
     kw = dict(ladder=ladder if ladder is None else tuple(ladder), min_controls=min_controls,
         weak_controls=weak_controls, bulk_mice=bulk_mice, drift=drift)
@@ -345,20 +409,20 @@ def match_controls(
     out = pd.DataFrame(dict(specimen_id=cohort.frame.specimen_id[~keep].to_numpy(), reason=reason[~keep]))
     excluded = pd.concat([o for o in (cohort.excluded, out) if len(o)],
         ignore_index=True) if len(out)+len(cohort.excluded) else out
-    scale = np.array([ref.groups[g]['scale'] for g in cohort.technical_group]).reshape(-1, len(TONES))
+    scale = np.array([ref.groups[g]['scale'] for g in cohort.technical_group]).reshape(-1, len(cohort.procedure))
     bulk = np.array([ref.groups[g]['kind']=='bulk-reference' for g in cohort.technical_group], bool)
     step = np.where(bulk & (step!='none'), np.char.replace(step.astype(str), 'group', 'bulk', 1), step).astype(object)
     return Matched(cohort.subset(keep), ref, centres[keep], scale[keep], count[keep], step[keep], used[keep], excluded,
         _lost(cohort, keep, reason), _seen(cohort))
 
 # %% ../../nbs/data/50_controls.ipynb #e7cf9b1d
-def _range(drift): return float(np.ptp(drift['level'][:,drift['level'].any(0)].mean(1))) if drift else 0.
+def _range(drift, unit): return float(np.ptp((drift['level']/unit)[:,drift['level'].any(0)].mean(1))) if drift else 0.
 
 @patch
 def table(self:Matched)->pd.DataFrame: # One row a technical group
-    """Technical groups of this cohort: kind, mice, controls, mice placed, and how far the level drifts, dB, mean of
-    the tones (0: held constant)."""
-    d = pd.DataFrame([dict(technical_group=g, kind=o['kind'], drift=_range(o['drift']))
+    """Technical groups of this cohort: kind, mice, controls, mice placed, and how far the level drifts, in the
+    unit of offsets, mean of the parameters (0: held constant)."""
+    d = pd.DataFrame([dict(technical_group=g, kind=o['kind'], drift=_range(o['drift'], self.reference.unit))
         for g,o in self.reference.groups.items()],
         columns=['technical_group','kind','drift'])
     placed = pd.Series(self.cohort.technical_group).value_counts()
@@ -371,7 +435,8 @@ def table(self:Matched)->pd.DataFrame: # One row a technical group
 def notes(self:Matched)->tuple: # One sentence each
     "What the reader did to the table, and where the level of controls drifts."
     t = self.table()
-    return (*self.cohort.notes, *(f"{g.technical_group}: the level of its controls drifts by {g.drift:.1f} dB over "
+    return (*self.cohort.notes, *(f"{g.technical_group}: the level of its controls drifts by {g.drift:.1f} "
+        f"{self.procedure.offset_unit} over "
         f"their dates; each dated mouse is compared with the level of its time."
         for g in t[t.drift>0].itertuples()))
 

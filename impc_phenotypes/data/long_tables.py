@@ -11,8 +11,9 @@ import numpy as np, pandas as pd
 from ..core.errors import InputError
 from ..core.tables import RawTable, clean_text, frame_table
 from ..core.words import listed, plain_name
-from ..procedures.abr import THRESHOLDS
-from .columns import column_map, tone_of, usual_names
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure
+from .columns import column_map, places_of, tone_of, usual_names
 from .no_response import no_response_level
 
 # %% ../../nbs/data/16_long_tables.ipynb #234989a7
@@ -30,22 +31,24 @@ _sitting = set('timepoint session sitting visit measurement replicate repeat rou
 
 def _named(raw, names): return [c for c in raw.columns if plain_name(c) in names]
 
-def _id_column(raw, columns):
-    entry = column_map(columns).get('specimen_id')
+def _id_column(raw, columns, procedure):
+    entry = column_map(columns, procedure).get('specimen_id')
     own = [entry] if isinstance(entry, str) else []
     return next((c for c in (*own, 'specimen_id', *_named(raw, usual_names('specimen_id'))) if raw.find(c)), None)
 
 def stimulus_name(
     value, # Hz, kHz, a word, or 100 or 0 for the click
+    procedure:Procedure=ABR, # What was measured
 )->str: # Name of a threshold's column
     "The column that a stimulus becomes."
+    places = {v:k for k,v in places_of(procedure).items()}
     text = str(value).strip().lower()
-    if 'cl' in text or text in ('100','100.0','0','0.0','bb'): return THRESHOLDS[-1]
+    if 'cl' in text or text in ('100','100.0','0','0.0','bb'): return places.get('click', 'threshold_click')
     n = re.search(r'\d+(?:[.,]\d+)?', text)
     if not n: return f'threshold_{text}'
     f = float(n[0].replace(',', '.'))
     f = f/1000 if f>=1000 else f
-    return next((t for t in THRESHOLDS[:-1] if tone_of(t)==f), f'threshold_{f:g}kHz')
+    return places.get(f, f'threshold_{f:g}kHz')
 
 # %% ../../nbs/data/16_long_tables.ipynb #b896549d
 def _height(v): # a reading as a number: no response is above all levels
@@ -106,14 +109,18 @@ def one_row_a_mouse(
     columns=None, # Column map
     ear:str=None, # best, worst, left, right or mean
     sitting:str=None, # first or last
+    procedure:Procedure=ABR, # What was measured
 )->RawTable: # Itself, or wide and without repeated ears and sittings
     "Make a long table wide, and choose one ear and one sitting."
     for option,value,known in (('ear', ear, EARS), ('sitting', sitting, SITTINGS)):
         if value is not None and value not in known: raise InputError(f"--{option} {value}: must be one of "
             f"{', '.join(known)}")
-    key,stimulus,threshold = _id_column(raw, columns),_named(raw, _stimulus),_named(raw, _threshold)
-    long = bool(key and stimulus and threshold and len(raw)) and not any(raw.find(t) for t in THRESHOLDS[:-1])
-    sides,when = _named(raw, _ear),_named(raw, _sitting)
+    key,stimulus,threshold = _id_column(raw, columns, procedure),_named(raw, _stimulus),_named(raw, _threshold)
+    places = places_of(procedure)
+    long = bool(places and key and stimulus and threshold and len(raw)) and not any(
+        raw.find(t) for t,f in places.items() if f!='click')
+    sides,when = _named(raw, _ear) if places else [],_named(raw, _sitting)
+    if ear and not places: raise InputError(f"--ear {ear}: is of stimuli; the {procedure.title} has none")
     if ear and not sides: raise InputError(f"{raw.name}: `--ear {ear}` needs a column `ear`; there is none")
     if not long and not (key and (ear or sitting or sides)): return raw
     if not long and not pd.Series(clean_text(raw.pull(raw.find(key)[0]))[0]).duplicated().any(): return raw
@@ -124,11 +131,11 @@ def one_row_a_mouse(
         t = _chosen(t, key, [key], values, sides, when, ear, sitting, raw.name)
         return _raw_again(raw, t.reset_index(drop=True), [f"one row of each mouse chosen "
             f"({', '.join(o for o in (ear, sitting) if o)})"])
-    return _widen(raw, t, key, stimulus[0], threshold[0], sides, when, ear, sitting)
+    return _widen(raw, t, key, stimulus[0], threshold[0], sides, when, ear, sitting, procedure)
 
 # %% ../../nbs/data/16_long_tables.ipynb #832f88e6
-def _widen(raw, t, key, stimulus, threshold, sides, when, ear, sitting):
-    t = t.assign(_tone=t[stimulus].map(stimulus_name, na_action='ignore'))
+def _widen(raw, t, key, stimulus, threshold, sides, when, ear, sitting, procedure):
+    t = t.assign(_tone=t[stimulus].map(lambda v: stimulus_name(v, procedure), na_action='ignore'))
     t = t[t._tone.notna()]
     rows = len(t)
     t = _chosen(t, key, [key, '_tone'], [threshold], sides, when, ear, sitting, raw.name)
@@ -145,7 +152,7 @@ def _widen(raw, t, key, stimulus, threshold, sides, when, ear, sitting):
     lost = [c for c in same.index[~same] if c!='_row']
     about = about.drop_duplicates(key).set_index(key).drop(columns=lost)
     out = about.join(wide).reset_index()
-    usual = [*THRESHOLDS, *(c for c in wide if c not in THRESHOLDS)]
+    usual = [*procedure.columns, *(c for c in wide if c not in procedure.columns)]
     notes = [f"the table is long: one row for each `{key}` and `{stimulus}` ({rows:,} rows); made wide, "
         f"{len(out):,} mice with "
         f"{', '.join(c for c in usual if c in wide)}" + (f'; {ear} ear' if ear else '')

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from scipy.special import ndtr
 from scipy.stats import norm
 from .schema import GROUP_COLUMNS
-from ..procedures.abr import STEP, THRESHOLDS, TONES
+from ..procedures.abr import ABR
 from ..core.words import meant
 from ..procedures.abr import ceiling
 from ..core.errors import InputError
@@ -24,7 +24,7 @@ from impc_phenotypes.data.simulate import (
 )
 
 # %% ../../nbs/data/45_plant.ipynb #0611f2fc
-PLANTED_SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
+PLANTED_SHAPES = { # dB above normal hearing at the five tones and the click
     'severe flat':(60.,66.,67.,65.,57.,63.),
     'moderate flat':(31.,33.,34.,33.,29.,32.),
     'mild flat':(17.,17.,18.,17.,16.,17.),
@@ -89,7 +89,9 @@ class ControlGroup:
     def seen(self): return ~np.isnan(self.values)
 
 # %% ../../nbs/data/45_plant.ipynb #31b6a63a
-def _on_grid(values): return np.mean(np.abs(values/STEP-np.round(values/STEP))<1e-6) if len(values) else 0.
+_step = float(ABR.steps[0])
+
+def _on_grid(values): return np.mean(np.abs(values/_step-np.round(values/_step))<1e-6) if len(values) else 0.
 
 def _control_group(frame, name, control, values):
     "`frame`, `control`, `values` are those of one technical group."
@@ -105,6 +107,9 @@ class ControlCopula:
         min_controls:int=MIN_CONTROLS, # A technical group with fewer is left out
     ): # `self`, with `groups_`, a list of `ControlGroup`
         "Keep what there is to know of each technical group."
+        if cohort.procedure.names!=ABR.names:
+            raise InputError(f"losses of hearing are planted on wild types of hearing; these were measured for "
+                f"{cohort.procedure.title}")
         names,control,values = cohort.technical_group,cohort.is_control,cohort.thresholds
         n = pd.Series(control).groupby(names).sum()
         if not (n>=min_controls).any(): raise InputError(f"no technical group has {min_controls} controls (the "
@@ -169,9 +174,9 @@ def _normal_numbers(rng, mice, n_lines, icc, litter_icc, line_litter_icc, more):
     control litters."""
     a,b = (np.where(mice.line>=0, *o)[:,None] for o in ((icc, litter_icc), (line_litter_icc, 0.)))
     unit,litters = np.where(mice.line>=0, mice.line, n_lines+mice.litter),mice.litter.max()+1
-    shared = rng.standard_normal((n_lines+litters, len(TONES)))[unit]
-    z = np.sqrt(a)*shared + np.sqrt(1-a-b)*rng.standard_normal((len(mice), len(TONES)))
-    return z + np.sqrt(b)*more.standard_normal((litters, len(TONES)))[mice.litter] if line_litter_icc else z
+    shared = rng.standard_normal((n_lines+litters, len(ABR)))[unit]
+    z = np.sqrt(a)*shared + np.sqrt(1-a-b)*rng.standard_normal((len(mice), len(ABR)))
+    return z + np.sqrt(b)*more.standard_normal((litters, len(ABR)))[mice.litter] if line_litter_icc else z
 
 def _background(rng, copula, mice, z):
     "Normal thresholds and holes of each mouse, (n, 6); mean threshold of its group's controls."
@@ -186,7 +191,7 @@ def _read(groups, mice, x, level):
     "Thresholds as their laboratories read them: on the grid, up to the loudest level or to what a control had."
     grid,top = (np.array(v)[mice.group][:,None]
         for v in ([g.grid for g in groups], [ceiling(g.centre) for g in groups]))
-    return np.minimum(np.where(grid, np.round(x/STEP)*STEP, np.round(x, 1)), np.maximum(top, level))
+    return np.minimum(np.where(grid, np.round(x/_step)*_step, np.round(x, 1)), np.maximum(top, level))
 
 def _hurt(groups, mice, level, mean, effect, shift):
     "Readings of the mice if all were affected."
@@ -196,7 +201,7 @@ def _hurt(groups, mice, level, mean, effect, shift):
 def _moved(rng, groups, mice, level, shift):
     """Readings of normal mice in a laboratory whose level has moved. A reading stands for its whole cell, or small
     shifts would vanish in the rounding."""
-    cell = np.where(np.array([g.grid for g in groups])[mice.group], STEP/2, 0.)[:,None]
+    cell = np.where(np.array([g.grid for g in groups])[mice.group], _step/2, 0.)[:,None]
     return _read(groups, mice, level + cell*rng.uniform(-1, 1, level.shape) + shift[:,None], level)
 
 # %% ../../nbs/data/45_plant.ipynb #98630f8a
@@ -212,9 +217,9 @@ def _refuse(copula, n, shares, shapes):
             f"other; got {shares['icc']+shares['line_litter_icc']:g}")
     if not shapes:
         raise ValueError("`shapes` is empty; pass name → six offsets in dB, or `null=True` for nobody affected")
-    bad = [k for k,v in shapes.items() if len(v)!=len(TONES)]
+    bad = [k for k,v in shapes.items() if len(v)!=len(ABR)]
     if bad:
-        raise ValueError(f"shape '{bad[0]}' needs {len(TONES)} offsets in dB (five tones and the click), got "
+        raise ValueError(f"shape '{bad[0]}' needs {len(ABR)} offsets in dB (five tones and the click), got "
             f"{len(shapes[bad[0]])}")
     mice = np.array([g.mice for g in copula.groups_])
     least = int(np.ceil(5*mice.sum()/mice.min()))
@@ -244,7 +249,7 @@ def _frame(copula, mice, lines, x, true, line_class, names):
         age_in_weeks=np.floor(mice.age))
     if 'date_of_experiment' in mice: facts['date_of_experiment'] = mice.date_of_experiment
     return columns.assign(**facts, true_phenotype=true, true_class=line_class, true_name=names[true],
-        **dict(zip(THRESHOLDS, x.T)))
+        **dict(zip(ABR.columns, x.T)))
 
 # %% ../../nbs/data/45_plant.ipynb #7fcb9f5a
 def _colony(rng, seed, groups, n, litters, classes, dated):
@@ -312,7 +317,7 @@ def plant_cohort(
     return Cohort(frame.iloc[rng.permutation(n)], source=dict(planted=True, seed=seed, n=n) | told)
 
 # %% ../../nbs/data/45_plant.ipynb #8b580770
-CHANGED_SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
+CHANGED_SHAPES = { # dB above normal hearing at the five tones and the click
     'profound':(62.,70.,72.,70.,58.,68.),
     'sloping':(12.,22.,34.,45.,44.,24.),
     'rising':(42.,36.,26.,14.,5.,28.),

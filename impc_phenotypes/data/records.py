@@ -10,13 +10,14 @@ import hashlib, re
 import numpy as np, pandas as pd
 from ..core.errors import InputError, bad_rows
 from ..core.tables import RawTable, clean_number, clean_text, open_table
-from ..core.words import listed
-from ..procedures.abr import IMPC_THRESHOLDS, OWN_CEILINGS, THRESHOLDS, PROCEDURES, VALID_RANGE
-from .schema import COLUMNS, REQUIRED, NUMERIC, DATES, SAMPLE_GROUPS
+from ..core.words import listed, plain_name
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure, as_procedure
+from .schema import REQUIRED, DATES, SAMPLE_GROUPS, columns_of
 from .cohort import Cohort
 from .columns import locate_columns, unused_columns
 from .long_tables import one_row_a_mouse
-from .no_response import Answers, read_answers
+from .no_response import Answers, has_levels, read_answers
 from impc_phenotypes.data.spellings import (
     SEXES, ZYGOSITY, doubtful_genes, group_words, one_allele, one_spelling, read_days, said_as, unknown_words
 )
@@ -41,14 +42,16 @@ def _no_numbers(name, bad, text):
     comma = np.array([b and bool(_comma.fullmatch(str(t))) for b,t in zip(bad, text)], bool)
     return [_problem(name, comma, text, COMMA), _problem(name, bad & ~comma, text, 'is not a number')]
 
-def _check_threshold(raw, c, pos, answers):
+def _check_threshold(raw, c, pos, answers, procedure):
     x,bad,text,name = answers.values[c],answers.bad[c],answers.text[c],raw.columns[pos]
-    low,high = VALID_RANGE
+    j = procedure.columns.index(c)
+    own = procedure.parameters[j]
     with np.errstate(invalid='ignore'):
-        return x, [*_no_numbers(name, bad, text), _problem(name, answers.unknown[:,THRESHOLDS.index(c)], text,
-            NO_LEVEL),
-            _problem(name, (x<low)|(x>high), text, f'lies outside {low:g}…{high:g} dB SPL')]
+        return x, [*_no_numbers(name, bad, text), _problem(name, answers.unknown[:,j], text, NO_LEVEL),
+            _problem(name, (x<own.lowest)|(x>own.highest), text,
+                f'lies outside {own.lowest:g}…{own.highest:g} {own.unit}')]
 
+# %% ../../nbs/data/20_records.ipynb #07e8db05
 def _check_group(raw, pos):
     text,_ = clean_text(raw.pull(pos))
     new,zygosity,notes = group_words(text)
@@ -67,7 +70,6 @@ def _check_date(raw, c, pos):
 
 _words = dict(sex=SEXES, zygosity=ZYGOSITY)
 
-# %% ../../nbs/data/20_records.ipynb #07e8db05
 def _check_text(raw, c, pos):
     text,n = clean_text(raw.pull(pos))
     if n: raw.notes.append(f"{n:,} values of `{c}` had garbled or invisible letters, mended")
@@ -84,25 +86,26 @@ def _clean(
     raw:RawTable, # The table
     where:dict, # canonical name → position
     answers:Answers, # Thresholds, with *no response* at its level
+    procedure:Procedure=ABR, # What was measured
 )->tuple: # (frame of canonical columns, list of problem frames); notes go to `raw.notes`
     "Every known column, cleaned and checked."
-    out,problems,hint = {},[],np.full(len(raw), None)
+    out,problems,hint,known = {},[],np.full(len(raw), None),columns_of(procedure)
     for c,pos in where.items():
         found = []
-        if c in THRESHOLDS: out[c],found = _check_threshold(raw, c, pos, answers)
-        elif c in NUMERIC: out[c],found = _check_number(raw, c, pos)
+        if c in procedure.columns: out[c],found = _check_threshold(raw, c, pos, answers, procedure)
+        elif known.numeric[c]: out[c],found = _check_number(raw, c, pos)
         elif c=='biological_sample_group': out[c],hint,found = _check_group(raw, pos)
         elif c in DATES: out[c] = _check_date(raw, c, pos)
         else: out[c],found = _check_text(raw, c, pos)
         problems += found
-    empty = lambda c: np.nan if c in NUMERIC else np.datetime64('NaT', 'ns') if c in DATES else None
-    frame = pd.DataFrame({c:out[c] if c in out else empty(c) for c in COLUMNS.index}, index=range(len(raw)))
+    empty = lambda c: np.nan if known.numeric[c] else np.datetime64('NaT', 'ns') if c in DATES else None
+    frame = pd.DataFrame({c:out[c] if c in out else empty(c) for c in known.index}, index=range(len(raw)))
     fill = frame.zygosity.isna() & pd.notna(hint) & (frame.biological_sample_group=='experimental')
     if fill.any(): frame['zygosity'] = np.where(fill, hint, frame.zygosity.astype(object))
     frame,notes = one_spelling(frame)
     raw.notes += notes
     truth = {c:_truth(raw.pull(raw.find(c)[0])) for c in raw.columns if c.startswith('true_')}
-    own = {} if answers.ceilings is None else dict(zip(OWN_CEILINGS, answers.ceilings.T))
+    own = {} if answers.ceilings is None else dict(zip(procedure.own_ceilings, answers.ceilings.T))
     return frame.assign(**own, **truth), problems
 
 def _truth(values):
@@ -115,18 +118,22 @@ _procedure = ('procedure_stable_id', 'procedure_group', 'procedure_name', 'param
 
 def _check_procedure(
     raw:RawTable, # The table
-)->list: # Problem frames: rows of another procedure among ABR rows
+    procedure:Procedure=ABR, # What should be in it
+)->list: # Problem frames: rows of another procedure among its rows
     "Refuse a table of another procedure; report strays."
     name,text = np.full(len(raw), None, dtype=object),None
     for c in [c for c in _procedure if raw.find(c)]:
         text,_ = clean_text(raw.pull(raw.find(c)[0]))
         name = np.where(pd.isna(name), text, name)
     codes,uniques = pd.factorize(name)
-    abr = np.array([bool(re.search('ABR|auditory brain', u, re.I)) for u in uniques] + [True])
-    if len(uniques) and not abr[:-1].any():
-        raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:5]))}, not of the auditory "
-            f"brainstem response ({', '.join(PROCEDURES)})")
-    return [_problem('procedure', ~abr[codes], name, 'is another procedure')]
+    if not procedure.ids: return []
+    words = {o.split('_')[1] for o in procedure.ids if '_' in o} | {procedure.title}
+    mine = np.array([any(plain_name(w) in plain_name(u) for w in words) for u in uniques] + [True])
+    if len(uniques) and not mine[:-1].any():
+        raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:6]))}, not of the "
+            f"{procedure.title} ({', '.join(procedure.ids)}); name their procedure with `procedure`, or give a "
+            f"table of this one")
+    return [_problem('procedure', ~mine[codes], name, 'is another procedure')]
 
 # %% ../../nbs/data/20_records.ipynb #2b732750
 def _judge(
@@ -134,6 +141,7 @@ def _judge(
     frame:pd.DataFrame, # Its cleaned columns
     problems:list, # Problem frames
     drop:bool, # Leave bad rows out instead of stopping?
+    procedure:Procedure=ABR, # What was measured
 )->tuple: # (bool keep, excluded frame)
     "Stop at bad rows, or leave them out with a reason."
     bad = pd.concat(problems, ignore_index=True)
@@ -151,10 +159,11 @@ def _judge(
         raise InputError(f"{raw.name}: {len(say):,} bad values in {say.row.nunique():,} of "
             f"{len(raw)+len(raw.ragged):,} rows\n"
             + bad_rows(say[['row','specimen_id','column','value','problem']],
-            remedy=_remedy(say, len(raw)+len(raw.ragged), whole, _highest(frame))
+            remedy=_remedy(say, len(raw)+len(raw.ragged), whole, _highest(frame, procedure), has_levels(procedure))
             + _translate(raw, frame)))
     return _set_aside(raw, frame, bad)
 
+# %% ../../nbs/data/20_records.ipynb #2b732751
 def _translate(raw, frame): # how to say what words for the group mean
     g = frame.biological_sample_group.to_numpy(object)
     words = unknown_words(g, SAMPLE_GROUPS, 'biological_sample_group', 'biological_sample_group')
@@ -171,8 +180,9 @@ def _set_aside(raw, frame, bad): # (bool keep, excluded)
     return ~gone, out[['specimen_id','reason']]
 
 # %% ../../nbs/data/20_records.ipynb #449da7ae
-def _highest(frame): # a hint at the loudest level
-    v = frame[list(THRESHOLDS)].max(axis=1).groupby(frame.phenotyping_center).max().dropna()
+def _highest(frame, procedure): # a hint at the loudest level
+    if not has_levels(procedure): return ''
+    v = frame[list(procedure.columns)].max(axis=1).groupby(frame.phenotyping_center).max().dropna()
     return ', '.join(f'{x:g} dB SPL in {c}' for c,x in v.items()) if 0<len(v)<=3 else ''
 
 def _remedy(
@@ -180,6 +190,7 @@ def _remedy(
     total:int, # Rows of the table
     whole=(), # What would be lost, from `whole_losses`
     highest:str='', # Highest readings, in words
+    played:bool=True, # May a word stand for no response?
 )->str: # Lines
     "What to do about bad rows."
     out,left = [],bad.problem!=NO_LEVEL
@@ -198,8 +209,8 @@ def _remedy(
             f"export the table with a decimal point.")
     words = bad.value[left & ~comma & bad.column.isin(bad.column[bad.problem.str.startswith('lies')].tolist()
         +_tone_columns(bad))]
-    if len(words): out.append(f"If {words.iloc[0]!r} stands for no response, say at which level: `--no-response "
-        f"{words.iloc[0]}=LEVEL` (in Python "
+    if played and len(words): out.append(f"If {words.iloc[0]!r} stands for no response, say at which level: "
+        f"`--no-response {words.iloc[0]}=LEVEL` (in Python "
         f"`no_response={{{words.iloc[0]!r}: LEVEL}}`); if it was not measured, leave the cell empty.")
     if not left.any() or 2*bad.row[comma].nunique()>total or bad.row.nunique()>=total: return '\n'.join(out)
     if whole: return '\n'.join([*out, f"Correct them. To leave these rows out would lose {', '.join(whole)}."])
@@ -253,6 +264,7 @@ ZYGOSITIES = ('homozygote','heterozygote','hemizygote','wildtype')
 
 def suspicions(
     frame:pd.DataFrame, # Canonical columns
+    procedure:Procedure=ABR, # What was measured
 )->list: # Sentences for the notes
     "What is possible and perhaps not meant."
     z = frame.zygosity.dropna().astype(str)
@@ -262,10 +274,13 @@ def suspicions(
     x = frame.sex.dropna().astype(str)
     if (sexless := unknown_words(x[x!=''].to_numpy(object), ('female','male'), 'sex', 'sex')): out.append(sexless)
     out += doubtful_genes(frame.gene_symbol)
-    v = frame[list(THRESHOLDS)].to_numpy(float).ravel()
-    codes = pd.Series(v[(v<0) & (v%5!=0) & (v==v.round())]).value_counts() # -0.7 was measured, -1 is a code
-    out += silent_lines(frame) + ([] if all(c in frame for c in OWN_CEILINGS) else stacked_top(frame))
-    return out + [f"{n:,} thresholds are {k:g} dB SPL: if that stands for no response, write the loudest level of "
+    if not has_levels(procedure): return out
+    v,p = frame[list(procedure.columns)].to_numpy(float).ravel(),procedure.parameters[0]
+    # -0.7 was measured, -1 is a code
+    codes = pd.Series(v[(v<0) & (v%p.step!=0) & (v==v.round())] if p.step else []).value_counts()
+    own = all(c in frame for c in procedure.own_ceilings)
+    out += silent_lines(frame, procedure) + ([] if own else stacked_top(frame, procedure))
+    return out + [f"{n:,} thresholds are {k:g} {p.unit}: if that stands for no response, write the loudest level of "
         f"the laboratory instead, if for not measured, leave it empty" for k,n in codes[codes>=3].items()]
 
 # %% ../../nbs/data/20_records.ipynb #b5b07742
@@ -281,32 +296,43 @@ def read_records(
     ear:str=None, # Where both were measured: best, worst, left, right or mean
     sitting:str=None, # Where a mouse was measured again: first or last
     verbose:bool=True, # Print what was read, repaired and left out?
+    procedure='abr', # What was measured: a registered name, a YAML file or a `Procedure`
 )->Cohort: # Validated; rows of the table = `len(cohort)` + `len(cohort.excluded)`
     "Read hearing records of mice."
     if on_bad_rows not in ('error','drop'):
         raise InputError(f"`on_bad_rows` must be 'error' or 'drop', got {on_bad_rows!r}")
-    raw,drop = open_table(source, THRESHOLDS+IMPC_THRESHOLDS, sheet),on_bad_rows=='drop'
-    raw = one_row_a_mouse(raw, columns, ear, sitting)
+    p,drop = as_procedure(procedure),on_bad_rows=='drop'
+    raw = open_table(source, p.columns+tuple(o.impc for o in p.parameters), sheet)
+    raw = one_row_a_mouse(raw, columns, ear, sitting, p)
     total = len(raw)+len(raw.ragged)
-    strays = _check_procedure(raw)
-    where = locate_columns(raw, columns)
+    strays = _check_procedure(raw, p)
+    where = locate_columns(raw, columns, p)
     if not total: raise InputError(f"{raw.name}: has a header and no rows")
-    answers = read_answers(raw, where, no_response, ceiling)
-    frame,problems = _clean(raw, where, answers)
+    answers = read_answers(raw, where, no_response, ceiling, p)
+    frame,problems = _clean(raw, where, answers, p)
     raw.notes += _answered(frame, answers)
-    frame,excluded = _kept(raw, frame, strays+problems, drop, allow_loss)
+    frame,excluded = _kept(raw, frame, strays+problems, drop, allow_loss, p)
     if 'true_phenotype' in frame: raw.source.setdefault('simulated', True)
     raw.source.update(rows=total, columns={c:raw.columns[i] for c,i in where.items()})
     raw.source.setdefault('sha256', hashlib.sha256(
         pd.util.hash_pandas_object(frame[list(where)].astype(str)).to_numpy().tobytes()).hexdigest())
-    raw.notes += suspicions(frame) + unused_columns(raw, where, answers.columns)
-    cohort = Cohort(frame, excluded, tuple(raw.notes), raw.source)
+    raw.notes += suspicions(frame, p) + unused_columns(raw, where, answers.columns)
+    cohort = Cohort(frame, excluded, tuple(raw.notes), raw.source, p)
     if verbose: print(_report(raw, cohort))
     return cohort
 
+# %% ../../nbs/data/20_records.ipynb #3a6fbad2
+def _report(raw, cohort):
+    n = cohort.frame.biological_sample_group.value_counts()
+    head = f"{raw.name}: {len(cohort):,} mice (" + ', '.join(f'{n[g]:,} {g}' for g in SAMPLE_GROUPS
+        if g in n) + f"), {cohort.frame.phenotyping_center.nunique()} centres"
+    out = ([f'  {len(cohort.excluded):,} of {raw.source["rows"]:,} rows left out (`cohort.excluded`)']
+        if len(cohort.excluded) else [])
+    return '\n'.join([head] + out + [f'  {n}' for n in cohort.notes])
+
 # %% ../../nbs/data/20_records.ipynb #9a9098d8
-def _kept(raw, frame, problems, drop, allow_loss): # (frame that stays, excluded)
-    keep,out = _judge(raw, frame, problems, drop)
+def _kept(raw, frame, problems, drop, allow_loss, procedure): # (frame that stays, excluded)
+    keep,out = _judge(raw, frame, problems, drop, procedure)
     some = frame[keep].reset_index(drop=True)
     stay,more = _repeats(raw, some, drop)
     excluded = pd.concat([out, more], ignore_index=True).astype(object)
@@ -332,11 +358,3 @@ def _answered(frame, answers):
     return [f"{int(answers.coded.sum()):,} readings {listed(map(repr, answers.words))} mean no response and are "
         f"read as {at} or more (censored): "
         + told(frame, answers.coded.any(1)) + (f"; level from {listed(answers.sources)}" if answers.sources else '')]
-
-def _report(raw, cohort):
-    n = cohort.frame.biological_sample_group.value_counts()
-    head = f"{raw.name}: {len(cohort):,} mice (" + ', '.join(f'{n[g]:,} {g}' for g in SAMPLE_GROUPS
-        if g in n) + f"), {cohort.frame.phenotyping_center.nunique()} centres"
-    out = ([f'  {len(cohort.excluded):,} of {raw.source["rows"]:,} rows left out (`cohort.excluded`)']
-        if len(cohort.excluded) else [])
-    return '\n'.join([head] + out + [f'  {n}' for n in cohort.notes])

@@ -12,13 +12,13 @@ __all__ = ['SHAPES', 'CENTRES', 'NO_CLICK', 'POOLED', 'CORRELATIONS', 'CLICK_COR
 # %% ../../nbs/data/40_simulate.ipynb #5540ff55
 import numpy as np, pandas as pd
 from scipy.special import ndtr
-from ..procedures.abr import THRESHOLDS, PARAMETERS, PROCEDURES, STEP
+from ..procedures.abr import ABR
 from .schema import COLUMNS, DATES
 from ..procedures.abr import ceiling
 from .cohort import Cohort
 
 # %% ../../nbs/data/40_simulate.ipynb #aaa8f712
-SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
+SHAPES = { # dB above normal hearing at the five tones and the click
     'severe flat':(57.,60.,61.,59.,52.,58.),
     'moderate flat':(37.,39.,40.,39.,35.,38.),
     'mild flat':(17.,17.,18.,17.,16.,17.),
@@ -28,7 +28,8 @@ SHAPES = { # dB above normal hearing at 6, 12, 18, 24, 30 kHz and the click
 }
 
 # %% ../../nbs/data/40_simulate.ipynb #210e6b87
-_centres = [ # centre, mice, controls, line, no_30kHz, hf_share, hf_db, first and last year, mean x 6, SD x 6
+_step = float(ABR.steps[0])
+_centres = [ # centre, mice, controls, line, no_highest, hf_share, hf_db, first and last year, mean x 6, SD x 6
     ('JAX',        17866,.0016, 8,.001,.05,10,2013.6,2023.9, (49.3,46.1,35.4,42.3,60.2,35.), (6.5,8.8,8.0,7.6,9.2,5.)),
     ('CCP-IMG',     9339,.31,  14,.152,.26,20,2017.5,2024.1, (31.6,29.6,28.9,34.2,50.7,32.),
      (6.6,6.9,6.6,9.7,17.,4.8)),
@@ -51,9 +52,9 @@ _centres = [ # centre, mice, controls, line, no_30kHz, hf_share, hf_db, first an
      (6.8,7.5,9.2,13.4,18.7,4.)),
 ]
 CENTRES = pd.DataFrame(_centres,
-    columns='centre mice controls line no_30kHz hf_share hf_db first last mean sd'.split()).set_index('centre')
+    columns='centre mice controls line no_highest hf_share hf_db first last mean sd'.split()).set_index('centre')
 NO_CLICK = ('JAX', 'ICS', 'RBRC') # centres that do not report the click
-POOLED = (.50,.47,.36,.26,.58,.38,.21,.50,.26,.52) # control correlations 6-12, 6-18, 6-24, 6-30, 12-18 ... 24-30 kHz
+POOLED = (.50,.47,.36,.26,.58,.38,.21,.50,.26,.52) # control correlations of tones, 6-12, 6-18, 6-24, 6-30, 12-18 …
 CORRELATIONS = { # of centres with 200 controls or more; the others take POOLED
     'CCP-IMG':(.34,.31,.23,.13,.44,.18,.02,.33,.08,.51), 'HMGU':(.74,.67,.50,.42,.82,.63,.46,.68,.47,.58),
     'MRC Harwell':(.43,.46,.49,.40,.52,.47,.33,.55,.34,.48), 'RBRC':(.62,.44,.30,.31,.60,.49,.31,.69,.49,.71),
@@ -160,19 +161,19 @@ def few_litters(
     return mice.litter.where((mice.line<0) | (g.transform('nunique')<=most), merged)
 
 # %% ../../nbs/data/40_simulate.ipynb #eb174a5b
-HF_LOADING = np.array([0,0,.1,.45,1,.05]) # a high-frequency loss of 1 dB at 30 kHz, at each stimulus
+HF_LOADING = np.array([0,0,.1,.45,1,.05]) # a high-frequency loss of 1 dB at the highest tone, at each stimulus
 GENERAL_SHARE,GENERAL_SD = .03,1.5 # share of wild types with a loss at all stimuli; its mean in control SDs
 
 def _covariance(centre):
     "Covariance of the Gaussian part: what the controls' covariance leaves after both losses and the 5 dB grid."
     r = CENTRES.loc[centre]
-    corr = np.eye(6)
+    corr = np.eye(len(ABR))
     corr[np.triu_indices(5,1)] = CORRELATIONS.get(centre, POOLED)
     corr[:5,5] = CLICK_CORRELATION
     corr = corr + np.triu(corr,1).T
     var = lambda p,a: p*a*a*(2-p) # of a loss that a share p has, exponential with mean a
     cov = corr*np.outer(r.sd, r.sd) - var(r.hf_share, r.hf_db)*np.outer(HF_LOADING, HF_LOADING)
-    cov = cov - np.outer(r.sd, r.sd)*var(GENERAL_SHARE, GENERAL_SD)*.9 - np.eye(6)*STEP**2/12
+    cov = cov - np.outer(r.sd, r.sd)*var(GENERAL_SHARE, GENERAL_SD)*.9 - np.eye(len(ABR))*_step**2/12
     w,v = np.linalg.eigh(cov)
     return (v*np.maximum(w, 4.))@v.T
 
@@ -245,7 +246,7 @@ def flattened(
     "Add an effect to normal hearing: the larger, the flatter and the less variable the result."
     level = effect.mean(1, keepdims=True)
     w = np.clip((level-30)/60, 0, .7)
-    flat = (normal+effect)[:,:5].mean(1, keepdims=True)
+    flat = (normal+effect)[:,:ABR.main].mean(1, keepdims=True)
     return (1-w)*(normal+effect+deviation) + w*(flat + .3*deviation)
 
 # %% ../../nbs/data/40_simulate.ipynb #d85fb19a
@@ -310,7 +311,7 @@ def _labels(rng, mice, lines):
         rows = centre==c; k = int(rows.sum())
         strain[rows],producer[rows],project[rows] = _pick(rng, k, STRAINS[c]),_pick(rng, k,
             PRODUCERS.get(c, {c:1.})),_pick(rng, k, PROJECTS[c])
-        procedure[rows] = np.where(rng.random(k)<OLD_PROCEDURE.get(c, 0.), *PROCEDURES)
+        procedure[rows] = np.where(rng.random(k)<OLD_PROCEDURE.get(c, 0.), *ABR.ids)
     known = lambda col: np.where(control, None, np.append(lines[col].to_numpy(object), None)[mice.line])
     d = {c:known(c) for c in ('gene_symbol','gene_accession_id','allele_symbol','allele_accession_id')}
     d |= {c:GROUPS[c].to_numpy(object)[mice.group]
@@ -378,10 +379,10 @@ def _measure(rng, level, centre, missing):
         CENTRES.index.get_indexer(centre)]
     top = np.array([ceiling(c) for c in CENTRES.index])[CENTRES.index.get_indexer(centre)][:,None]
     low = np.where(smooth, -5., 0.)[:,None]
-    x = np.clip(np.where(smooth[:,None], np.round(level, 1), np.round(level/STEP)*STEP), low, top)
+    x = np.clip(np.where(smooth[:,None], np.round(level, 1), np.round(level/_step)*_step), low, top)
     if missing:
         x[np.isin(centre, NO_CLICK),5] = np.nan
-        x[rng.random(len(x)) < CENTRES.no_30kHz.to_numpy()[CENTRES.index.get_indexer(centre)],4] = np.nan
+        x[rng.random(len(x)) < CENTRES.no_highest.to_numpy()[CENTRES.index.get_indexer(centre)],4] = np.nan
         x[rng.random(len(x)) < .007,3] = np.nan
     return x
 
@@ -490,7 +491,7 @@ def _hearing(rng, mice, lines, shapes, shared, spread, shift):
 def _table(rng, mice, lines, readings, missing):
     "Canonical columns of a cohort."
     if missing: mice = mice.assign(weight=mice.weight.where(rng.random(len(mice))>=.05))
-    d = dict(specimen_id=[''] * len(mice)) | dict(zip(THRESHOLDS, readings.T)) | _labels(rng, mice, lines)
+    d = dict(specimen_id=[''] * len(mice)) | dict(zip(ABR.columns, readings.T)) | _labels(rng, mice, lines)
     d |= {c:mice[c].to_numpy() for c in ('sex','age_in_weeks','age_in_days','weight','date_of_birth',
         'date_of_experiment')}
     return pd.DataFrame(d)[[c for c in COLUMNS.index if c in d]]
@@ -503,5 +504,5 @@ def to_impc(
     f = cohort.frame.rename(columns=COLUMNS.impc.to_dict())
     f.insert(1, 'procedure_group', 'IMPC_ABR')
     f.insert(2, 'procedure_name', 'Auditory Brain Stem Response')
-    f.insert(3, 'parameter_stable_id', PARAMETERS['6kHz'])
+    f.insert(3, 'parameter_stable_id', ABR.parameters[0].id)
     return f.assign(observation_type='unidimensional', **{c:f[c]+'T00:00:00Z' for c in DATES})

@@ -7,8 +7,9 @@ __all__ = ['SILENT', 'FULL', 'MIN_CONTROLS', 'line_names', 'told', 'whole_losses
 
 # %% ../../nbs/data/17_told.ipynb #2c8c8b94
 import numpy as np, pandas as pd
-from ..procedures.abr import CEILINGS, DEFAULT_CEILING, MIN_TONES, STEP, THRESHOLDS, TONES
-from .cohort import Cohort
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure
+from .cohort import line_keys
 from ..core.words import listed
 
 # %% ../../nbs/data/17_told.ipynb #efb80025
@@ -17,7 +18,7 @@ def line_names(
 )->np.ndarray: # str or None, (n,)
     "Allele or gene, zygosity and centre of each knockout mouse, without blanks."
     short = lambda k: None if k is None else ' | '.join(o for o in k.split(' | ') if o)
-    return np.array([short(k) for k in Cohort(frame).line], object)
+    return np.array([short(k) for k in line_keys(frame)], object)
 
 def told(
     frame:pd.DataFrame, # Canonical columns
@@ -72,14 +73,15 @@ def _silent(frame, line, quiet, usual, least):
 
 def silent_lines(
     frame:pd.DataFrame, # Canonical columns
+    procedure:Procedure=ABR, # What was measured
 )->list: # Sentences
     "Lines without readings, or all at 0, beside controls that have them."
-    v,out = frame[list(THRESHOLDS)].to_numpy(float),[]
+    v,out = frame[list(procedure.columns)].to_numpy(float),[]
     some,all_mice,line = ~np.isnan(v),np.ones(len(v), bool),line_names(frame)
-    blank = _silent(frame, line, some.sum(1)<MIN_TONES, all_mice, 2)
+    blank = _silent(frame, line, some.sum(1)<procedure.min_measured, all_mice, 2)
     for l,k,n,c in blank[:10]:
-        out.append(f"warning: {'all' if k==n else f'{k} of'} {n} mice of the line {l} have fewer than {MIN_TONES} "
-            f"tones while the controls of "
+        out.append(f"warning: {'all' if k==n else f'{k} of'} {n} mice of the line {l} have fewer than "
+            f"{procedure.min_measured} tones while the controls of "
             f"{c} have them. If blank means no response, read the table with `--no-response blank=LEVEL`, the "
             f"loudest level played; the "
             f"line is left out otherwise")
@@ -88,15 +90,15 @@ def silent_lines(
         out.append(f"warning: {'all' if k==n else f'{k} of'} {n} mice of the line {l} read 0 dB while the controls "
             f"of {c} do not. If 0 means "
             f"no response, read the table with `--no-response 0=LEVEL`, if not measured, leave the cells empty")
-    return out + _silent_tones(frame, line, v, {o[0] for o in blank}) + ([f'warning: {len(blank)+len(zero)-20:,} more '
-        f'lines are silent']
+    some = _silent_tones(frame, line, v, {o[0] for o in blank}, procedure.names)
+    return out + some + ([f'warning: {len(blank)+len(zero)-20:,} more lines are silent']
         if len(blank)+len(zero)>20 else [])
 
 # %% ../../nbs/data/17_told.ipynb #400adb87
-def _silent_tones(frame, line, v, known):
+def _silent_tones(frame, line, v, known, tones):
     "Lines blank at some tones where their controls are not, in one sentence."
     found = {}
-    for j,t in enumerate(TONES):
+    for j,t in enumerate(tones):
         quiet = np.isnan(v[:,j])
         if not quiet.any() or quiet.all(): continue
         for l,*_ in _silent(frame, line, quiet, ~np.isnan(v).all(1), 3):
@@ -109,14 +111,16 @@ def _silent_tones(frame, line, v, known):
 
 def stacked_top(
     frame:pd.DataFrame, # Canonical columns
+    procedure:Procedure=ABR, # What was measured
 )->list: # Sentences
     "Laboratories without a known loudest level whose highest value stands many times, as a ceiling does."
-    out,v = [],frame[list(THRESHOLDS)].to_numpy(float)
+    out,v,o = [],frame[list(procedure.columns)].to_numpy(float),procedure.parameters[0]
+    if not o.step: return []
     for c,rows in frame.groupby('phenotyping_center').indices.items():
         x = v[rows][~np.isnan(v[rows])]
-        if c in CEILINGS or not len(x) or x.max()>=DEFAULT_CEILING or x.max()<50: continue
+        if c in o.ceilings or not len(x) or x.max()>=o.ceiling or x.max()<50: continue
         top,n = x.max(),(x==x.max()).sum()
-        if n>=10 and n>=3*((x<top) & (x>=top-3*STEP)).sum():
+        if n>=10 and n>=3*((x<top) & (x>=top-3*o.step)).sum():
             out.append(f"{top:g} dB is the highest value of {c}, {n} times: if that is the loudest level played, "
                 f"say `--ceiling {top:g}` "
                 f"(in Python `ceiling={top:g}`), so that these readings count as no response")

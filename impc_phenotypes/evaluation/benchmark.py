@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COHORTS', 'GENERATORS', 'MIN_MICE', 'KEYS', 'METRICS', 'MAIN', 'CONTESTED', 'ENOUGH_COHORTS', 'FILES', 'cohort_kind',
            'benchmark_cohort', 'line_scores', 'line_metrics', 'score', 'Meter', 'said_and_true', 'measure', 'Benchmark',
-           'row_name', 'written', 'run_benchmark', 'plot_benchmark', 'pooled', 'plot_reliability', 'METHODS',
-           'ABLATIONS', 'FAST', 'CHANGES']
+           'row_name', 'written', 'run_benchmark', 'plot_benchmark', 'pooled', 'plot_reliability', 'ABLATIONS', 'FAST',
+           'CHANGES']
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #2d6a56c2
 import hashlib, json, threading, time
@@ -30,11 +30,12 @@ from ..data.simulate import SHAPES, simulate_cohort
 from ..core.look import GREY, PALETTE, finish
 from ..metrics.metrics import (
     calibration_floor, matched_names, pooled_error, pooled_reliability, reliability_cells, truth_metrics)
-from .methods import (
-    ABLATIONS, FAST, METHODS, ORACLE, PRESETS, UNDER_CHANGE, Found, Job, NotRun, run_ablation, run_method)
+from impc_phenotypes.evaluation.methods import (
+    ABLATIONS, FAST, ORACLE, PRESETS, UNDER_CHANGE, Found, Job, NotRun, methods as all_methods, run_ablation,
+    run_method)
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #8dda18d1
-_all_ = ['METHODS', 'ABLATIONS', 'FAST', 'CHANGES']
+_all_ = ['ABLATIONS', 'FAST', 'CHANGES']
 
 # %% ../../nbs/evaluation/20_benchmark.ipynb #71bffb9f
 COHORTS:dict = { # kind → what differs from the default of `plant_cohort` or `simulate_cohort`
@@ -151,7 +152,7 @@ def said_and_true(
 def measure(
     job:Job, # A cohort
     kind:str, # `method` or `ablation`
-    name:str, # One of `METHODS` or `ABLATIONS`
+    name:str, # Registered method, or one of `ABLATIONS`
 )->tuple: # rows (list of dicts); reliability tables (list of DataFrames)
     "Run one method and score its parts."
     run = run_method if kind=='method' else run_ablation
@@ -487,7 +488,7 @@ def _under(kinds, generator, factors):
 def _todo(methods, ablations, generator):
     "What to run on each cohort: kind and name."
     if generator=='changed': methods = UNDER_CHANGE if methods is None else dict.fromkeys([*methods, ORACLE])
-    todo = [('method', m) for m in _asked(methods, METHODS, 'method')]
+    todo = [('method', m) for m in _asked(methods, all_methods(), 'method')]
     if ablations:
         todo += [('ablation', a) for a in dict.fromkeys(
             ['default', *_asked(None if ablations is True else ablations, ABLATIONS, 'ablation')])]
@@ -508,7 +509,7 @@ def run_benchmark(
     n=20_000, # Mice, or several sizes
     seeds:tuple=(1,2,3), # Seeds of cohort and methods
     *,
-    methods:tuple=None, # Names of `METHODS`; None = all, or `UNDER_CHANGE` when the generator is changed; () = none
+    methods:tuple=None, # Registered methods; None = all, or `UNDER_CHANGE` when the generator is changed; () = none
     # `changed` runs each cohort unchanged and under each of `factors`, with the ceiling beside every method
     generator:str='default',
     factors:tuple=None, # Names of `CHANGES`; None = all

@@ -13,7 +13,7 @@ import numpy as np, pandas as pd, plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from ..core.look import INK, PALETTE, below, escaped, finish, panels, phenotype_style
 from ..procedures.audiograms import audiogram, audiogram_axes
-from ..procedures.abr import STEP, TONES
+from ..procedures.abr import ABR
 from ..core.contracts import lacking, taken
 
 # %% ../../nbs/evaluation/34_components.ipynb #6df3d197
@@ -58,7 +58,7 @@ def is_audiogram(
 )->bool: # True for the five tones in order, with or without the click
     "Are these the tones of an ABR?"
     c = [str(o) for o in columns]
-    return len(c) in (5,6) and all(o==t or o.endswith('_'+t) for o,t in zip(c, TONES))
+    return len(c) in (5,6) and all(o==t or o.endswith('_'+t) for o,t in zip(c, ABR.names))
 
 def _profile(v, columns, style, **kw):
     "Traces of one row."
@@ -176,7 +176,7 @@ def measured(
     ceiling:np.ndarray=None, # Highest value that can be recorded, shape (n, d) or (d,); None = no ceiling
     # What to add to get to the scale of the grid: 0 for thresholds, the centre of matched controls for offsets
     origin:np.ndarray=0.,
-    step:float=STEP, # Step of the grid, unit of the data; 0 = none
+    step:float=float(ABR.steps[0]), # Step of the grid, unit of the data; 0 = none
 )->np.ndarray: # Shape (n, d)
     "Generated rows as the cohort's instruments would have recorded them."
     v = np.round((rows+origin)/step)*step-origin if step else np.asarray(rows, float)
@@ -208,7 +208,7 @@ def drawn_like(
     "Cohorts drawn from a model, with the holes and ceilings of the real one."
     if draws<1: raise ValueError(f"`draws` is {draws}; ask for at least 1")
     X,rng = np.asarray(X, float),np.random.default_rng(seed)
-    how = taken(model.sample, on_grid=not kw.get('step', STEP), length=_lengths(X))
+    how = taken(model.sample, on_grid=not kw.get('step', ABR.steps[0]), length=_lengths(X))
     for s in rng.integers(2**31-1, size=draws):
         rows = _fresh(model, int(s)).sample(len(X), **how)[0]
         yield measured(rows if 'length' in how else rng.permutation(rows), X, **kw)
@@ -251,8 +251,8 @@ def plot_samples(
 # %% ../../nbs/evaluation/34_components.ipynb #74b003b5
 def _shape_rates(X, steep, notch):
     "Shares of sloping, rising and notched audiograms."
-    p = X[:,:5]
-    tilt = p[:,3:5].mean(1)-p[:,:2].mean(1)
+    p = X[:,:ABR.main]
+    tilt = p[:,-2:].mean(1)-p[:,:2].mean(1)
     tilt = tilt[~np.isnan(tilt)]
     p = p[~np.isnan(p).any(1)]
     rise = np.minimum(p[:,1:4]-p[:,:3], p[:,1:4]-p[:,2:]).max(1) if len(p) else np.full(0, np.nan)

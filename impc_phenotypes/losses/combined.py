@@ -14,17 +14,18 @@ from .divergence import kl_divergence
 from .reconstruction import (
     components_loss, masked_mse, metadata_loss, reconstruction_nll, smoothness)
 from ..models.config import model_config
+from ..procedures.abr import ABR
 
 # %% ../../nbs/losses/50_combined.ipynb #69f5e3d9
 def _thresholds(l, out, b):
     d = l.config.decoder
     if d.likelihood=='mse': return masked_mse(out['recon'], b['y'], b['mask'], d.error_scale)
-    return reconstruction_nll(out['recon'], b['y'], b['mask'], out['noise'], b['censored'])
+    return reconstruction_nll(out['recon'], b['y'], b['mask'], out['noise'], b['censored'], l.step)
 
 def _metadata(l, out, b): return metadata_loss(out['cat_logits'], b['cat'], out['num'], b['num'])
 def _components(l, out, b): return components_loss(out['pcs'], b['pcs'])
 def _kl(l, out, b): return kl_divergence(out['mu'], out['logvar'], l.config.latent.free_bits)
-def _smoothness(l, out, b): return smoothness(out['recon'], l.config.decoder.error_scale)
+def _smoothness(l, out, b): return smoothness(out['recon'], l.config.decoder.error_scale, l.main)
 
 ALWAYS = dict(thresholds=_thresholds, metadata=_metadata, components=_components, kl=_kl, smoothness=_smoothness)
 
@@ -55,14 +56,15 @@ class MultiObjectiveLoss:
     "Weighted sum of named terms, chosen by stage."
     def __init__(self,
         config=None, # `ModelConfig`, nested dict or None for the anchored preset
+        step=float(ABR.steps[0]), # Width of the grid's cells, dB, one or by parameter, above 0
+        main:int=ABR.main, # Parameters that do not stand apart
     ):
-        self.config = model_config(config)
+        self.config,self.step,self.main = model_config(config),step,main
         self.stage,self.beta,self.warm = 'pretrain',self.config.latent.beta,1.
         self._target,self.mouse_weight,self.view,self.last = None,None,None,{}
 
     @property
     def target(self)->Tensor|None: # Shape (all mice, k); a row of zeros for a mouse without target
-        "What memberships are drawn to."
         return self._target
 
     @target.setter
@@ -80,7 +82,6 @@ class MultiObjectiveLoss:
 
     @property
     def names(self)->list[str]: # In the order they are computed
-        "Terms that the stage and the settings ask for."
         terms = ALWAYS|JOINT if self.stage=='joint' else ALWAYS
         return [n for n in terms if getattr(self.config.loss_weights, n)>0]
 

@@ -10,7 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from ..procedures.abr import STEP
+from ..procedures.abr import ABR
 
 # %% ../../nbs/losses/10_reconstruction.ipynb #78060904
 def cell_log_likelihood(
@@ -18,9 +18,10 @@ def cell_log_likelihood(
     y:Tensor, # Recorded level, dB in the same unit, shape (n, 6)
     noise:Tensor, # Noise SD, dB, above 0, shape (6,)
     censored:Tensor, # 1 where the ceiling was recorded, shape (n, 6)
+    step=float(ABR.steps[0]), # Width of the grid's cells, dB, one or shape (6,), above 0
 )->Tensor: # Nats, ≤ 0, shape (n, 6)
     "Log probability of the recorded grid cell, or of no response up to the ceiling."
-    open_end,half = censored>0,STEP/2/noise
+    open_end,half = censored>0,step/2/noise
     t = (recon-y)/noise
     near = half-t.abs()
     upper = torch.special.log_ndtr(torch.where(open_end, t+half, near))
@@ -35,11 +36,12 @@ def reconstruction_nll(
     mask:Tensor, # 1 where measured, shape (n, 6)
     noise:Tensor, # Noise SD, dB, shape (6,)
     censored:Tensor, # 1 where the ceiling was recorded, shape (n, 6)
+    step=float(ABR.steps[0]), # Width of the grid's cells, dB, one or shape (6,), above 0
 )->Tensor: # Nats per mouse, ≥ 0, scalar
     "Negative censored log-likelihood, summed over measured tones, mean over mice."
     seen = mask>0
     ll = cell_log_likelihood(torch.where(seen, recon, 0), torch.where(seen, y, 0), noise,
-        torch.where(seen, censored, 0))
+        torch.where(seen, censored, 0), step)
     return -(ll*mask).sum()/max(len(y), 1)
 
 # %% ../../nbs/losses/10_reconstruction.ipynb #fdf2663b
@@ -58,9 +60,10 @@ def masked_mse(
 def smoothness(
     recon:Tensor, # Predicted level, dB, shape (n, 6); the click is left out
     scale:float=10., # dB that count as one unit
+    main:int=ABR.main, # Parameters in a row; those after them stand apart
 )->Tensor: # Unitless, ≥ 0, scalar
     "Mean squared second difference over the five tones."
-    r = recon[:,:5]
+    r = recon[:,:main]
     second = (r[:,2:]-2*r[:,1:-1]+r[:,:-2])/scale
     return second.square().sum()/max(second.numel(), 1)
 

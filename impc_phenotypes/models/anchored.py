@@ -34,14 +34,14 @@ def _ceilings(X, censored, group):
     top = np.maximum(top, BASE+np.nan_to_num(X, nan=-NEVER)+STEP)
     return np.where(censored, BASE+X, top)
 
-def _cohort(X, groups, censored, reference, technical_group):
+def _cohort(X, groups, censored, reference, batch):
     "Rows as mice."
     n = len(X)
     none = lambda v: np.array([None if o is None or o!=o or str(o)=='' else str(o) for o in v], object)
     line = np.full(n, None, object) if groups is None else none(groups)
     wild = np.zeros(n, bool) if reference is None else reference
-    lab = (np.full(n, 'one', object) if technical_group is None
-        else np.asarray(technical_group).astype(str).astype(object))
+    lab = (np.full(n, 'one', object) if batch is None
+        else np.asarray(batch).astype(str).astype(object))
     cens = np.zeros(X.shape, bool) if censored is None else np.asarray(censored)&~np.isnan(X)
     frame = pd.DataFrame(dict(specimen_id=np.arange(n).astype(str), phenotyping_center='one', pipeline_name=lab,
         gene_symbol=np.where(wild, None, line), allele_symbol=np.where(wild, None, line),
@@ -64,9 +64,9 @@ class AnchoredMixture(ClusterMixin, BaseEstimator):
             min_lines,n_starts,calibration_lines,random_state)
 
     def _input(self, X, reset=False, **given):
-        if odd := set(given)-{'groups','censored','reference','technical_group'}:
+        if odd := set(given)-{'groups','censored','reference','batch'}:
             raise TypeError(
-                f"unknown argument `{min(odd)}`; there are groups, censored, reference and technical_group")
+                f"unknown argument `{min(odd)}`; there are groups, censored, reference and batch")
         X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite='allow-nan',
             ensure_min_samples=2 if reset else 1)
         if X.shape[1]!=len(OFFSETS):
@@ -78,7 +78,7 @@ class AnchoredMixture(ClusterMixin, BaseEstimator):
                 raise ValueError(f"`{k}` has shape {np.shape(v)}; it must have {want}")
             if v is not None and k in ('censored','reference') and np.asarray(v).dtype!=bool:
                 raise ValueError(f"`{k}` must be bool, got {np.asarray(v).dtype}")
-        return X,_cohort(X, **{k:given.get(k) for k in ('groups','censored','reference','technical_group')})
+        return X,_cohort(X, **{k:given.get(k) for k in ('groups','censored','reference','batch')})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -95,7 +95,7 @@ def fit(self:AnchoredMixture,
     groups:np.ndarray=None, # Line of each row, shape (n,); None or '' = none
     censored:np.ndarray=None, # Value is the loudest level, bool, shape (n, 6)
     reference:np.ndarray=None, # Row is a wild type, bool, shape (n,)
-    technical_group:np.ndarray=None, # Laboratory and equipment, shape (n,); None = one
+    batch:np.ndarray=None, # Laboratory and equipment, shape (n,); None = one
 ): # `self`
     "Learn what wild types do, and the phenotypes of lines."
     if sample_weight is not None:
@@ -104,7 +104,7 @@ def fit(self:AnchoredMixture,
     if self.n_components is not None and self.n_components<2:
         raise ValueError(f"`n_components` is {self.n_components}; it counts normal and must be at least 2, or None")
     X,cohort = self._input(X, reset=True, groups=groups, censored=censored, reference=reference,
-        technical_group=technical_group)
+        batch=batch)
     m = match_controls(cohort)
     if not len(m):
         raise ValueError(
@@ -138,7 +138,7 @@ def _matched(self:AnchoredMixture, X, given):
     m,known = match_controls(cohort, reference=self.reference_),self.reference_.groups
     lone = [g for g in m.seen.index if g not in known and m.reference.groups[g]['kind']=='none']
     if lone and not set(m.seen.index)&set(known):
-        raise ValueError(f"`technical_group` {_word(lone[0])} was not there at the fit, which had "
+        raise ValueError(f"`batch` {_word(lone[0])} was not there at the fit, which had "
             f"{', '.join(map(_word, list(known)[:3]))}{' …' if len(known)>3 else ''}; name one of these, or mark at "
             f"least 20 of its wild types in `reference`")
     return X,m
@@ -146,7 +146,7 @@ def _matched(self:AnchoredMixture, X, given):
 @patch
 def predict_proba(self:AnchoredMixture,
     X:np.ndarray, # Offsets, dB, shape (n, 6)
-    **given, # `groups`, `censored`, `reference`, `technical_group`, as in `fit`
+    **given, # `groups`, `censored`, `reference`, `batch`, as in `fit`
 )->np.ndarray: # Shape (n, k), rows sum to 1; column 0 is normal
     "Membership in each phenotype."
     X,m = self._matched(X, given)

@@ -17,6 +17,14 @@ from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
 from ..core.contracts import as_order, written_params
 
+# %% ../../nbs/models/86_centroids.ipynb #2a56d4c7
+def _ordered(labels, k, reference):
+    "Clusters, the largest first; that of most reference rows before all."
+    order = np.argsort(-np.bincount(labels, minlength=k), kind='stable')
+    if reference is None or not np.any(reference): return order
+    normal = np.bincount(labels[np.asarray(reference, bool)], minlength=k).argmax()
+    return np.r_[normal, order[order!=normal]]
+
 # %% ../../nbs/models/86_centroids.ipynb #cfa82375
 class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     "k-means; holes are filled with column means."
@@ -33,6 +41,7 @@ class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         sample_weight:np.ndarray=None, # Of each row, shape (n,)
         groups:np.ndarray=None, # Ignored: k-means treats rows as independent
         censored:np.ndarray=None, # Ignored: a lower limit counts as the value
+        reference:np.ndarray=None, # Rows that define normal, bool, shape (n,); the cluster of most of them is first
     ): # `self`
         "Find the centres."
         X = validate_data(self, X, reset=True, dtype=np.float64, ensure_all_finite='allow-nan', ensure_min_samples=2)
@@ -44,7 +53,7 @@ class KMeansClusters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         Z = self._learn(self.imputer_.transform(X))
         km = KMeans(self.n_components, n_init=self.n_init, random_state=self.random_state).fit(Z,
             sample_weight=sample_weight)
-        order = np.argsort(-np.bincount(km.labels_, minlength=self.n_components), kind='stable')
+        order = _ordered(km.labels_, self.n_components, reference)
         self.centres_,self.inertia_,self.n_iter_ = km.cluster_centers_[order],float(km.inertia_),km.n_iter_
         self.labels_ = pairwise_distances(Z, self.centres_).argmin(1)
         return self

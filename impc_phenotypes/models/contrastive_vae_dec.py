@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from sklearn.cluster import KMeans
 from torch import nn, Tensor
 from ..data.schema import METADATA
+from ..procedures.abr import ABR
 from .config import ModelConfig, model_config
 from .decoder import Decoder
 from .encoder import Encoder
@@ -24,6 +25,7 @@ from .soft_assign import SoftAssign, weighted_centres
 AUTO_PHENOTYPES = 12 # centres before anything is known, and with k-means if no number is asked for
 STAGES = ('pretrain','cluster_init','joint')
 
+# %% ../../nbs/models/50_contrastive_vae_dec.ipynb #e617804e
 class ContrastiveVAEDEC(nn.Module):
     "Variational autoencoder with Student-t phenotypes and a projection head."
     def __init__(self,
@@ -31,11 +33,12 @@ class ContrastiveVAEDEC(nn.Module):
         *,
         n_cov:int=0, # Width of the covariates that condition the decoder
         cat_sizes=(1,)*len(METADATA), # Codes of each metadata column, 0 (unknown) included
+        n_values:int=len(ABR), # Parameters of the procedure
     ):
         super().__init__()
         self.config = c = model_config(config)
-        self.encoder = Encoder(c.features, c.encoder, c.latent.dim, cat_sizes)
-        self.decoder = Decoder(c.features, c.decoder, c.latent.dim, n_cov, cat_sizes)
+        self.encoder = Encoder(c.features, c.encoder, c.latent.dim, cat_sizes, n_values)
+        self.decoder = Decoder(c.features, c.decoder, c.latent.dim, n_cov, cat_sizes, n_values)
         self.assign = SoftAssign(c.clustering.n_phenotypes or AUTO_PHENOTYPES, c.latent.dim, c.clustering.alpha)
         p = c.contrastive.projection
         self.projection = nn.Sequential(nn.Linear(c.latent.dim, p), nn.ReLU(), nn.Linear(p, p))

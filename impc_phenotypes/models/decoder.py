@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn, Tensor
 from ..data.schema import METADATA
-from ..procedures.abr import TONES
+from ..procedures.abr import ABR
 from .config import DecoderConfig, FeatureConfig
 from .encoder import mlp
 
@@ -33,10 +33,11 @@ class ToneNoise(nn.Module):
     def __init__(self,
         start:float=8., # First guess, dB
         floor:float=2., # Smallest SD, dB
+        n_values:int=len(ABR), # Parameters
     ):
         super().__init__()
         self.floor,above = floor,(start-floor)/DB_UNIT
-        self.raw = nn.Parameter(torch.full((len(TONES),), math.log(math.expm1(above))))
+        self.raw = nn.Parameter(torch.full((n_values,), math.log(math.expm1(above))))
 
     def forward(self)->Tensor: # dB, shape (6,)
         "Floor plus a softplus."
@@ -51,15 +52,16 @@ class Decoder(nn.Module):
         dim:int, # Width of the latent space
         n_cov:int=0, # Width of the covariates
         cat_sizes=(1,)*len(METADATA), # Codes of each metadata column, 0 included
+        n_values:int=len(ABR), # Parameters
     ):
         super().__init__()
         self.config,self.n_cov,last = config,n_cov if config.covariates else 0,config.hidden[-1]
         self.body = mlp(dim+self.n_cov, config.hidden)
-        self.audiogram = nn.Linear(last, len(TONES))
+        self.audiogram = nn.Linear(last, n_values)
         if features.input=='record' and config.output=='linear': nn.init.constant_(self.audiogram.bias, 40/DB_UNIT)
         learnt = config.likelihood=='censored'
-        self.noise = ToneNoise(config.noise_start, config.noise_floor) if learnt else None
-        self.register_buffer('fixed_noise', torch.full((len(TONES),), config.error_scale), persistent=False)
+        self.noise = ToneNoise(config.noise_start, config.noise_floor, n_values) if learnt else None
+        self.register_buffer('fixed_noise', torch.full((n_values,), config.error_scale), persistent=False)
         self.components = nn.Linear(last, 2) if features.components else None
         self.codes = [max(int(s), 1) for s in cat_sizes]
         self.metadata = nn.Linear(last, 2+sum(self.codes)) if features.metadata else None

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn, Tensor
 from ..data.schema import METADATA
-from ..procedures.abr import TONES
+from ..procedures.abr import ABR
 from .config import EncoderConfig, FeatureConfig
 
 # %% ../../nbs/models/10_encoder.ipynb #992c1d65
@@ -35,9 +35,10 @@ class FrequencyAttention(nn.Module):
         head_width:int=8, # Width of a head
         frequency_code:bool=True, # Add a learnt code of the tone to its token
         residual:bool=True, # Add the tokens to what attention returns
+        n_values:int=len(ABR), # Parameters
     ):
         super().__init__()
-        d,n = heads*head_width,len(TONES)
+        d,n = heads*head_width,n_values
         self.heads,self.residual = heads,residual
         self.value = nn.Parameter(torch.randn(d)*.5)
         code = torch.randn(n, d)*.5 if frequency_code else torch.zeros(n, d)
@@ -111,11 +112,12 @@ class Encoder(nn.Module):
         config:EncoderConfig, # Widths, attention, dropout
         dim:int, # Width of the latent space
         cat_sizes=(1,)*len(METADATA), # Codes of each metadata column, 0 included
+        n_values:int=len(ABR), # Parameters
     ):
         super().__init__()
-        self.features,c,n = features,config,len(TONES)
+        self.features,self.n_values,c,n = features,n_values,config,n_values
         self.attention = FrequencyAttention(c.audiogram_width, c.heads, c.head_width, c.frequency_code,
-            c.residual) if c.attention else None
+            c.residual, n) if c.attention else None
         width = (c.audiogram_width if c.attention else n)+(n if features.mask else 0)
         extra = 2*features.components
         if features.metadata:
@@ -137,7 +139,7 @@ class Encoder(nn.Module):
         b:dict, # A batch: `x`, `mask` and, as the features ask, `cat`, `num`, `pcs`
     )->tuple: # `mu` and `logvar`, each of shape (n, dim)
         "Mean and log variance of the latent."
-        if b['x'].ndim!=2 or b['x'].shape[1]!=len(TONES):
-            raise ValueError(f"`x` must have shape (n, {len(TONES)}), got {tuple(b['x'].shape)}")
+        if b['x'].ndim!=2 or b['x'].shape[1]!=self.n_values:
+            raise ValueError(f"`x` must have shape (n, {self.n_values}), got {tuple(b['x'].shape)}")
         mu,logvar = self.head(self.body(self.join(b))).chunk(2, 1)
         return mu,logvar.clamp(-10, 10)

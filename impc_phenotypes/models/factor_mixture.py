@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from ..procedures.abr import STEP
+from ..procedures.abr import ABR
 from ..core.contracts import as_order
 from .factor_likelihood import Components, Table, expected_rows, log_densities, soft_assign
 from .factor_steps import (
@@ -34,7 +34,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         noise:str='auto', # 'component', 'shared'; 'full' or 'tied' without factors
         latent:str='full', # Latent covariances with shared loadings, 'full' or 'diag'
         likelihood:str='gaussian', # Of a number, or 'interval': of its cell of the grid
-        step:float=STEP, # Width of a cell, unit of the data; used by 'interval'
+        step:float=float(ABR.steps[0]), # Width of a cell, unit of the data; used by 'interval'
         # Least variance, unit of the data squared, above 0; 'interval' keeps it at (step/10)² or more
         noise_floor:float=1e-6,
         solver:str='em', # 'em', 'adam' or 'em+adam'

@@ -20,7 +20,7 @@ from ..core.errors import InputError
 from .config import LineModelConfig
 from ..core.checks import need, need_positive, need_share
 from .encoder import mlp
-from .line_evidence import D, density, readings, scores
+from .line_evidence import density, readings, scores
 from .line_mixture import LineMixture
 from .pseudo_lines import LineMice, PseudoLines, line_mice
 
@@ -46,7 +46,7 @@ def thinned(
     mice = mice.take(rows)
     loses = (rng.random(len(size))<hide)[mice.line] | (rng.random(len(mice))<.05)
     rate = rng.choice([.15,.35,.5], len(size))[mice.line]
-    gone = loses[:,None] & (rng.random((len(mice),D))<rate[:,None])
+    gone = loses[:,None] & (rng.random(mice.offset.shape)<rate[:,None])
     offset = np.where(gone, np.nan, mice.offset)
     return replace(mice, offset=offset, at_ceiling=mice.at_ceiling & ~gone),rows
 
@@ -58,7 +58,7 @@ def _ratios(model, mice, centre):
     t = model.tables_
     r = readings(t, mice, np.zeros(len(model.icc_)), centre, model.config.censoring)
     profiles = model.profiles_[1:1+len(model.log_e_)]
-    shift = t.put(np.concatenate([np.zeros((1,D)), *(s*profiles for s in SEVERITIES)]).T)[:,None]
+    shift = t.put(np.concatenate([np.zeros((1,t.d)), *(s*profiles for s in SEVERITIES)]).T)[:,None]
     d = density(r, *scores(r, shift), r.centre).cpu().numpy()
     return d[:,:1],d[:,1:]-d[:,:1]
 

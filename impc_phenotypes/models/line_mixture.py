@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['CENTRE_LINES', 'CUT', 'PRIOR_LINES', 'PRIOR_AFFECTED', 'PRIOR_HETEROZYGOTE', 'TREMBLE', 'LEAST_LOSS', 'LEAST_CALLED',
-           'COPY_SCALE', 'COPY_DB', 'STOP_AFTER', 'WHY', 'FEW_LINES', 'SHAPES', 'CALLED', 'SURE', 'DRAWS', 'BOOST',
-           'LineMixture', 'calibrated']
+           'COPY_SCALE', 'COPY_DB', 'STOP_AFTER', 'WHY', 'FEW_LINES', 'CALLED', 'SURE', 'DRAWS', 'BOOST', 'LineMixture',
+           'calibrated']
 
 # %% ../../nbs/models/70_line_mixture.ipynb #ef6b3030
+import json
 from copy import copy
 from dataclasses import dataclass
 import numpy as np, pandas as pd, torch
@@ -18,10 +19,12 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from ..data.controls import Matched
 from ..core.errors import InputError
+from ..procedures.abr import ABR
+from ..procedures.procedure import procedure_from
 from .background import ControlBackground
 from .config import LineModelConfig
 from .line_evidence import (
-    D, Lines, Normal, Tables, class_evidence, density, effect, line_icc, position, readings, scores, sums)
+    Lines, Normal, Tables, class_evidence, density, effect, line_icc, position, readings, scores, sums)
 from .line_null import line_p_values
 from .pseudo_lines import PseudoLines, line_mice
 
@@ -45,6 +48,7 @@ CENTRE_LINES = 10 # lines at which half of a group's shift from its controls is 
 @patch
 def _prepare(self:LineMixture, m):
     "Background, line variance and median line of each group."
+    self.procedure_ = m.procedure
     self.background_ = bg = ControlBackground(self.config.relevance).fit(m)
     self.outlying_ = np.quantile(bg.log_density(m)[m.is_reference & m.drives_fit], .02)
     z = bg.scores(m.offset, bg.codes(m))
@@ -62,7 +66,7 @@ def _group_icc(self:LineMixture, m, z, name):
 def _median_line(m, z, name):
     "Median over lines of their mean scores, drawn towards the controls (0) where there are few lines."
     rows = m.usable_line & (m.group==m.groups.index(name))
-    if not rows.any(): return np.zeros(D)
+    if not rows.any(): return np.zeros(z.shape[1])
     mean = pd.DataFrame(z[rows]).groupby(m.line[rows]).mean()
     k = mean.notna().sum().to_numpy()
     return np.nan_to_num(mean.median().to_numpy())*k/(k+CENTRE_LINES)
@@ -145,8 +149,8 @@ def _wild_types(self:LineMixture, m):
     rows = np.flatnonzero(m.cohort.is_control & m.is_reference)
     t = self.tables_
     r = readings(t, line_mice(m, self.background_, rows), np.zeros(len(self.icc_)), censoring=self.config.censoring)
-    u = t.full((D,len(rows)))
-    f0 = density(r, *scores(r, t.full((D,1,1))), u)[:,0]
+    u = t.full((t.d,len(rows)))
+    f0 = density(r, *scores(r, t.full((t.d,1,1))), u)[:,0]
     far = _odd(f0, .1)
     return _Stray(r.take(far), u.index_select(1, far), f0[far], len(rows))
 
@@ -156,7 +160,7 @@ CUT = 9. # nats below its line's total at which a pair is left alone until the n
 class _State:
     "Line effects, their priors and the evidence of every pair."
     def __init__(self, tables, n, k):
-        self.u,self.prior,self.ev = tables.full((n,k,D)),tables.full((n,k)),tables.full((n,k), -np.inf)
+        self.u,self.prior,self.ev = tables.full((n,k,tables.d)),tables.full((n,k)),tables.full((n,k), -np.inf)
         self.on = self.part = None
 
     def copy(self):
@@ -224,7 +228,8 @@ def _pairs(self:LineMixture, L, p, s, st, far, prior, sweeps, keep):
 def _climb(self:LineMixture, seen, s):
     "One Gauss–Newton step of every profile, dB, (k, 6)."
     k,g,t = len(s['deltas']),self.grid_,self.tables_
-    gradient,curvature = t.full((k,D)),t.full((k,D,D))
+    d = t.d
+    gradient,curvature = t.full((k,d)),t.full((k,d,d))
     for o in seen.parts:
         p = o.pairs
         w = seen.post[p.line,1+p.kind][p.of][:,None]*o.severity
@@ -237,11 +242,12 @@ def _climb(self:LineMixture, seen, s):
         P = torch.matmul(A.transpose(1,2), A)
         pull = torch.einsum('nij,jns->ins', P, o.z[:,rows]-o.u[:,rows,None])
         gradient.index_add_(0, kind, ((dz*pull-djac)*(w*g)).sum(2).T)
-        d = dz.permute(1,0,2)
-        curvature.index_add_(0, kind, torch.matmul(d*(w*g**2)[:,None], d.transpose(1,2))*P)
-    ridge = .02+1e-3*curvature.diagonal(dim1=1, dim2=2).sum(1)/D
-    step = torch.linalg.solve(curvature+ridge[:,None,None]*torch.eye(D, dtype=t.dtype, device=t.device), gradient)
-    return (s['deltas']+step.clamp(-8, 8)).clamp(-15, 90)-s['deltas']
+        slope = dz.permute(1,0,2)
+        curvature.index_add_(0, kind, torch.matmul(slope*(w*g**2)[:,None], slope.transpose(1,2))*P)
+    ridge = .02+1e-3*curvature.diagonal(dim1=1, dim2=2).sum(1)/d
+    step = torch.linalg.solve(curvature+ridge[:,None,None]*torch.eye(d, dtype=t.dtype, device=t.device), gradient)
+    low = -15 if self.procedure_.one_sided else -90 # a mouse may be a little better than controls, where up is worse
+    return (s['deltas']+step.clamp(-8, 8)).clamp(low, 90)-s['deltas']
 
 def _damped(step, s):
     "Steps, shorter where they turned round, and how much of a full step each may be."
@@ -270,8 +276,11 @@ def _update(self:LineMixture, task, s, seen):
         log_r=torch.log(r/r.sum()), heterozygote=het)
 
 # %% ../../nbs/models/70_line_mixture.ipynb #1d89c5f3
-_contrasts = np.vstack([np.eye(6), [[.2]*5+[0]], [[.5,.5,0,0,0,0]], [[0,0,0,.5,.5,0]]])
-_length = np.maximum(np.linalg.norm(_contrasts, axis=1)**.5, .5)
+def _looked_for(procedure):
+    "Weights of each parameter, the mean and the contrasts, and what to divide them by."
+    more = procedure.tests.to_numpy()[procedure.main:]
+    w = np.vstack([np.eye(len(procedure)), np.c_[more, np.zeros((len(more), len(procedure)-procedure.main))]])
+    return w,np.maximum(np.linalg.norm(w, axis=1)**.5, .5)
 
 @patch
 def _candidates(self:LineMixture, a, starts):
@@ -280,14 +289,16 @@ def _candidates(self:LineMixture, a, starts):
     density,z = self.background_.log_density_of(a.offset, a.group)
     size,icc,mask = np.diff(np.append(starts, len(a))),self.icc_[a.group[starts]],a.mask
     add = lambda v: np.add.reduceat(v, starts, axis=0)
-    out = (density<self.outlying_) & (np.nan_to_num(a.offset).mean(1)>0)
+    (contrasts,length),p = _looked_for(self.procedure_),self.procedure_
+    out = (density<self.outlying_) & ((np.nan_to_num(a.offset).mean(1)>0) | (not p.one_sided))
     n_out = add(out.astype(int))
     mean = add(np.where(mask, z-self.centre_[a.group], 0.))/np.maximum(add(mask.astype(float)), 1)
-    score = (mean@_contrasts.T/_length/np.sqrt(icc+(1-icc)/size)[:,None]).max(1)
+    score = mean@contrasts.T/length/np.sqrt(icc+(1-icc)/size)[:,None]
+    score = (score if p.one_sided else np.abs(score)).max(1)
     keep,w = (n_out>=2) | (score>2),np.where(np.repeat(n_out>=2, size), out, 1.)[:,None]*mask
     n = add(w)
     profile = add(w*np.nan_to_num(a.offset))/np.maximum(n, 1)
-    return keep,np.where(n>0, profile, profile[:,:5].mean(1, keepdims=True)),keep & ((n_out>=2) | (score>3))
+    return keep,np.where(n>0, profile, profile[:,:p.main].mean(1, keepdims=True)),keep & ((n_out>=2) | (score>3))
 
 @patch
 def _task(self:LineMixture, mice, wild):
@@ -359,16 +370,16 @@ def _best(self:LineMixture, task, starts, refine=None, first=5):
         key=lambda o: o['ll'])
 
 # %% ../../nbs/models/70_line_mixture.ipynb #cef6799b
-LEAST_LOSS = 10. # dB; two steps of the grid at one tone at least (ours)
+LEAST_LOSS = 10. # dB (or points); two steps of the grid at one tone at least (ours)
 LEAST_CALLED = 2 # lines of a phenotype that are called by a test of their own (ours)
-COPY_SCALE,COPY_DB = (3/4,4/3),5. # factors, and dB RMS over the five tones, within which two profiles are one (ours)
+COPY_SCALE,COPY_DB = (3/4,4/3),5. # factors, and dB (or points) RMS, within which two profiles are one (ours)
 STOP_AFTER = 2 # numbers that do not stand, one after the other
 
-def _cost(n_lines): return (D+1)/2*np.log(max(n_lines, 1)) # nats a phenotype
+def _cost(n_lines, d=len(ABR)): return (d+1)/2*np.log(max(n_lines, 1)) # nats a phenotype
 
-def _copies(deltas):
+def _copies(deltas, main=ABR.main):
     "Which profiles are a scaled copy of one before them."
-    p,c = np.asarray(deltas, float)[:,:5],np.linspace(*COPY_SCALE, 26)[:,None]
+    p,c = np.asarray(deltas, float)[:,:main],np.linspace(*COPY_SCALE, 26)[:,None]
     near = lambda a, b: min(np.sqrt(np.square(a-c*b).mean(1)).min(), np.sqrt(np.square(b-c*a).mean(1)).min())<COPY_DB
     return np.array([any(near(p[i], p[j]) for j in range(i)) for i in range(len(p))], bool)
 
@@ -388,19 +399,19 @@ def _null_support(self:LineMixture, wild):
 @patch
 def _stands(self:LineMixture, task, fit):
     "Which phenotypes stand; a word on the first that does not."
-    lines,loss = fit['post'][:,1:].sum(0),fit['deltas'].cpu().numpy()[:,:5].max(1)
+    p,deltas = self.procedure_,fit['deltas'].cpu().numpy()
+    lines,loss = fit['post'][:,1:].sum(0),p.worse(deltas[:,:p.main]).max(1)
     mine = fit['post'][:,1:]>.5
     called = (mine & np.isin(task.L.code, self.called_)[:,None]).sum(0)
     support,affected = fit['support'],lines.sum()
-    tests = dict(few=lines>=self.config.min_lines, small=loss>=LEAST_LOSS, cost=support>_cost(task.n_lines),
-        chance=support>self.need_,
-                 uncalled=called>=LEAST_CALLED, copy=~_copies(fit['deltas'].cpu().numpy()),
-                 apart=fit['apart']>_cost(affected))
+    tests = dict(few=lines>=self.config.min_lines, small=loss>=LEAST_LOSS, cost=support>_cost(task.n_lines, len(p)),
+        chance=support>self.need_, uncalled=called>=LEAST_CALLED, copy=~_copies(deltas, p.main),
+        apart=fit['apart']>_cost(affected, len(p)))
     ok = np.logical_and.reduce(list(tests.values()))
     return ok,'' if ok.all() else next(k for k,v in tests.items() if not v.all())
 
 # %% ../../nbs/models/70_line_mixture.ipynb #90cacff4
-WHY = dict(few='a phenotype has too few lines', small=f'a phenotype stays below {LEAST_LOSS:g} dB at every tone',
+WHY = dict(few='a phenotype has too few lines', small='a phenotype stays below {least} at every {part}',
     cost='a phenotype is worth less than it costs',
            chance='pseudo-lines show as much', uncalled='a phenotype has fewer than two lines that are called',
            copy='two phenotypes are copies of each other', apart='two phenotypes cannot be told apart')
@@ -409,10 +420,12 @@ WHY = dict(few='a phenotype has too few lines', small=f'a phenotype stays below 
 def _row(self:LineMixture, fit, task, why=''):
     "What a number of phenotypes was worth."
     k = len(fit['deltas'])
-    bic = -2*fit['gain']+2*k*_cost(task.n_lines)
+    p = self.procedure_
+    bic = -2*fit['gain']+2*k*_cost(task.n_lines, len(p))
+    said = WHY.get(why, '').format(least=p.said(LEAST_LOSS*p.point), part=p.part)
     return dict(n_phenotypes=k+1, loglik=fit['ll'], line_gain=fit['gain'], bic=bic, icl=bic+2*entr(fit['post']).sum(),
         smallest=fit['post'][:,1:].sum(0).min(), support=fit['support'].min(), apart=fit['apart'].min(),
-        stands=not why, why=WHY.get(why, ''))
+        stands=not why, why=said)
 
 @patch
 def _grown(self:LineMixture, fit, profile):
@@ -444,9 +457,6 @@ def _choose(self:LineMixture, task):
 
 # %% ../../nbs/models/70_line_mixture.ipynb #bfad3186
 FEW_LINES = 300 # lines; with more the class stays closed
-# dB
-SHAPES = np.array([[20]*6, [40]*6, [60]*6, [0,0,0,25,25,0], [0,0,10,45,45,10], [25,25,0,0,0,10], [45,45,10,0,0,20],
-    [0,25,25,0,0,15], [0,45,45,10,0,30]], float)
 
 def _room(n_lines): return PRIOR_AFFECTED*PRIOR_LINES/(PRIOR_LINES+n_lines) # prior of the class
 
@@ -472,7 +482,7 @@ def _leave_room(self:LineMixture, m, task):
     if not sure & set(mine) or not rows.any(): self.unplaced_ = 0.; return
     seen = m.mask[rows].sum(0)
     mean = np.nan_to_num(m.offset[rows]).sum(0)/np.maximum(seen, 1)
-    self.profiles_ = np.vstack([self.profiles_, np.where(seen>0, mean, mean[:5].mean())])
+    self.profiles_ = np.vstack([self.profiles_, np.where(seen>0, mean, mean[:m.procedure.main].mean())])
 
 # %% ../../nbs/models/70_line_mixture.ipynb #96d8b671
 @patch
@@ -488,7 +498,8 @@ def fit(self:LineMixture,
 @patch
 def _blank(self:LineMixture):
     q = len(self.config.penetrance_grid)
-    self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = (np.zeros((1,D)),np.ones(1),
+    self.profiles_,self.shares_,self.log_e_,self.unplaced_,self.heterozygote_ = (
+        np.zeros((1,len(self.procedure_))),np.ones(1),
         np.zeros(0),0.,1.)
     self.log_r_,self.calibration_ = np.full(q, -np.log(q)),_as_said()
     self.null_support_,self.null_gain_,self.need_ = np.zeros(0),np.zeros(0),0.
@@ -498,6 +509,7 @@ def _blank(self:LineMixture):
 
 @patch
 def _fit(self:LineMixture, m, truth):
+    m = m.points
     self._prepare(m)
     self._blank()
     rows = np.flatnonzero(m.usable_line & m.drives_fit)
@@ -550,9 +562,10 @@ def _called(m, seed):
 def _adopt(self:LineMixture, fit):
     "Keep a fit, phenotypes from the largest mean loss to the smallest."
     numpy = lambda k: fit[k].cpu().numpy().astype(float)
-    deltas = numpy('deltas')
-    order = np.argsort(-deltas[:,:5].mean(1), kind='stable')
-    self.profiles_,self.shares_ = np.vstack([np.zeros(D), deltas[order]]),np.exp(numpy('log_pi'))[np.r_[0,1+order]]
+    deltas,p = numpy('deltas'),self.procedure_
+    order = np.argsort(-p.worse(deltas[:,:p.main]).mean(1), kind='stable')
+    self.profiles_,self.shares_ = np.vstack([np.zeros(len(p)),
+        deltas[order]]),np.exp(numpy('log_pi'))[np.r_[0,1+order]]
     self.log_r_,self.log_e_,self.heterozygote_ = numpy('log_r'),numpy('log_e')[order],fit['heterozygote']
 
 def _true_profiles(m, truth):
@@ -565,9 +578,10 @@ def _true_profiles(m, truth):
 def _state(self:LineMixture, unplaced=None):
     "What a pass reads, the dictionary of unplaced losses included."
     room = float(self.unplaced_) if unplaced is None else unplaced
-    k,n,t = len(self.log_e_),len(SHAPES) if room else 0,self.tables_
+    strange = self.procedure_.strange
+    k,n,t = len(self.log_e_),len(strange) if room else 0,self.tables_
     shares = np.r_[self.shares_*(1-room), np.full(n, room/max(n, 1))]
-    deltas = np.vstack([self.profiles_[1:1+k], SHAPES[:n]])
+    deltas = np.vstack([self.profiles_[1:1+k], strange[:n]])
     return dict(deltas=t.put(deltas), log_pi=t.put(np.log(shares)), log_e=t.put(np.r_[self.log_e_, np.full(n, -60.)]),
         log_r=t.put(self.log_r_), heterozygote=float(self.heterozygote_))
 
@@ -639,6 +653,7 @@ def _memberships(L, e):
 def _judge(self:LineMixture, m):
     """Memberships as the model computes them, before calibration; line posteriors and log-likelihoods; which mice were
     judged with their line."""
+    m = m.points
     with torch.no_grad():
         self = self._extended(m)
         use = m.usable_line if self.config.line_prior else np.zeros(len(m), bool)
@@ -691,8 +706,25 @@ def _extended(self:LineMixture, m):
     new.background_ = bg.add_groups(m)
     more = len(bg.groups_)-len(self.icc_)
     new.icc_,new.centre_ = np.r_[self.icc_,
-        np.full(more, np.median(self.icc_))],np.vstack([self.centre_, np.zeros((more,D))])
+        np.full(more, np.median(self.icc_))],np.vstack([self.centre_, np.zeros((more,len(self.procedure_)))])
     return new
+
+# %% ../../nbs/models/70_line_mixture.ipynb #c376fbbd
+@patch
+def fit_lines(self:LineMixture,
+    matched:Matched, # n mice
+)->LineMixture: # `self`
+    "As `fit`."
+    return self.fit(matched)
+
+@patch
+def place_lines(self:LineMixture,
+    matched:Matched, # Same or new mice
+)->tuple: # Memberships (n, K); posteriors (lines, K), in the order of `line_names`, NaN for a line without one
+    "Memberships of mice, and of all lines."
+    membership,table = self.predict(matched)
+    return membership,table.set_index('line').reindex(matched.line_names).to_numpy(float).reshape(-1,
+        membership.shape[1])
 
 # %% ../../nbs/models/70_line_mixture.ipynb #be254c81
 def _as_said(): return np.tile([0.,1.], (3,1)) # intercept and slope of mice in lines, lines, mice alone
@@ -734,7 +766,7 @@ def affected_draws(self:LineMixture,
     line = np.repeat(np.arange(n_lines), t['size'])
     hit = (kind[line]>0) & (rng.random(len(line))<r[line])
     own = np.clip(v[line]+self.config.mouse_sd*rng.standard_normal(len(line)), .2, 2)
-    stray = self.config.profile_sd*rng.standard_normal((n_lines,D))[line]
+    stray = self.config.profile_sd*rng.standard_normal((n_lines,len(self.procedure_)))[line]
     loss = np.where(hit[:,None], own[:,None]*self.profiles_[kind[line]]+stray, 0.)
     return self.pseudo_.draw(t, loss=loss, seed=seed+1)[0],np.where(hit, kind[line], 0),kind
 
@@ -759,8 +791,10 @@ _kept = ('profiles','shares','log_r','log_e','icc','centre','unplaced','heterozy
 @patch
 def state(self:LineMixture)->dict: # name → array
     "All fitted numbers; no pickle needed."
+    p = self.procedure_
+    other = {} if p==ABR else dict(procedure=np.array(json.dumps(p.to_dict())))
     return {k: np.asarray(getattr(self, k+'_'), float) for k in _kept} | {'background.'+k: v
-        for k,v in self.background_.state().items()}
+        for k,v in self.background_.state().items()} | other
 
 @patch(cls_method=True)
 def from_state(cls:LineMixture,
@@ -770,6 +804,7 @@ def from_state(cls:LineMixture,
     "The way back."
     self = cls(config)
     for k in _kept: setattr(self, k+'_', np.asarray(d[k], float))
+    self.procedure_ = procedure_from(json.loads(str(d['procedure']))) if 'procedure' in d else ABR
     self.background_ = ControlBackground.from_state(
         {k.removeprefix('background.'): v for k,v in d.items() if k.startswith('background.')})
     return self

@@ -11,8 +11,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.special import ndtr, ndtri
 from ..data.controls import Matched
-from ..procedures.abr import STEP, THRESHOLDS, TONES
-from .background import GRID_VARIANCE, ControlBackground, normal_mice
+from .background import ControlBackground, normal_mice
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #e065da05
 def line_templates(
@@ -49,6 +48,7 @@ def line_mice(
     rows:np.ndarray=None, # Positions; None = all
 )->LineMice:
     "Mice of a matched cohort as arrays."
+    m = m.points
     rows = np.arange(len(m)) if rows is None else rows
     het = m.cohort.frame.zygosity.to_numpy(object)[rows]=='heterozygote'
     return LineMice(m.offset[rows], background.codes(m)[rows], m.censored[rows], m.line[rows], het)
@@ -80,7 +80,7 @@ def _share(background, code, icc):
     "Variance share to draw, so that readings on a grid show `icc`."
     s = background.spread_[code]
     known = s>=3 # an unmeasured tone has spread 1; `controls.spread` is never below 3
-    lost = np.where(known, GRID_VARIANCE/np.square(s), 0.).sum()/max(known.sum(), 1)
+    lost = np.where(known, background.cells_**2/12/np.square(s), 0.).sum()/max(known.sum(), 1)
     return float(np.minimum(icc/(1-lost), .9))
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #9f5061f5
@@ -104,6 +104,7 @@ def _permuted(line, n, rng):
     deck = rng.random((number[-1]+1, n)).argsort(1)
     return deck[number, place%n]
 
+# %% ../../nbs/models/65_pseudo_lines.ipynb #40c63e33
 class PseudoLines:
     "Draws lines of wild types of one cohort."
     def __init__(self,
@@ -115,8 +116,10 @@ class PseudoLines:
         tail_df:float=TAIL_DF, # Degrees of freedom of line effects, above 2; inf = normal
         seed:int=0, # Of the order of tied controls
     ):
+        m = m.points
         self.background,self.tail_df,rng = background,tail_df,np.random.default_rng(seed)
-        self.centre = np.zeros((len(icc), len(TONES))) if centre is None else centre
+        self.centre = np.zeros((len(icc), m.offset.shape[1])) if centre is None else centre
+        self.steps,self.unit = m.procedure.steps,m.unit
         self.templates = line_templates(m)
         self.thresholds,self.ceilings,self.center = m.cohort.thresholds,m.cohort.ceilings,m.center
         self.pools = {g: self._pool(m, g, icc, rng) for g in np.unique(self.templates.group)}
@@ -132,7 +135,7 @@ class PseudoLines:
 @patch
 def _group_offsets(self:PseudoLines, p, line, k, rng):
     "Offsets of mice of one group's lines (`line` 0 … k−1), dB, and the controls behind them."
-    n,d = len(line),len(TONES)
+    n,d = len(line),len(self.unit)
     pick = _distinct(line, len(p.rows), rng)
     scale = np.sqrt(self.tail_df/rng.chisquare(self.tail_df, k)) if np.isfinite(self.tail_df) else np.ones(k)
     shared = (np.sqrt(p.rho)*rng.standard_normal((k,d))@p.root.T*scale[:,None])[line]+self.centre[p.code]
@@ -147,11 +150,11 @@ def _group_offsets(self:PseudoLines, p, line, k, rng):
 
 @patch
 def _read(self:PseudoLines, rows, offset):
-    "Thresholds as each control's centre would record them, dB SPL, and which are at the ceiling."
-    own,top = self.thresholds[rows],self.ceilings[rows]
-    x = offset+self.center[rows]
-    on_grid = (np.nan_to_num(np.abs(own/STEP-np.round(own/STEP)))<1e-6) | np.isnan(own)
-    x = np.where(on_grid.all(1, keepdims=True), np.round(x/STEP)*STEP, np.round(x, 1))
+    "Values as each control's centre would record them, and which are at the ceiling."
+    own,top,grid = self.thresholds[rows],self.ceilings[rows],self.steps>0
+    x,step = offset*self.unit+self.center[rows],np.where(grid, self.steps, 1.)
+    on_grid = (np.nan_to_num(np.abs(own/step-np.round(own/step)))<1e-6) | np.isnan(own) | ~grid
+    x = np.where(grid, np.where(on_grid.all(1, keepdims=True), np.round(x/step)*step, np.round(x, 1)), x)
     x = np.where(np.isnan(own), np.nan, np.minimum(x, np.fmax(top, own)))
     return x,~np.isnan(x) & (np.nan_to_num(x, nan=-np.inf)>=top)
 
@@ -167,7 +170,7 @@ def draw(self:PseudoLines,
     "Lines of wild types, with a line effect and, on request, a loss."
     t,rng = self.templates if templates is None else templates,np.random.default_rng(seed)
     line,of = np.repeat(np.arange(len(t)), t['size']),t.group.to_numpy()
-    offset,rows,code = np.empty((len(line),len(TONES))),np.empty(len(line), int),np.empty(len(line), int)
+    offset,rows,code = np.empty((len(line),len(self.unit))),np.empty(len(line), int),np.empty(len(line), int)
     for g,p in self.pools.items():
         mine = np.flatnonzero(of[line]==g)
         if not len(mine): continue
@@ -175,7 +178,8 @@ def draw(self:PseudoLines,
         offset[mine],rows[mine] = self._group_offsets(p, local, len(names), rng)
         code[mine] = p.code
     x,top = self._read(rows, offset if loss is None else offset+loss)
-    return LineMice(x-self.center[rows], code, top, line, (t.zygosity.to_numpy(object)=='heterozygote')[line]),rows
+    return LineMice((x-self.center[rows])/self.unit, code, top, line,
+        (t.zygosity.to_numpy(object)=='heterozygote')[line]),rows
 
 # %% ../../nbs/models/65_pseudo_lines.ipynb #65a6c129
 def pseudo_lines(
@@ -189,13 +193,14 @@ def pseudo_lines(
     seed:int=0, # Same seed, same lines
 )->Matched: # Experimental mice with `allele_symbol` "pseudo 0", …; one line a template
     "Lines of wild types as a matched cohort."
+    m = m.points
     mice,rows = PseudoLines(background, m, icc, centre).draw(templates, loss=loss, seed=seed)
     name = np.array([f'pseudo {i}' for i in range(len(templates))], object)[mice.line]
     frame = m.cohort.frame.iloc[rows].reset_index(drop=True)
     frame = frame.assign(specimen_id=[f'pseudo mouse {i}' for i in range(len(rows))],
         biological_sample_group='experimental',
         gene_symbol=name, allele_symbol=name, zygosity=templates.zygosity.to_numpy(object)[mice.line],
-        **dict(zip(THRESHOLDS, (mice.offset+m.center[rows]).T)))
+        **dict(zip(m.procedure.columns, (mice.offset*m.unit+m.center[rows]).T)))
     empty = pd.DataFrame(columns=['specimen_id','reason'])
     return Matched(replace(m.cohort, frame=frame), m.reference, m.center[rows], m.scale[rows], m.n_reference[rows],
-        m.step[rows], np.zeros(len(rows), bool), empty)
+        m.step[rows], np.zeros(len(rows), bool), empty, unit=m.unit)

@@ -11,7 +11,6 @@ import time
 from dataclasses import asdict, replace
 import numpy as np, pandas as pd, torch
 from fastai.callback.core import Callback
-from ..procedures.abr import OFFSETS
 from ..core.errors import InputError
 from ..data.cohort import Cohort
 from ..core.versions import versions
@@ -58,7 +57,7 @@ def fit_lines(
     "Phenotypes of the lines, in dB."
     if not (matched.is_reference & matched.drives_fit).any():
         raise InputError(f"no technical group has the {matched.reference.min_controls} controls (or "
-            f"{matched.reference.bulk_mice} mice) that say what normal hearing is; "
+            f"{matched.reference.bulk_mice} mice) that say what normal {matched.procedure.what} is; "
                          "add rows whose biological_sample_group is control")
     return LineMixture(config.line_model, n_phenotypes=config.clustering.n_phenotypes, seed=seed).fit(matched)
 
@@ -154,9 +153,10 @@ def notes(
     if line_model is None:
         out.append("Classic preset: phenotype 0 is the cluster that holds most controls; nothing ties it to them.")
     elif len(line_model.profiles_)==1:
-        out.append("The line model found a single phenotype, normal hearing: too few lines of three or more mice "
-            "differ from controls to establish another. That does not mean that every mouse hears. The joint stage "
-            "was skipped.")
+        what = matched.procedure.what
+        out.append(f"The line model found a single phenotype, normal {what}: no group of lines of three or more mice "
+            f"differs enough from controls to establish another. That does not mean that every mouse "
+            f"{'hears' if what=='hearing' else 'is normal'}. The joint stage was skipped.")
     else:
         asked,k = line_model.n_phenotypes,len(line_model.profiles_)-bool(line_model.unplaced_)
         out.append(f"The line model was asked for {asked} phenotypes{f', the lines give {k}' if k<asked else ''}, "
@@ -167,6 +167,7 @@ def notes(
             "`impc-phenotypes download` and `train` make one, `train DATA --model RUN` uses it.")
     return out + ([f"Joint stage: {joint['verdict']}."] if joint else [])
 
+# %% ../../nbs/phenotypes/20_discover.ipynb #f4ff0ee2
 def doubt_notes(
     membership:np.ndarray, # Shape (n, K), rows sum to 1
 )->list: # One sentence, or none
@@ -220,11 +221,13 @@ def phenotype_names(
     "Names of phenotypes, by their mean profiles."
     label = membership.argmax(1)
     p = profile_table(matched, label, [str(k) for k in range(membership.shape[1])], label[:0])
-    mean = p[list(OFFSETS)].to_numpy(float)
-    if line_model is not None: mean = np.where(p.n_mice.to_numpy()[:,None]>0, mean, line_model.profiles_)
+    measured = matched.procedure
+    mean = p[list(measured.offsets)].to_numpy(float)
+    if line_model is not None:
+        mean = np.where(p.n_mice.to_numpy()[:,None]>0, mean, line_model.profiles_*measured.point)
     named = mean[:-1] if line_model is not None and line_model.unplaced_ else mean
     top = censored_shares(matched.censored, matched.mask, label, len(named))
-    return [*name_profiles(named, np.nanmedian(matched.scale, 0), top), *['unplaced']*(len(mean)-len(named))]
+    return [*name_profiles(named, np.nanmedian(matched.scale, 0), top, measured), *['unplaced']*(len(mean)-len(named))]
 
 def _line_info(m):
     if m is None: return None

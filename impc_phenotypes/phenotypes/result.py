@@ -18,7 +18,8 @@ from fastcore.basics import patch
 from safetensors.torch import load_file, save as as_safetensors
 from .. import __version__
 from ..core.versions import versions
-from ..procedures.abr import OFFSETS, THRESHOLDS, TONES
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure, procedure_from
 from ..core.errors import InputError, RunError
 from ..core.files import file_digest, strict_plain
 from ..data.cohort import Cohort, added
@@ -56,7 +57,7 @@ def _line_sum(matched, values):
 
 def line_offsets(
     matched:Matched, # n mice
-)->np.ndarray: # dB, shape (lines, 6), NaN where no mouse was measured
+)->np.ndarray: # dB or control SDs, shape (lines, d), NaN where no mouse was measured
     "Mean offset of each line from its matched controls."
     n = _line_sum(matched, matched.mask)
     return np.where(n>0, _line_sum(matched, np.nan_to_num(matched.offset))/np.maximum(n, 1), np.nan)
@@ -92,7 +93,7 @@ def line_table(
     m = _line_sum(matched, membership)/facts.n_mice.to_numpy()[:,None]
     if line_membership is not None: m = np.where(np.isnan(line_membership), m, line_membership)
     k = m.argmax(1) if len(m) else np.zeros(0, int)
-    offsets = pd.DataFrame(line_offsets(matched), columns=OFFSETS)
+    offsets = pd.DataFrame(line_offsets(matched), columns=matched.procedure.offsets)
     tail = dict(name=np.array(names, object)[k], evidence=evidence, n_reference=reference, line=matched.line_names)
     return pd.concat([facts.assign(phenotype=k, probability=m.max(1) if len(m) else m.sum(1)), offsets.assign(**tail),
         _members(m)], axis=1)
@@ -105,13 +106,13 @@ def profile_table(
     line_phenotype:np.ndarray, # Phenotype of each line, int
 )->pd.DataFrame: # `offset_…` dB (mean), `offset_…_p05`, `offset_…_p95`, `n_bulk_reference`
     "Mean audiogram of each phenotype, as offset from matched controls, and how far its mice spread."
-    rows = []
+    rows,offsets = [],matched.procedure.offsets
     for k,name in enumerate(names):
         v = matched.offset[phenotype==k]
         cols = [c[~np.isnan(c)] for c in v.T]
-        stat = {o:c.mean() if len(c) else np.nan for o,c in zip(OFFSETS, cols)}
+        stat = {o:c.mean() if len(c) else np.nan for o,c in zip(offsets, cols)}
         for q in (5, 95):
-            stat |= {f'{o}_p{q:02}':np.percentile(c, q) if len(c) else np.nan for o,c in zip(OFFSETS, cols)}
+            stat |= {f'{o}_p{q:02}':np.percentile(c, q) if len(c) else np.nan for o,c in zip(offsets, cols)}
         bulk = int((matched.evidence[phenotype==k]=='bulk-reference').sum())
         rows.append(dict(phenotype=k, name=name, n_mice=len(v), n_lines=int((line_phenotype==k).sum())) | stat
             | dict(n_bulk_reference=bulk))
@@ -139,7 +140,7 @@ def summary_table(
     rows = []
     for k,name in zip(profiles.phenotype, profiles.name):
         mine = (assignments.phenotype==k).to_numpy()
-        offset = np.nanmean(profiles.loc[k, list(OFFSETS)].to_numpy(float)) if mine.any() else np.nan
+        offset = np.nanmean(profiles.loc[k, list(matched.procedure.offsets)].to_numpy(float)) if mine.any() else np.nan
         rows.append(_one_summary(k, name, matched.cohort.frame[mine], assignments.probability[mine],
             lines.gene_symbol[lines.phenotype==k], offset))
     return pd.DataFrame(rows).assign(n_bulk_reference=profiles.n_bulk_reference.to_numpy())
@@ -155,9 +156,10 @@ def mouse_table(
     f = matched.cohort.frame[keep].reset_index(drop=True)
     f = f.assign(technical_group=matched.cohort.technical_group, line=matched.cohort.line,
         n_controls=matched.n_controls, matched_by=matched.step)
-    top = pd.Series(matched.cohort.ceilings[:,0], name='ceiling', dtype=float)
-    return pd.concat([f, pd.DataFrame(matched.offset, columns=OFFSETS),
-        pd.DataFrame(matched.cohort.thresholds, columns=THRESHOLDS), top], axis=1)
+    p,top = matched.procedure,matched.cohort.ceilings
+    top = pd.Series(np.where(np.isfinite(top[:,0]), top[:,0], np.nan), name='ceiling', dtype=float)
+    return pd.concat([f, pd.DataFrame(matched.offset, columns=p.offsets),
+        pd.DataFrame(matched.cohort.thresholds, columns=p.columns), top], axis=1)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #4e38e604
 @dataclass
@@ -173,7 +175,7 @@ class Fitted:
         "The trained network."
         p = Preparation.from_dict(self.scaling)
         net = ContrastiveVAEDEC(self.config, n_cov=len(p.groups)+len(p.sexes),
-            cat_sizes=tuple(len(l)+1 for l in p.levels))
+            cat_sizes=tuple(len(l)+1 for l in p.levels), n_values=len(p.x_mean))
         net.load_state_dict(self.weights)
         return net.eval()
 
@@ -240,6 +242,7 @@ class Phenotypes:
     fitted:Fitted = None # What `predict` uses
     network_membership:np.ndarray = None # The network's own soft assignment, shape (n, K')
     matched:Matched = None # The matched cohort; not saved
+    procedure:Procedure = ABR # What was measured
 
     @property
     def names(self)->list: return self.summary['name'].tolist()
@@ -274,28 +277,31 @@ def from_membership(cls:Phenotypes,
     empty = np.zeros((len(matched), 0), np.float32)
     return cls(a, l, p, summary_table(matched, a, l, p), matched.excluded, empty if embedding is None else embedding,
                pd.DataFrame(dict(stage=[], epoch=[])) if history is None else history, config or {}, info or {},
-               mouse_table(matched), matched=matched, **kw)
+               mouse_table(matched), matched=matched, procedure=matched.procedure, **kw)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #78349de8
-def _tint(v):
+def _tint(v, point=1.):
     if np.isnan(v): return '<td>–</td>'
-    red,a = ('178,24,43' if v>0 else '33,102,172'),min(abs(v)/60, 1)*.7
-    return f'<td style="background:rgba({red},{a:.2f})">{round(v)}</td>'
+    red,a = ('178,24,43' if v>0 else '33,102,172'),min(abs(v)/(60*point), 1)*.7
+    return f'<td style="background:rgba({red},{a:.2f})">{round(v) if point==1 else round(v, 1)}</td>'
 
-def _row(s, p):
+def _row(s, p, procedure):
     n = lambda v, f: '–' if v is None or v!=v else format(v, f)
     cells = [s.phenotype, f'<b>{escape(str(s["name"]))}</b>', n(s.n_mice,','), n(s.n_lines,','), n(s.n_genes,','),
         n(s.share_of_controls,'.1%'), n(s.mean_probability,'.2f'),
              f'{escape(str(s.largest_center))} {s.largest_center_share:.0%}' if s.n_mice else '–']
-    return '<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + ''.join(_tint(p[o]) for o in OFFSETS) + '</tr>'
+    return '<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + ''.join(_tint(p[o], procedure.point)
+        for o in procedure.offsets) + '</tr>'
 
 @patch
 def _repr_html_(self:Phenotypes):
     heads = ['','phenotype','mice','lines','genes','controls','mean probability',
-        'largest centre'] + [f'{t}, dB' for t in TONES]
-    rows = ''.join(_row(s, p) for (_,s),(_,p) in zip(self.summary.iterrows(), self.profiles.iterrows()))
+        'largest centre'] + [f'{t}, {self.procedure.offset_unit}' for t in self.procedure.names]
+    rows = ''.join(_row(s, p, self.procedure) for (_,s),(_,p) in zip(self.summary.iterrows(),
+        self.profiles.iterrows()))
     notes = ''.join(f'<li>{escape(str(o))}</li>' for o in self.info.get('notes', []))
-    return (f'<p><b>{len(self.summary)} hearing phenotypes</b> of {len(self):,} mice in {len(self.lines):,} lines; '
+    what = 'hearing phenotypes' if self.procedure.what=='hearing' else f'phenotypes of {self.procedure.what}'
+    return (f'<p><b>{len(self.summary)} {what}</b> of {len(self):,} mice in {len(self.lines):,} lines; '
         f'{len(self.excluded):,} mice left out</p>'
             f'<table><tr>{"".join(f"<th>{h}</th>" for h in heads)}</tr>{rows}</table><ul>{notes}</ul>')
 
@@ -374,8 +380,9 @@ def _arrays(self:Phenotypes):
 def _description(self:Phenotypes):
     f = self.fitted
     fitted = None if f is None else dict(reference=f.reference.to_dict(), config=f.config, scaling=f.scaling)
+    other = {} if self.procedure==ABR else dict(procedure=self.procedure.to_dict())
     return strict_plain(dict(kind=KIND, format=FORMAT, versions=versions(), names=self.names, config=self.config,
-        info=self.info, fitted=fitted))
+        info=self.info, fitted=fitted, **other))
 
 @patch
 def save(self:Phenotypes,
@@ -470,5 +477,6 @@ def load(cls:Phenotypes,
     arrays,weights = _open(folder/'arrays.npz', _npz),_open(folder/'weights.safetensors', load_file)
     build = lambda _: cls(**tables, embedding=arrays['embedding'], network_membership=arrays.get('network_membership'),
         config=meta['config'],
-                          info=meta['info'], fitted=_fitted(meta, weights, arrays))
+                          info=meta['info'], fitted=_fitted(meta, weights, arrays),
+                          procedure=procedure_from(meta['procedure']) if 'procedure' in meta else ABR)
     return _open(folder/'model.json', build)

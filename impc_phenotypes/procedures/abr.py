@@ -4,7 +4,10 @@
 
 # %% auto #0
 __all__ = ['TONES', 'FREQUENCIES', 'THRESHOLDS', 'OWN_CEILINGS', 'OFFSETS', 'IMPC_THRESHOLDS', 'PARAMETERS', 'PROCEDURES', 'STEP',
-           'VALID_RANGE', 'DEFAULT_CEILING', 'CEILINGS', 'MIN_TONES', 'ceiling']
+           'VALID_RANGE', 'DEFAULT_CEILING', 'CEILINGS', 'MIN_TONES', 'UNPLACED', 'ABR', 'ceiling']
+
+# %% ../../nbs/procedures/10_abr.ipynb #1aabdc91
+from .procedure import Parameter, Procedure
 
 # %% ../../nbs/procedures/10_abr.ipynb #ed823a01
 TONES = ('6kHz','12kHz','18kHz','24kHz','30kHz','click')
@@ -30,3 +33,18 @@ def ceiling(
 )->float: # Loudest level played, dB SPL
     "The level a mouse without any response is recorded at."
     return CEILINGS.get(centre, DEFAULT_CEILING)
+
+# %% ../../nbs/procedures/10_abr.ipynb #6e5705e3
+_shapes = dict(mean=((1,1,1,1,1), (12,20,32,60,90)), high=((0,0,.3,1,1), (15,32,60)), low=((1,.8,.3,0,0), (15,32,60)),
+    middle=((.1,.8,1,.8,.1), (15,32,60))) # shape over the five tones, dB
+UNPLACED = ([20]*6, [40]*6, [60]*6, [0,0,0,25,25,0], [0,0,10,45,45,10], [25,25,0,0,0,10], [45,45,10,0,0,20],
+    [0,25,25,0,0,15], [0,45,45,10,0,30]) # dB
+
+def _stimulus(tone, column, impc, frequency):
+    return Parameter(tone, 'dB SPL', PARAMETERS[tone], tone.replace('kHz', ' kHz'), 'high', *VALID_RANGE, STEP,
+        DEFAULT_CEILING, CEILINGS, column, impc, frequency, frequency is None)
+
+ABR = Procedure('abr', 'auditory brainstem response',
+    tuple(map(_stimulus, TONES, THRESHOLDS, IMPC_THRESHOLDS, (*FREQUENCIES,None))), PROCEDURES, 'hearing',
+    {'low':{'6kHz':.5, '12kHz':.5}, 'high':{'24kHz':.5, '30kHz':.5}}, MIN_TONES, 'dB', 'frequency', 'audiogram',
+    _shapes, UNPLACED)

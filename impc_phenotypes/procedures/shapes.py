@@ -8,7 +8,9 @@ __all__ = ['CEILING_SHARE', 'SEVERITIES', 'SHAPE_DB', 'RULES', 'contrasts', 'sev
 
 # %% ../../nbs/procedures/30_shapes.ipynb #c5ce4472
 import numpy as np
-from .abr import STEP, TONES
+from .abr import ABR, STEP, TONES
+from .neutral import explain_neutral, neutral_names
+from .procedure import Procedure
 
 # %% ../../nbs/procedures/30_shapes.ipynb #703b4068
 # from this share of its mice at the ceiling on, a tone is silent and its offset a lower limit (ours)
@@ -181,8 +183,10 @@ def name_profiles(
     sd:np.ndarray=None, # Control SD in dB at each tone
     # Share of each phenotype's mice at the ceiling, 0–1, shape (k, 6), from `censored_shares`
     censored:np.ndarray=None,
+    procedure:Procedure=ABR, # What was measured; one without words for shapes gets neutral names
 )->list: # k different names; the first is 'normal'
     "A name for each phenotype, no two alike."
+    if procedure.namer=='neutral': return neutral_names(profiles, procedure)
     p = np.atleast_2d(np.asarray(profiles, float))
     empty,top = np.isnan(p[:,:5]).all(1),_each(censored, len(p))
     names = ['normal'] + ['empty' if e else shape_name(o, sd, s) for o,e,s in zip(p[1:], empty[1:], top[1:])]
@@ -211,8 +215,10 @@ def explain_profiles(
     sd:np.ndarray=None, # Control SD in dB at each tone, as given to `name_profiles`
     # Share of each phenotype's mice at the ceiling, shape (k, 6), as given to `name_profiles`
     censored:np.ndarray=None,
+    procedure:Procedure=ABR, # What was measured
 )->list: # k sentences, each begins with the name that `name_profiles` gives
     "Why each phenotype has its name."
+    if procedure.namer=='neutral': return explain_neutral(profiles, procedure)
     out,p = [],np.atleast_2d(np.asarray(profiles, float))
     for i,(name,o,s) in enumerate(zip(name_profiles(p, sd, censored), p, _each(censored, len(p)))):
         if i==0: out.append('normal: tied to controls, whatever its profile'); continue

@@ -16,7 +16,6 @@ from .folder import RunFolder
 from ..core.files import write_json
 from ..core.errors import InputError
 from ..core.files import write_table
-from ..procedures.abr import OFFSETS
 from ..core.words import meant
 
 # %% ../../nbs/runs/45_analyses.ipynb #71610a9e
@@ -39,11 +38,11 @@ class Subject:
     @cached_property
     def lines(self): return (self.phenotypes.info.get('line_model') or {}) # what the line model said of itself
     @property
-    def of_mice(self): return self.run.metadata.get('kind')!='fit'
+    def mice(self)->bool: return (self.run.model/'model.json').is_file() # does it hold phenotypes of mice?
     @cached_property
     def fit(self): # of a registered model
-        from impc_phenotypes.runs.fits import load_fit, mouse_fit
-        return mouse_fit(self.run, self.matched) if self.of_mice else load_fit(self.run, self.data)
+        from impc_phenotypes.runs.jobs import open_fit
+        return open_fit(self.run, self.data, self.matched if self.mice else None)
     @property
     def model(self): return self.fit.model
     @property
@@ -66,11 +65,13 @@ class Analysis:
 
 class Profiles(Analysis):
     "Mean offset of each phenotype, tone by tone."
-    columns = dict(phenotype=float, name=str, n_mice=float) | dict.fromkeys(OFFSETS, float)
+    columns = dict(phenotype=float, name=str, n_mice=float)
     def generate(self, s): return s.phenotypes.profiles
     def plot(self, table, s): return s.phenotypes.plot_profiles()
     def metrics(self, t):
-        return dict(phenotypes=len(t), largest_offset=float(np.nanmax(t[list(OFFSETS)].to_numpy(float))))
+        return dict(phenotypes=len(t),
+            largest_offset=float(np.nanmax(
+                t.filter(regex='^offset_').filter(regex='(?<!_p05)(?<!_p95)$').to_numpy(float))))
 
 class Sizes(Analysis):
     "Mice, lines, genes and controls of each phenotype."
@@ -208,7 +209,7 @@ def _unmet(s, needs):
     from impc_phenotypes.core.contracts import lacking
     for n in needs:
         if n=='mice':
-            if not s.of_mice: return f"the run was made from {s.run.metadata['data']['source']} and holds no mice"
+            if not s.mice: return f"the run was made from {s.run.metadata['data']['source']} and holds no mice"
             continue
         if not (s.run.model/'estimator.json').is_file():
             return ('the run keeps no registered model (`train model=NAME` makes one that does, where the model has '

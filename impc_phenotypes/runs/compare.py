@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 import numpy as np, pandas as pd
 from sklearn.metrics import adjusted_rand_score
-from .folder import RunFolder, all_runs, setting_values
+from .folder import MICE, RunFolder, all_runs
 from ..core.errors import InputError, RunError
 
 # %% ../../nbs/runs/24_compare.ipynb #12f2be3a
@@ -49,26 +49,25 @@ def run_numbers(
 
 # %% ../../nbs/runs/24_compare.ipynb #af2b80cd
 def _calls(run): # phenotype by mouse, or cluster by row
-    row,call = ('id','cluster') if run.metadata.get('kind')=='fit' else ('specimen_id','phenotype')
-    try: t = pd.read_csv(run/'assignments.csv', dtype={row:str}, usecols=lambda c: c in (row,call,'part'))
+    try: t = pd.read_csv(run/'assignments.csv', dtype=dict(id=str, specimen_id=str),
+        usecols=lambda c: c in ('id','specimen_id','cluster','phenotype','part'))
     except (OSError, ValueError): return None
+    row,call = ('specimen_id','phenotype') if 'specimen_id' in t else ('id','cluster')
     return t.set_index(t[row] if 'part' not in t else t.part+' '+t[row])[call]
 
 def run_settings(
     run, # RunFolder
 ): # Dotted name → value
     "What a run was told."
-    m = run.metadata
-    if not m.get('model'): return dict(setting_values(run.config))
-    source = {k:v for k,v in (m.get('data') or {}).items() if k in ('source',) and v}
-    return dict(model=m['model'], seed=m.get('seed')) | source | {f'data.{k}':v
-        for k,v in ((m.get('data') or {}).get('options') or {}).items()} | (m.get('parameters') or {})
+    rec = run.metadata.get('data') or {}
+    if rec.get('source') in (None, MICE): return run.recipe.settings
+    return run.recipe.settings | dict(source=rec['source']) | {f'data.{k}':v for k,v in rec['options'].items()}
 
 # %% ../../nbs/runs/24_compare.ipynb #6059c0d1
 def _same_rows(a, b): # rows without names of their own are known by their place
-    told = [(str(d.get('source')).partition(':')[0], d.get('options'), d.get('sha256'))
+    told = [(str(d.get('source', MICE)).partition(':')[0], d.get('options'), d.get('sha256'))
         for d in (r.metadata.get('data') or {} for r in (a, b)) ]
-    return 'fit' not in (a.metadata.get('kind'), b.metadata.get('kind')) or told[0]==told[1]
+    return told[0]==told[1] or told[0][0]==told[1][0]==MICE
 
 def _agree(a, b):
     both = a.index.intersection(b.index)

@@ -9,9 +9,9 @@ __all__ = ['WIDEST', 'Clusters', 'Prototypes', 'Tree', 'Loadings', 'Samples', 'P
 import numpy as np, pandas as pd
 import plotly.graph_objects as go
 from .analyses import Analysis
-from .fits import agreement
+from .train import agreement
 from ..core.look import BLUES, escaped, finish, numbered
-from ..procedures.abr import STEP
+from ..procedures.abr import ABR
 from impc_phenotypes.evaluation.components import (
     cluster_statistics, drawn_like, loadings_table, plot_loadings, plot_predictive_check, plot_samples,
     predictive_check, typical_rows)
@@ -32,7 +32,7 @@ def _painted(s, rows, names, title):
 
 def _called(s, k):
     "Names of the components, by number: those of the phenotypes where they are numbered alike."
-    return ([numbered(i, n) for i,n in enumerate(s.phenotypes.names)] if s.of_mice and s.fit.order==list(range(k))
+    return ([numbered(i, n) for i,n in enumerate(s.phenotypes.names)] if s.fit.order==list(range(k))
         else [f'cluster {i}' for i in range(k)])
 
 class Clusters(Analysis):
@@ -57,7 +57,7 @@ class Prototypes(Analysis):
         p,rows = s.source.train,typical_rows(s.source.train.X, s.memberships['train'])
         ids = np.arange(len(p)).astype(str) if p.ids is None else p.ids
         both = [(k, kind, str(row), *v) for k,(centre,r) in enumerate(zip(s.model.prototypes(), rows))
-            for kind,row,v in (('centre','',centre), *([('typical',ids[r],p.X[r])] if r>=0 and not s.of_mice else []))]
+            for kind,row,v in (('centre','',centre), *([('typical',ids[r],p.X[r])] if r>=0 and not s.mice else []))]
         return _numbered(s, pd.DataFrame(both, columns=['component','kind','row',*s.source.columns]))
     def plot(self, table, s):
         name = _called(s, int(table.component.max())+1)
@@ -132,12 +132,12 @@ class PredictiveCheck(Analysis):
     draws = 100
     def generate(self, s):
         # mice that are only assigned are no test of the fit
-        rows = slice(None) if s.fit.fitted is None else s.fit.fitted
+        rows = slice(None) if s.source.train.fitted is None else s.source.train.fitted
         X = s.source.train.X[rows]
         use = np.sort(np.argsort(-np.nan_to_num(np.nanvar(X, 0)), kind='stable')[:WIDEST])
-        dB = s.of_mice and s.source.unit=='dB'
+        dB = s.mice and s.source.unit=='dB'
         top = dict(ceiling=s.matched.ceiling[rows]) if dB else {}
-        kw = top | dict(origin=s.matched.center[rows], step=STEP) if dB else dict(step=0)
+        kw = top | dict(origin=s.matched.center[rows], step=float(ABR.steps[0])) if dB else dict(step=0)
         drawn = (v[:,use] for v in drawn_like(s.model, X, draws=self.draws, **kw))
         return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use], **top)
     def plot(self, table, s):

@@ -19,8 +19,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from ..core.errors import InputError
 from ..core.look import GREY, SEXES, counted, escaped, finish, numbered, phenotype_style, zygosity_words
-from ..procedures.audiograms import X, audiogram_axes, band_edges, tone_quantiles
-from ..procedures.abr import OFFSETS
+from ..procedures.abr import ABR
+from ..procedures.audiograms import audiogram_axes, axis_word, band_edges, places, tone_quantiles
 from ..phenotypes.result import Phenotypes
 from .gene_picker import call_words, joined_calls, phenotype_words
 from .latent import project
@@ -79,13 +79,15 @@ def reference_of(
     return kept[key]
 
 # %% ../../nbs/show/30_explore.ipynb #cc190244
-_GAP = np.r_[X[:5], np.nan, X[5], np.nan]
 _SLOTS = ('band','box','median','ceiling','female','male','sex unknown','mean')
 
-def _strung(v):
-    "Audiograms (n, 6) as one polyline with gaps: x and y."
-    v = np.asarray(v, float).reshape(-1, 6)
-    return np.tile(_GAP, len(v)),np.c_[v[:,:5], np.full(len(v), np.nan), v[:,5], np.full(len(v), np.nan)].ravel()
+def _strung(v, procedure=ABR):
+    "Audiograms (n, d) as one polyline with gaps: x and y."
+    p,x,m = procedure,places(procedure),procedure.main
+    v = np.asarray(v, float).reshape(-1, len(p))
+    gap = lambda o: np.hstack([o[:,:m], *(np.c_[np.full(len(o), np.nan), o[:,i]] for i in range(m, len(p))),
+        np.full((len(o),1), np.nan)])
+    return np.tile(gap(x[None])[0], len(v)),gap(v).ravel()
 
 def panel_points(
     v:Views, # Of a result
@@ -98,42 +100,47 @@ def panel_points(
     rows = v.rows[line] if keep is None else v.rows[line][keep[v.rows[line]]]
     ref,_ = reference_of(v, line, sex)
     lo,mid,hi = tone_quantiles(v.values[ref], (.05,.5,.95))
-    band,box = band_edges(lo, hi)
+    d,strung = len(v.ph.procedure),lambda o: _strung(o, v.ph.procedure)
+    band,box = band_edges(lo, hi, v.ph.procedure)
     kind = v.ph.mice.sex.iloc[rows].where(lambda s: s.isin(['female','male']), 'sex unknown').to_numpy()
-    top = v.drawn[1][rows] if v.drawn[1] is not None and len(rows) else np.full((1,6), np.nan)
+    top = v.drawn[1][rows] if v.drawn[1] is not None and len(rows) else np.full((1,d), np.nan)
     mean = (np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in v.values[rows].T]) if len(rows)
-        else np.full(6, np.nan))
-    return dict(band=band, box=box, median=_strung(mid),
-        ceiling=_strung(np.ma.masked_invalid(top).mean(0).filled(np.nan))) | {k:_strung(v.values[rows[kind==k]])
-        for k in ('female','male','sex unknown')} | dict(mean=_strung(mean))
+        else np.full(d, np.nan))
+    return dict(band=band, box=box, median=strung(mid),
+        ceiling=strung(np.ma.masked_invalid(top).mean(0).filled(np.nan))) | {k:strung(v.values[rows[kind==k]])
+        for k in ('female','male','sex unknown')} | dict(mean=strung(mean))
 
 # %% ../../nbs/show/30_explore.ipynb #812e8ac6
 _STYLE:dict = dict(band=dict(fill='toself', fillcolor='rgba(0,0,0,.14)', mode='none', hoverinfo='skip'),
     median=dict(mode='lines', line=dict(color=GREY, width=1.5), hoverinfo='skip'),
     ceiling=dict(mode='lines', line=dict(color='#444444', width=1.2, dash='dot'), hoverinfo='skip'),
-    mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9),
-    hovertemplate='mean %{y:.0f} dB<extra></extra>'))
+    mean=dict(mode='lines+markers', line=dict(width=4), marker=dict(size=9)))
 _NAMES = dict(band='controls, 5–95 %', median='controls, median', ceiling='loudest level', mean='mean of the line')
 
 def audiogram_figure(
     v:Views, # Of a result
 )->go.Figure: # Two panels with empty traces
     "Where lines are drawn."
-    fig = go.Figure(make_subplots(1, 2, shared_yaxes='all', horizontal_spacing=.05, subplot_titles=[' ',' ']))
+    fig,p = go.Figure(make_subplots(1, 2, shared_yaxes='all', horizontal_spacing=.05,
+        subplot_titles=[' ',' '])),v.ph.procedure
+    value = f'%{{y:.{int(p.point<1)}f}} {p.offset_unit}<extra>'
     for col in (1,2):
         for s in _SLOTS:
             look = SEXES.get(s, dict(color='#777777', symbol='diamond', dash='dot'))
             style = _STYLE['band' if s=='box' else s] if s in ('band','box','median','ceiling',
                 'mean') else dict(mode='lines+markers', line=dict(color=look['color'], width=1.2, dash=look['dash']),
                 marker=dict(symbol=look['symbol'], size=6), opacity=.7,
-                hovertemplate='%{y:.0f} dB<extra>'+s+'</extra>')
+                hovertemplate=value+s+'</extra>')
+            if s=='mean': style = style | dict(hovertemplate=f'mean {value}</extra>')
             fig.add_scatter(x=[], y=[], name=_NAMES.get(s, s), legendgroup=s,
                 showlegend=col==1 and s!='box' and (s!='ceiling' or v.drawn[1] is not None), row=1, col=col, **style)
-    audiogram_axes(fig).update_xaxes(title_text='kHz', title_standoff=4)
+    audiogram_axes(fig, procedure=p).update_xaxes(title_text=axis_word(p), title_standoff=4)
     fig.update_yaxes(title_text=v.drawn[2], title_standoff=4, col=1)
-    return finish(fig, 'No gene chosen', 'thin: a mouse · thick: mean, in the colour of its phenotype · up is worse',
+    return finish(fig, 'No gene chosen', 'thin: a mouse · thick: mean, in the colour of its phenotype'
+        + ' · up is worse'*p.one_sided,
         width=900, height=420, r=170, t=104)
 
+# %% ../../nbs/show/30_explore.ipynb #59c543a9
 def panel_title(
     v:Views, # Of a result
     line:str, # A line
@@ -433,7 +440,7 @@ def refresh(self:Explorer):
 
 # %% ../../nbs/show/30_explore.ipynb #4c9ee4d7
 _COLUMNS = ['specimen_id','biological_sample_group','gene_symbol','line','zygosity','sex','phenotyping_center',
-    'phenotype','name','probability','evidence',*OFFSETS]
+    'phenotype','name','probability','evidence']
 
 @patch(as_prop=True)
 def selection(self:Explorer)->pd.DataFrame: # One row a mouse: who it is, phenotype, probability, offsets in dB
@@ -446,7 +453,8 @@ def selection(self:Explorer)->pd.DataFrame: # One row a mouse: who it is, phenot
     else: rows = self.lassoed
     rows = np.unique(rows)
     rows = rows[keep[rows]]
-    t = pd.concat([v.ph.mice.iloc[rows], v.ph.assignments.iloc[rows].drop(columns='specimen_id')], axis=1)[_COLUMNS]
+    t = pd.concat([v.ph.mice.iloc[rows], v.ph.assignments.iloc[rows].drop(columns='specimen_id')], axis=1)[
+        [*_COLUMNS, *v.ph.procedure.offsets]]
     return t.assign(**{c:t[c].fillna('').astype(str) for c in ('gene_symbol','line','zygosity','sex')})
 
 @patch

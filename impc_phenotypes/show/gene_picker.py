@@ -14,8 +14,9 @@ from fastcore.xml import (
     Button, Caption, Datalist, Div, Figcaption, Figure, H2, Input, Label, Option, P, Safe, Script, Section, Table,
     Tbody, Th, Thead, Tr)
 from ..core.look import FONT, GRID, SEXES, counted, phenotype_style
-from ..procedures.audiograms import X, tone_quantiles
-from ..procedures.abr import OFFSETS, TONES
+from ..procedures.audiograms import axis_word, places, tone_quantiles
+from ..procedures.abr import ABR
+from ..procedures.procedure import Procedure
 from ..phenotypes.result import IN_DOUBT, Phenotypes
 from .plots import main_group_of, reference_mice
 
@@ -30,10 +31,11 @@ def joined_calls(
     if calls is not None and 'p_value' in calls:
         keep = ['line', *[c for c in calls if c not in l]]
         l = l.astype(dict(line=object)).merge(calls[keep].astype(dict(line=object)), on='line', how='left')
-    return l.assign(loss=l[list(OFFSETS[:5])].mean(axis=1))
+    return l.assign(loss=ph.procedure.loss(l))
 
 def call_words(
     row, # A row of `joined_calls`
+    procedure:Procedure=ABR, # What was measured
 )->str:
     "The verdict of the test on a line."
     p = getattr(row, 'p_value', None)
@@ -42,13 +44,16 @@ def call_words(
         return f'not tested; {row.note}'.replace(f'not tested; {counted(row.n_mice, "mouse", "mice")}: not tested',
             f'not tested, {counted(row.n_mice, "mouse", "mice")} only') if isinstance(row.note,
             str) and row.note else 'not tested'
-    mean = (f'{row.mean_offset:+.0f} dB ({row.mean_offset_low:.0f} to {row.mean_offset_high:.0f}), '
+    digits = int(procedure.point<1)
+    mean = (f'{procedure.said(row.mean_offset, True)} ({row.mean_offset_low:.{digits}f} to '
+        f'{row.mean_offset_high:.{digits}f}), '
         if row.mean_offset==row.mean_offset else '')
     said = f'{mean}q = {row.q_value:.2g} at {row.contrast}'
     verdict = ('called' if row.called else 'called by the liberal null only, whose error rate is above the nominal one'
         if row.called_liberal else 'not called; a loss too small for so few mice to show is not excluded')
     return f'{verdict}; {said}' + (f'; {row.note}' if isinstance(row.note, str) and row.note else '')
 
+# %% ../../nbs/show/18_gene_picker.ipynb #b44bed5c
 def phenotype_words(
     row, # A row of `joined_calls`
     names:list, # Names of the phenotypes
@@ -65,7 +70,7 @@ def phenotype_words(
 MISSING = -128
 
 def packed(
-    v:np.ndarray, # Offsets, dB, shape (n, 6)
+    v:np.ndarray, # Offsets, dB or points, shape (n, d)
 )->str: # base64 of int8
     "Offsets as text, one byte each."
     v = np.asarray(v, float)
@@ -76,10 +81,10 @@ def _numbers(v): return [None if x!=x else int(round(x)) for x in np.asarray(v, 
 
 def _groups(ph, names):
     "Median and 5–95 % of the reference of each technical group."
-    out = []
+    out,p = [],ph.procedure
     for g in names:
         rows,what = reference_mice(ph, g)
-        lo,mid,hi = tone_quantiles(ph.mice[list(OFFSETS)].to_numpy(float)[rows], (.05,.5,.95))
+        lo,mid,hi = tone_quantiles(ph.mice[list(p.offsets)].to_numpy(float)[rows]/p.point, (.05,.5,.95))
         out.append(dict(lo=_numbers(lo), mid=_numbers(mid), hi=_numbers(hi), n=len(rows), what=what))
     return out
 
@@ -107,14 +112,18 @@ def gene_data(
     place_of = mice.index.to_numpy()
     first = [main_group_of(ph, place_of[a:b])
         for a,b in zip(np.searchsorted(of, range(len(l))), np.searchsorted(of, range(len(l)), side='right'))]
-    return dict(tones=list(TONES), x=X.tolist(), offsets=packed(mice[list(OFFSETS)].to_numpy(float)),
+    p = ph.procedure
+    look = dict(tones=list(p.names), ticks=[f'{o.frequency:g}' if o.frequency else o.label for o in p.parameters],
+        x=places(p).tolist(), main=p.main, log=p.axis=='frequency', axis=axis_word(p) or '', unit=p.offset_unit,
+        point=p.point)
+    return dict(**look, offsets=packed(mice[list(p.offsets)].to_numpy(float)/p.point),
         sex=''.join(mice.sex.map(dict(female='f', male='m')).fillna('u')),
         start=np.searchsorted(of, range(len(l))).tolist(), n=np.bincount(of, minlength=len(l)).tolist(),
         gene=text('gene_symbol'), allele=text('allele_symbol'), zygosity=text('zygosity'),
         centre=text('phenotyping_center'),
         phenotype=l.phenotype.astype(int).tolist(),
         said=[phenotype_words(r, ph.names, m) for r,m in zip(l.itertuples(), member)],
-        call=[call_words(r) for r in l.itertuples()],
+        call=[call_words(r, p) for r in l.itertuples()],
         group=[groups.index(g) for g in first], groups=_groups(ph, groups),
         styles=[phenotype_style(k) for k in range(len(ph.names))], sexes=SEXES, font=FONT, grid=GRID,
         first=_opening(l), lost={k:str(v) for k,v in ph.info.get('lost_genes', {}).items()})
@@ -144,7 +153,8 @@ def gene_section(
     form = Div(Label('Gene ', Input(id='gene-name', list='gene-names', autocomplete='off', spellcheck='false', size=18,
         aria_describedby='gene-told')), Button('Show', type='submit'), cls='tools')
     return Section(H2('Look up a gene'), P(f'{len(genes):,} genes have a line in this run. Each mouse of the line is '
-        f'drawn beside the controls it was matched with; up is worse, and the offset is in dB above them. First the '
+        f'drawn beside the controls it was matched with; {"up is worse, and "*ph.procedure.one_sided}the offset is in '
+        f'{ph.procedure.offset_unit} above them. First the '
         f'call, which is a test; then the phenotype, which is the best description and no test.'),
         Safe('<form id="gene-form">'), form, Safe('</form>'), P(id='gene-told', role='status', cls='sr'),
         Datalist(*[Option(value=g) for g in genes], id='gene-names'),

@@ -17,8 +17,7 @@ from ..training.loaders import Preparation
 from impc_phenotypes.core.look import (
     BLUES, GREY, below, escaped, finish, numbered, panels, phenotype_style, zygosity_words
 )
-from ..procedures.audiograms import audiogram, audiogram_axes
-from ..procedures.abr import OFFSETS
+from ..procedures.audiograms import audiogram, audiogram_axes, axis_word
 from ..core.words import nearest
 from ..phenotypes.result import Phenotypes
 from .plots import find_gene
@@ -67,7 +66,7 @@ def _lines_of(ph, genes, most=6):
     l = ph.lines
     if genes: return l[l.gene_symbol.isin([find_gene(ph, g) for g in genes])]
     l = l[(l.phenotype>0) & (l.n_mice>=3)]
-    return l.assign(loss=l[list(OFFSETS)].mean(axis=1)).sort_values('loss', ascending=False).head(most)
+    return l.assign(loss=l[list(ph.procedure.offsets)].mean(axis=1)).sort_values('loss', ascending=False).head(most)
 
 def _line_names(lines):
     "Line → gene and centre, with zygosity and allele where those leave a choice."
@@ -91,7 +90,7 @@ def _by_line(ph, genes):
 def _groups(ph, by, genes=()):
     "What each mouse is coloured by: (labels, styles by label, continuous values or None)."
     if by in ('offset','probability'):
-        return None,None,(ph.mice[list(OFFSETS)].mean(axis=1) if by=='offset'
+        return None,None,(ph.mice[list(ph.procedure.offsets)].mean(axis=1) if by=='offset'
             else ph.assignments.probability).to_numpy(float)
     if by=='line': return _by_line(ph, genes)
     if by=='phenotype':
@@ -147,7 +146,8 @@ def plot_map(self:Phenotypes,
     if value is not None: fig.add_trace(
         _cloud(xy, hover, phenotype_style(0), by, color=value[rows], colorscale=BLUES, showscale=True, opacity=.8,
         cmin=0, cmax=1 if by=='probability' else 60,
-            colorbar=dict(title=dict(text='mean offset, dB' if by=='offset' else by), len=.7)))
+            colorbar=dict(title=dict(text=f'mean offset, {self.procedure.offset_unit}' if by=='offset' else by),
+                len=.7)))
     for g,style in (styles or {}).items():
         mine = label[rows]==g
         if mine.any():
@@ -176,8 +176,9 @@ def decode_offsets(
     group = ph.mice.technical_group.value_counts().index[0]
     cov = np.r_[[float(g==group) for g in prep.groups], [1/max(len(prep.sexes), 1)]*len(prep.sexes)]
     draw = lambda p: net.decoder(torch.tensor(p, dtype=torch.float32),
-        dict(cov=torch.tensor(np.tile(cov, (len(p),1)), dtype=torch.float32), ceil=torch.full((len(p),6), 100.)))[
-        'recon'].numpy().astype(float)
+        dict(cov=torch.tensor(np.tile(cov, (len(p),1)), dtype=torch.float32),
+            ceil=torch.full((len(p),len(prep.x_mean)), 100.)))[
+        'recon'].numpy().astype(float)*ph.procedure.point
     if prep.features=='offset': return draw(z),group
     wild = (ph.mice.biological_sample_group=='control').to_numpy()
     # a model of records: from what it draws for the mean control
@@ -204,11 +205,13 @@ def latent_walk(
     limit = np.quantile(near.kneighbors(z, 2)[0][:,1], FAR)
     distance,rows = near.kneighbors(way)
     drawn,_ = decode_offsets(ph, way)
-    real = np.nanmean(ph.mice[list(OFFSETS)].to_numpy(float)[rows], axis=1)
+    real = np.nanmean(ph.mice[list(ph.procedure.offsets)].to_numpy(float)[rows], axis=1)
     apart = np.sqrt(np.nanmean((drawn-real)**2, axis=1))
     why = [' and '.join(s for s in (f'no mouse within {limit:.2f}' if d>limit else '',
-        f'{a:.0f} dB from the nearest mice' if a>APART else '') if s) for d,a in zip(distance[:,0], apart)]
-    out = pd.DataFrame(drawn, columns=OFFSETS).join(pd.DataFrame(real, columns=[f'nearest_{o[7:]}' for o in OFFSETS]))
+        f'{ph.procedure.said(a)} from the nearest mice' if a>APART*ph.procedure.point else '') if s)
+            for d,a in zip(distance[:,0], apart)]
+    p = ph.procedure
+    out = pd.DataFrame(drawn, columns=p.offsets).join(pd.DataFrame(real, columns=[f'nearest_{o}' for o in p.names]))
     return out.assign(step=range(1, steps+1), distance=distance[:,0], apart=apart, implausible=[bool(w) for w in why],
         why=why)
 
@@ -220,7 +223,7 @@ def plot_walk(self:Phenotypes,
     steps:int=6, # Points, both ends included
 )->go.Figure: # One panel a step
     "Decoded audiograms between two phenotypes, implausible ones marked."
-    w = latent_walk(self, start, end, steps)
+    w,p = latent_walk(self, start, end, steps),self.procedure
     titles = [f'<b>step {r.step}</b>'
         + ('<br><span style="font-size:10px">implausible</span>' if r.implausible else '') for r in w.itertuples()]
     fig,r,c,cell = panels(steps, 3, titles, gap=.42)
@@ -230,18 +233,19 @@ def plot_walk(self:Phenotypes,
         style = dict(color=colour[i], dash='dot' if bad else 'solid', symbol='x' if bad else 'circle')
         real = s[[o for o in w if o.startswith('nearest_')]].to_numpy(float)
         for t in audiogram(real, dict(color='#9a9a9a', dash='solid', symbol='circle'),
-                f'mean of the {NEIGHBOURS} nearest mice', 4, 0, i==0):
+                f'mean of the {NEIGHBOURS} nearest mice', 4, 0, i==0, p):
             fig.add_trace(t, **cell(i))
-        for t in audiogram(s[list(OFFSETS)].to_numpy(float), style, f'decoded{", implausible" if bad else ""}', 2.5, 7,
-                not (w.implausible[:i]==bad).any()):
+        for t in audiogram(s[list(p.offsets)].to_numpy(float), style, f'decoded{", implausible" if bad else ""}', 2.5,
+            7,
+                not (w.implausible[:i]==bad).any(), p):
             fig.add_trace(t, **cell(i))
-        audiogram_axes(fig, cell(i))
+        audiogram_axes(fig, cell(i), p)
     ends = w[[o for o in w if o.startswith(('offset_','nearest_'))]].to_numpy(float)
-    fig.update_yaxes(range=[np.nanmin(ends)-4, np.nanmax(ends)+4])
-    for j in range(r): fig.update_yaxes(title_text='offset, dB', title_standoff=4, row=j+1, col=1)
-    for j in range(c): fig.update_xaxes(title_text='kHz', title_standoff=4, row=r, col=j+1)
+    fig.update_yaxes(range=[np.nanmin(ends)-4*p.point, np.nanmax(ends)+4*p.point])
+    for j in range(r): fig.update_yaxes(title_text=f'offset, {p.offset_unit}', title_standoff=4, row=j+1, col=1)
+    for j in range(c): fig.update_xaxes(title_text=axis_word(p), title_standoff=4, row=r, col=j+1)
     a,b = (numbered(k, self.names[k]) for k in (start, end))
     note = (f'{int(w.implausible.sum())} of {steps} steps implausible: further from any mouse than 99 % of mice '
-        f'are,<br>or more than {APART:.0f} dB from the {NEIGHBOURS} nearest')
+        f'are,<br>or more than {p.said(APART*p.point)} from the {NEIGHBOURS} nearest')
     return below(finish(fig, f'From {a} to {b} in {steps} steps', note, width=max(620, 70+225*c), height=150+215*r,
         t=112, b=92), 50)

@@ -20,8 +20,8 @@ from impc_phenotypes.core.look import (
     BLUES, DIVERGING, INK, PALETTE, SEXES, below, counted, escaped, finish, numbered, panels, phenotype_style, soft,
     zygosity_words
 )
-from ..procedures.audiograms import X, audiogram, audiogram_axes, band, tone_quantiles
-from ..procedures.abr import OFFSETS, THRESHOLDS, TONES
+from ..procedures.audiograms import audiogram, audiogram_axes, axis_word, band, places, tone_quantiles
+from ..procedures.abr import ABR
 from ..core.words import nearest
 from ..phenotypes.result import IN_DOUBT, Phenotypes
 from .static import static
@@ -37,33 +37,39 @@ def _room(ph):
 def _is_control(ph): return (ph.mice.biological_sample_group=='control').to_numpy()
 
 def _panel_title(s):
-    return (f'<b>{numbered(s.phenotype, s["name"])}</b><br><span '
+    name = numbered(s.phenotype, s['name']).replace(', ', ',<br>') # neutral names are lists
+    return (f'<b>{name}</b><br><span '
         f'style="font-size:11px">{counted(s.n_mice, "mouse", "mice")}, {counted(s.n_lines, "line")}</span>')
 
 @patch
 def plot_profiles(self:Phenotypes,
     columns:int=4, # Panels in a row
 )->go.Figure: # One panel a phenotype
-    "Mean offset of each phenotype's mice beside matched controls, dB."
-    control,p = self.mice[list(OFFSETS)][_is_control(self)].to_numpy(float),self.profiles
+    "Mean offset of each phenotype's mice beside matched controls."
+    q,p = self.procedure,self.profiles
+    control = self.mice[list(q.offsets)][_is_control(self)].to_numpy(float)
     fig,r,c,cell = panels(len(p), columns, [_panel_title(s) for _,s in self.summary.iterrows()])
     grey = tone_quantiles(control)
     for i,row in p.iterrows():
         style = phenotype_style(int(row.phenotype))
-        get = lambda tail: row[[f'{o}{tail}' for o in OFFSETS]].to_numpy(float)
-        marks = band(*grey, 'rgba(0,0,0,0.14)') + (band(get('_p05'), get('_p95'), soft(style['color'], .22))
-            if row.phenotype else [])
-        for t in marks + audiogram(get(''), style, escaped(row['name'])): fig.add_trace(t, **cell(i))
+        get = lambda tail: row[[f'{o}{tail}' for o in q.offsets]].to_numpy(float)
+        marks = band(*grey, 'rgba(0,0,0,0.14)', procedure=q) + (band(get('_p05'), get('_p95'),
+            soft(style['color'], .22), procedure=q) if row.phenotype else [])
+        for t in marks + audiogram(get(''), style, escaped(row['name']), procedure=q): fig.add_trace(t, **cell(i))
         fig.add_hline(y=0, line=dict(color='#999999', width=1), **cell(i))
-        audiogram_axes(fig, cell(i))
+        audiogram_axes(fig, cell(i), q)
     ends = p[[c for c in p if c.startswith('offset_')]].to_numpy(float)
-    fig.update_yaxes(range=[min(np.nanmin(ends), np.nanmin(grey))-3, max(np.nanmax(ends), np.nanmax(grey))+3])
-    for k in range(r): fig.update_yaxes(title_text='offset, dB', title_font_size=12, title_standoff=4, row=k+1, col=1)
-    for j in range(c): fig.update_xaxes(title_text='kHz', title_font_size=12, title_standoff=4, row=r, col=j+1)
+    fig.update_yaxes(range=[min(np.nanmin(ends), np.nanmin(grey))-3*q.point,
+        max(np.nanmax(ends), np.nanmax(grey))+3*q.point])
+    for k in range(r): fig.update_yaxes(title_text=f'offset, {q.offset_unit}', title_font_size=12, title_standoff=4,
+        row=k+1, col=1)
+    for j in range(c): fig.update_xaxes(title_text=axis_word(q), title_font_size=12, title_standoff=4, row=r, col=j+1)
     note = (f'line: mean of its mice · tint: 5–95 % of its mice · grey: 5–95 % of the {len(control):,} matched '
-        f'controls · up is worse')
-    return finish(fig, f'Hearing phenotypes of {len(self):,} mice in {len(self.lines):,} lines', note,
-        width=max(720, 70+205*c), height=120+205*r, t=98)
+        f'controls'+(' · up is worse' if q.one_sided else ''))
+    what = 'Hearing phenotypes' if q.what=='hearing' else f'Phenotypes of {q.what}, those'
+    return finish(fig, f'{what} of {len(self):,} mice in {len(self.lines):,} lines', note,
+        width=max(720, 70+(205 if q.axis=='frequency' else 270)*c), height=120+205*r,
+            t=98 if q.namer!='neutral' else 140)
 
 # %% ../../nbs/show/10_plots.ipynb #4388322f
 def _bar(x, y, k, text):
@@ -233,15 +239,17 @@ def find_gene(
 def audiograms_of(
     ph:Phenotypes, # A result
     unit:str='dB SPL', # Or 'offset': dB above matched controls
-)->tuple: # Audiograms and loudest levels, both (n, 6) in that unit; title of the axis
-    "What is drawn of the mice."
+)->tuple: # Audiograms and loudest levels, both (n, d) in that unit; title of the axis
+    "What is drawn of the mice; of a procedure whose parameters share no unit always offsets."
+    p = ph.procedure
+    if p.point!=1: return ph.mice[list(p.offsets)].to_numpy(float),None,f'offset, {p.offset_unit}'
     if unit not in ('dB SPL','offset'): raise InputError(f"`unit` is '{unit}'; choose 'dB SPL' or 'offset'")
-    kept,offset = 'ceiling' in ph.mice,ph.mice[list(OFFSETS)].to_numpy(float)
+    kept,offset = 'ceiling' in ph.mice,ph.mice[list(p.offsets)].to_numpy(float)
     if not kept and unit=='dB SPL':
         raise InputError("this result was saved by an earlier version, which kept offsets only; use `unit='offset'`, "
             "or train anew")
     if not kept: return offset,None,'offset, dB'
-    t,top = ph.mice[list(THRESHOLDS)].to_numpy(float),np.repeat(ph.mice.ceiling.to_numpy(float)[:,None], 6, 1)
+    t,top = ph.mice[list(p.columns)].to_numpy(float),np.repeat(ph.mice.ceiling.to_numpy(float)[:,None], len(p), 1)
     return (t,top,'threshold, dB SPL') if unit=='dB SPL' else (offset,top-t+offset,'offset, dB')
 
 # %% ../../nbs/show/10_plots.ipynb #2319de38
@@ -267,33 +275,35 @@ def reference_mice(
     return (np.flatnonzero(same),f'{sex} {what}') if sex!='all' and same.sum()>=10 else (np.flatnonzero(rows),what)
 
 # %% ../../nbs/show/10_plots.ipynb #d05cd549
-def _unanswered(values, ceiling, colour, seen):
+def _unanswered(values, ceiling, colour, seen, procedure=ABR):
     i,j = np.nonzero(np.nan_to_num(values, nan=-np.inf)>=np.nan_to_num(ceiling, nan=np.inf)-1e-6)
-    return [go.Scatter(x=X[j], y=values[i,j], mode='markers', marker=dict(symbol='triangle-up', size=9, color=colour),
+    return [go.Scatter(x=places(procedure)[j], y=values[i,j], mode='markers',
+        marker=dict(symbol='triangle-up', size=9, color=colour),
         name='no response', legendgroup='no response',
         showlegend='no response' not in seen and not seen.add('no response'), hoverinfo='skip')] if len(i) else []
 
 def _line_panel(ph, mine, ref, values, ceiling, style, seen):
     "Traces of one line: controls, each mouse, mean; `seen` are the names the legend has."
     lo,mid,hi = tone_quantiles(values[ref], (.05,.5,.95))
-    first = not seen
-    out = band(lo, hi, 'rgba(0,0,0,0.14)', 'controls, 5–95 %' if first else None) + audiogram(mid, phenotype_style(0),
-        'controls, median', 1.5, 0, first)
+    first,p = not seen,ph.procedure
+    out = band(lo, hi, 'rgba(0,0,0,0.14)', 'controls, 5–95 %' if first else None, p) + audiogram(mid,
+        phenotype_style(0), 'controls, median', 1.5, 0, first, p)
     if ceiling is not None:
         out += audiogram(np.array([c[np.isfinite(c)].mean() if np.isfinite(c).any() else np.nan
             for c in ceiling[mine].T]), dict(color='#444444', dash='dot', symbol='line-ew'), 'loudest level', 1.2, 0,
-            first)
+            first, p)
     seen.add('controls')
     for i in mine:
         sex = str(ph.mice.sex.iloc[i])
         look = SEXES.get(sex, dict(symbol='diamond', dash='dot')) | dict(color=soft(style['color'], .6))
         name = sex if sex in SEXES else 'sex unknown'
-        out += audiogram(values[i], look, name, 1.2, 5, name not in seen,
-            hovertemplate=f'{escaped(ph.mice.specimen_id.iloc[i])}, {escaped(sex)}: %{{y:.0f}} dB<extra></extra>')
+        out += audiogram(values[i], look, name, 1.2, 5, name not in seen, p,
+            hovertemplate=f'{escaped(ph.mice.specimen_id.iloc[i])}, {escaped(sex)}: %{{y:.{int(p.point<1)}f}} '
+            f'{p.offset_unit}<extra></extra>')
         seen.add(name)
-    if ceiling is not None: out += _unanswered(values[mine], ceiling[mine], style['color'], seen)
+    if ceiling is not None: out += _unanswered(values[mine], ceiling[mine], style['color'], seen, p)
     mean = np.array([np.nanmean(c) if np.isfinite(c).any() else np.nan for c in values[mine].T])
-    return out + audiogram(mean, style | dict(dash='solid'), 'mean of the line', 4, 0, first)
+    return out + audiogram(mean, style | dict(dash='solid'), 'mean of the line', 4, 0, first, p)
 
 # %% ../../nbs/show/10_plots.ipynb #b2171915
 def _line_title(ph, row, mine, n_ref, what):
@@ -305,12 +315,12 @@ def _line_title(ph, row, mine, n_ref, what):
         f'{n_ref:,} {what}<br>{numbered(row.phenotype, row["name"])}, probability {row.probability:.2f} '
         f'({escaped(row.evidence)})</span>')
 
-def _limits(values, ceiling, mine, refs):
+def _limits(values, ceiling, mine, refs, point=1.):
     "Common limits of all panels: every mouse, the controls' band and the loudest level."
     ends = [*(values[m] for m in mine), *(np.array(tone_quantiles(values[ref])) for ref,_ in refs),
         *(ceiling[m] for m in mine if ceiling is not None)]
     ends = [e[np.isfinite(e)] for e in ends if np.isfinite(e).any()]
-    return [float(min(e.min() for e in ends))-4, float(max(e.max() for e in ends))+4]
+    return [float(min(e.min() for e in ends))-4*point, float(max(e.max() for e in ends))+4*point]
 
 # %% ../../nbs/show/10_plots.ipynb #2a7d5ce2
 @patch
@@ -331,10 +341,10 @@ def plot_line(self:Phenotypes,
     for i,(m,(ref,_),(_,row)) in enumerate(zip(mine, refs, every.iterrows())):
         for t in _line_panel(self, m, ref, values, ceiling, phenotype_style(int(row.phenotype)), seen):
             fig.add_trace(t, **cell(i))
-        audiogram_axes(fig, cell(i))
-    for j in range(c): fig.update_xaxes(title_text='kHz', title_standoff=4, row=r, col=j+1)
+        audiogram_axes(fig, cell(i), self.procedure)
+    for j in range(c): fig.update_xaxes(title_text=axis_word(self.procedure), title_standoff=4, row=r, col=j+1)
     for k in range(r): fig.update_yaxes(title_text=axis, title_standoff=4, row=k+1, col=1)
-    fig.update_yaxes(range=_limits(values, ceiling, mine, refs))
+    fig.update_yaxes(range=_limits(values, ceiling, mine, refs, self.procedure.point))
     note = ('thick: mean of the line · grey: its controls, of the same technical group'
         + (f' · {len(every)-len(mine)} smaller lines not drawn' if len(every)>len(mine) else ''))
     n = int(every.n_mice.sum())
@@ -342,15 +352,15 @@ def plot_line(self:Phenotypes,
         f'{"line" if len(every)==1 else "lines"}', note, width=max(640, 220+270*c), height=150+275*r, t=122, r=160)
 
 # %% ../../nbs/show/10_plots.ipynb #45fab415
-def _share_map(value, rows, title):
+def _share_map(value, rows, title, labels=ABR.labels):
     text = np.array([['' if np.isnan(v) else '0' if v==0 else f'{v:.0%}' if v>=.01 else '<1%' for v in o]
         for o in value], object)
-    return go.Heatmap(z=value, x=[t.replace('kHz',' kHz') for t in TONES], y=rows, text=text, texttemplate='%{text}',
+    return go.Heatmap(z=value, x=list(labels), y=rows, text=text, texttemplate='%{text}',
         colorscale=BLUES, zmin=0, zmax=max(.2, float(np.nanmax(value))) if np.isfinite(value).any() else 1,
                       showscale=False, xgap=1, ygap=1, hovertemplate='%{y}, %{x}: %{z:.1%}<extra></extra>',
                       hoverongaps=False, name=title)
 
-def _overview(centre, thresholds, ceilings):
+def _overview(centre, thresholds, ceilings, labels=ABR.labels):
     "Two heat maps over centres and tones."
     mask = ~np.isnan(thresholds)
     n = pd.Series(centre).value_counts()
@@ -362,7 +372,7 @@ def _overview(centre, thresholds, ceilings):
     fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=.04,
         subplot_titles=['not measured','no response at the loudest level'])
     for i,(v,t) in enumerate(((missing,'missing'),(ceiling,'ceiling'))):
-        fig.add_trace(_share_map(v, rows, t), row=1, col=i+1)
+        fig.add_trace(_share_map(v, rows, t, labels), row=1, col=i+1)
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False)
     return finish(fig, f'{len(centre):,} mice at {len(n)} centres: missing and unanswered stimuli',
         'share of a centre\'s mice; the ceiling share is of measured mice; empty: nothing measured', width=820,
@@ -371,10 +381,12 @@ def _overview(centre, thresholds, ceilings):
 @patch
 def plot_overview(self:Cohort)->go.Figure: # Two heat maps, centres × tones
     "Share of missing thresholds, and of mice without a response at the loudest level."
-    return _overview(self.frame.phenotyping_center.astype(str).to_numpy(), self.thresholds, self.ceilings)
+    return _overview(self.frame.phenotyping_center.astype(str).to_numpy(), self.thresholds, self.ceilings,
+        self.procedure.labels)
 
 @patch
 def plot_overview(self:Phenotypes)->go.Figure: # Two heat maps, centres × tones
     "The same of the mice that were placed."
     t,top,_ = audiograms_of(self)
-    return _overview(self.mice.phenotyping_center.astype(str).to_numpy(), t, top)
+    top = np.full(t.shape, np.inf) if top is None else top
+    return _overview(self.mice.phenotyping_center.astype(str).to_numpy(), t, top, self.procedure.labels)

@@ -16,22 +16,29 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr
 from sklearn.metrics import silhouette_score
-from ..models.line_null import WEIGHTS
 from ..calls.lines import LineCalls, find_lines
 from ..calls.sexes import fdr
 from ..core.errors import InputError
-from ..procedures.abr import FREQUENCIES, OFFSETS
+from ..procedures.abr import ABR
+from ..procedures.audiograms import axis_word, places
 from ..core.words import nearest
 from ..core.look import PALETTE, finish
 
 # %% ../../nbs/similar/10_neighbours.ipynb #a2d096d9
 NEED = ['line','gene_symbol','allele_symbol','zygosity','phenotyping_center','technical_group','mean_offset',
-    'mean_offset_low','mean_offset_high','p_value','q_value','called', *OFFSETS[:5],
-    *[f'{o}_{e}' for o in OFFSETS[:5] for e in ('low','high')]]
-_five = list(OFFSETS[:5])
+    'mean_offset_low','mean_offset_high','p_value','q_value','called', *ABR.offsets[:ABR.main],
+    *[f'{o}_{e}' for o in ABR.offsets[:ABR.main] for e in ('low','high')]]
+_five = list(ABR.offsets[:ABR.main])
+_weights = ABR.tests.to_numpy()
+_at = places()[:ABR.main].tolist() # of the tones on the axis
+
+def _tone_axis(fig):
+    return fig.update_xaxes(type='log', tickvals=_at, ticktext=[f'{f:g}' for f in _at], title_text=axis_word())
 
 def _frame(calls):
     "Tested lines, smallest p first."
+    if isinstance(calls, LineCalls) and calls.procedure.names!=ABR.names:
+        raise InputError(f"similar genes are looked for among audiograms; these calls are of {calls.procedure.title}")
     s = calls.summary if isinstance(calls, LineCalls) else calls
     lost = [c for c in NEED if c not in s]
     if lost:
@@ -40,6 +47,7 @@ def _frame(calls):
     return s[s.p_value.notna() & s.gene_symbol.notna() & s.mean_offset.notna()].sort_values(
         ['p_value','mean_offset','line'], ascending=[True,False,True], ignore_index=True)
 
+# %% ../../nbs/similar/10_neighbours.ipynb #9f262350
 def _pairs(s):
     "Positions of the two lines of each pair, smaller p first, shape (pairs, 2)."
     many = s[s.gene_symbol.duplicated(keep=False)].groupby('gene_symbol', sort=True).groups
@@ -307,7 +315,7 @@ def plot_neighbours(
 )->go.Figure:
     "Profile of a gene with its 95 % interval, and of its nearest genes, dB."
     p,near = line_profiles(calls),similar_genes(calls, gene, n=n)
-    x,me = list(FREQUENCIES),p.loc[near.gene]
+    x,me = _at,p.loc[near.gene]
     y,half = me[_five].to_numpy(float),1.96*me.filter(regex='^sd_').to_numpy(float)
     ok,fig = ~np.isnan(y+half),go.Figure()
     at = np.array(x)[ok].tolist()
@@ -320,8 +328,7 @@ def plot_neighbours(
             name=f'{r.gene_symbol} ({r.distance:.0f} dB)')
     fig.add_scatter(x=x, y=y, mode='lines+markers', line=dict(color='#000', width=4),
         marker=dict(size=8, color='#000'), name=near.gene)
-    fig.update_xaxes(type='log', tickvals=x, ticktext=['6','12','18','24','30'], title_text='kHz')
-    fig.update_layout(yaxis_title='dB above the median line')
+    _tone_axis(fig).update_layout(yaxis_title='dB above the median line')
     return finish(fig, f'{near.gene} and its {n} nearest genes',
         'measured from the median line of the laboratory · in brackets: distance of the profiles', 760, 410, r=190)
 
@@ -370,10 +377,10 @@ _shape = lambda x: x/np.linalg.norm(x, axis=1, keepdims=True)
 
 def _one_kind(x, draws, seed):
     "Silhouettes of draws of one Gaussian in dB like the profiles `x`, selected as calls are, shape (draws,)."
-    rng,least,out = np.random.default_rng(seed),(x@WEIGHTS.T).max(1).min(),[]
+    rng,least,out = np.random.default_rng(seed),(x@_weights.T).max(1).min(),[]
     for _ in range(draws):
         y = rng.multivariate_normal(x.mean(0), np.cov(x.T), 20*len(x), method='eigh')
-        kept = np.argsort((y@WEIGHTS.T).max(1)<least, kind='stable')[:len(x)] # those that pass, in the order drawn
+        kept = np.argsort((y@_weights.T).max(1)<least, kind='stable')[:len(x)] # those that pass, in the order drawn
         out.append(_best_cut(_shape(y[kept]))[0])
     return np.array(out)
 
@@ -454,10 +461,9 @@ def plot_subtypes(
     colours = [PALETTE[0],PALETTE[4],PALETTE[2],PALETTE[3],PALETTE[5],PALETTE[1]]
     for (k,d),colour in zip(s.summary.groupby('subtype'), colours):
         for row in d.itertuples():
-            fig.add_scatter(x=list(FREQUENCIES), y=[getattr(row, c) for c in shapes], mode='lines',
+            fig.add_scatter(x=_at, y=[getattr(row, c) for c in shapes], mode='lines',
                 line=dict(color=colour, width=1), opacity=.3, showlegend=False, name=row.gene_symbol)
-        fig.add_scatter(x=list(FREQUENCIES), y=d[shapes].mean().tolist(), mode='lines+markers',
+        fig.add_scatter(x=_at, y=d[shapes].mean().tolist(), mode='lines+markers',
             line=dict(color=colour, width=4), marker=dict(color=colour, size=8), name=f'{k}: {len(d)} genes')
-    fig.update_xaxes(type='log', tickvals=list(FREQUENCIES), ticktext=['6','12','18','24','30'], title_text='kHz')
-    fig.update_layout(yaxis_title='share of the loss (length 1)')
+    _tone_axis(fig).update_layout(yaxis_title='share of the loss (length 1)')
     return finish(fig, s.verdict.split(':')[0], 'thin: a gene · thick: mean of a subtype', 640, 410, r=120)

@@ -13,7 +13,8 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import inplace_row_scale, mean_variance_axis
 from ..core.errors import InputError
 from ..core.words import nearest
-from .tables import Part, hold_out, need_module, need_path, provenance
+from ..core.contracts import Rows
+from .tables import hold_out, need_module, need_path, provenance
 from .words import Words
 
 # %% ../../nbs/sources/40_cells.ipynb #2c56cc39
@@ -168,7 +169,7 @@ def prepare_cells(
             random_state=random_state))
     except ValueError as e: raise InputError(f"{path}: {e}") from None
     Z,seen,best = _chosen(c.X, train, min_cells, n_genes, path)
-    part = lambda r: Part(Z[r].toarray(), None if labels is None else labels[r], ids=c.cells[r])
+    part = lambda r: Rows(Z[r].toarray(), None if labels is None else labels[r], ids=c.cells[r])
     fitted = part(train)
     steps = [f'{len(c.cells)-len(rows):,} of {len(c.cells):,} cells without counts left out',
         f"held out {test}, {'labels in proportion' if column else 'at random'}, seed {random_state}",

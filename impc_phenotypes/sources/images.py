@@ -15,7 +15,8 @@ from scipy.io import loadmat
 from sklearn.datasets import load_digits
 from ..core.versions import versions
 from ..core.errors import InputError
-from .tables import Part, Source, hold_out, need_module, need_path, provenance
+from ..core.contracts import Rows
+from .tables import Source, hold_out, need_module, need_path, provenance
 
 # %% ../../nbs/sources/20_images.ipynb #f93de97d
 LUMA = np.array([.299,.587,.114]) # Weights of red, green, blue: ITU-R BT.601
@@ -72,7 +73,7 @@ def _pictures(name, parts, shape, full, *, ink, grey=True, scale=True, min_varia
     if not len(kept): raise InputError(f"{name}: no pixel varies by more than {min_variance}; lower `min_variance`")
     unit,many = 1. if scale else full,len(rest)//np.prod(shape)
     columns = [f"{c}{i}_{j}" for c in ('rgb' if many==3 else ['p']) for i in range(shape[0]) for j in range(shape[1])]
-    train,test = [Part(p[:,kept]*unit, l) for p,l in parts]
+    train,test = [Rows(p[:,kept]*unit, l) for p,l in parts]
     did = [*steps, *([f'at most {max_rows:,} rows of each part, seed {random_state}'] if max_rows else []),
         f"pixels / {full:g}" if scale else 'pixels as stored',
         f'{len(kept):,} of {len(rest):,} pixels with train variance above {min_variance:g}']

@@ -13,8 +13,9 @@ from fastcore.basics import patch
 from ..core.versions import versions
 from ..core.errors import InputError
 from ..core.tables import frame_table
+from ..core.contracts import Rows
 from impc_phenotypes.sources.tables import (
-    Part, Source, read_arrays, arrays_table, number_columns, role_parts, role_columns, open_matrix, need_module,
+    Source, read_arrays, arrays_table, number_columns, role_parts, role_columns, open_matrix, need_module,
     need_path, read_roles
 )
 
@@ -118,7 +119,7 @@ def _cut(F, rows, text, window, step):
     names = np.array([f'{i}@{s}' for i,s in zip(ids[which], start)], object) if window<F.shape[1] else ids
     groups = np.asarray(text['group'])[rows].astype(str) if 'group' in text else ids
     label = None if 'label' not in text else np.asarray(text['label'], object)[rows][which][full]
-    return Part(pieces[full], label, groups[which][full], None, names[full])
+    return Rows(pieces[full], label, groups[which][full], None, names[full])
 
 def _said(normalise, baseline, percentile):
     around = 'the whole trace' if baseline is None else f'{baseline} samples around'

@@ -15,7 +15,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from ..core.errors import InputError
 from ..core.look import escaped
 from ..core.words import nearest
-from .tables import Part, Source, need_path, provenance
+from ..core.contracts import Rows
+from .tables import Source, need_path, provenance
 
 # %% ../../nbs/sources/30_words.ipynb #72b77298
 _quoted = re.compile(r'writes(:| in)|(wrote|says|said):|^(In article|Quoted from|[|>])')
@@ -86,7 +87,7 @@ def newsgroups(
         stop_words, token)
     if weights=='tfidf': X = [TfidfTransformer().fit(X[0]).transform(x) for x in X]
     names = lambda fs: np.array([f'{f.parent.name}/{f.name}' for f in fs])
-    train,held = parts = [Part(x.toarray(), np.array(l), ids=names(f))
+    train,held = parts = [Rows(x.toarray(), np.array(l), ids=names(f))
         for x,l,f in zip(X, (labels,labels2), (files,files2))]
     steps = ['headers, footers and quotations left out' if strip else 'whole messages', f'{len(words):,} words of '
         f'the train part, in at least {min_df} texts and at most {max_df}, stop words: {stop_words}',

@@ -117,6 +117,13 @@ def _settle(dls, device):
     dls.device = device
 
 # %% ../../nbs/training/30_learner.ipynb #3f2a5c1b
+def _objective(config, dls, device):
+    "The loss, with the grid of the cohort; a reading off any grid is known to one point."
+    m = dls.matched.points
+    step = np.where(m.cells>0, m.cells, 1.)
+    step = float(step[0]) if (step==step[0]).all() else torch.as_tensor(step, dtype=torch.float32, device=device)
+    return MultiObjectiveLoss(config, step=step, main=m.procedure.main)
+
 def phenotype_learner(
     dls, # From `audiogram_dls`, with the features that the model's settings ask for
     config=None, # `ModelConfig`, nested dict or None for the anchored preset
@@ -137,12 +144,13 @@ def phenotype_learner(
     precision,folder = pick_precision(tc.precision, dev),Path(folder) if folder else None
     with own_chance(dev):
         torch.manual_seed(seed)
-        model = ContrastiveVAEDEC(mc, n_cov=dls.tensors.n_cov, cat_sizes=dls.tensors.cat_sizes).to(dev)
+        model = ContrastiveVAEDEC(mc, n_cov=dls.tensors.n_cov, cat_sizes=dls.tensors.cat_sizes,
+            n_values=dls.tensors.d).to(dev)
     if dev.type=='cuda': torch.backends.cudnn.benchmark = tc.cudnn_benchmark
     adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=dev.type!='mps')
     cbs = _callbacks(mc, tc, seed, precision)+_files(mc, tc, seed,
         folder)+([ProgressLine()] if wants_progress(progress) else [])
-    learn = PhenotypeLearner(dls, model, loss_func=MultiObjectiveLoss(mc), opt_func=adam, lr=tc.optimiser.lr,
+    learn = PhenotypeLearner(dls, model, loss_func=_objective(mc, dls, dev), opt_func=adam, lr=tc.optimiser.lr,
         wd=tc.optimiser.weight_decay, default_cbs=False, cbs=cbs)
     learn.model_config,learn.training_config,learn.run_seed,learn.precision,learn.folder = mc,tc,seed,precision,folder
     learn.rows,learn.extra_state = [],{}
@@ -209,7 +217,7 @@ def load_state(self:PhenotypeLearner)->dict|None: # The newest checkpoint; None 
     state,mine = load_checkpoint(found[0]),self.identity()
     differ = [k for k in mine if state['identity'].get(k)!=mine[k]]
     if differ:
-        raise InputError(f"{found[0]} belongs to another run: {', '.join(differ[:5])} "
+        raise InputError(f"{found[0]} belongs to another run: {', '.join(differ[:6])} "
             f"differ{'s' if len(differ)==1 else ''}; resume with the run's own data, seed and settings")
     self.model.load_state_dict(state['model'])
     self.loss_func.target = None if state['target'] is None else state['target'].to(self.dls.tensors.device)

@@ -17,7 +17,6 @@ from IPython.display import HTML, display
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from ..core.errors import InputError
-from ..procedures.abr import TONES
 from ..models.latent import active_units
 from .stages import cohort_memberships
 
@@ -114,8 +113,10 @@ def after_epoch(self:Monitor):
     look = self.level=='full' and (len(self.rows)+1)%self.every==0
     if look: mu,q = cohort_memberships(self.model, self.dls.tensors, self.watch)
     row = dict(stage=self.stage, epoch=len(self.rows)+1) | self.terms()
-    error = (self.wrong[0]/self.wrong[1]).sqrt().tolist() if torch.is_tensor(self.wrong) else [float('nan')]*6
-    row |= {f'rmse_{t}':e for t,e in zip(TONES, error)}
+    error = ((self.wrong[0]/self.wrong[1]).sqrt().tolist() if torch.is_tensor(self.wrong)
+        else [float('nan')]*self.dls.tensors.d)
+    p = self.dls.matched.procedure
+    row |= {f'rmse_{t}':e*p.point for t,e in zip(p.names, error)}
     if look: row |= dict(active_units=active_units(mu))
     if look and self.stage=='joint': row |= clustering_state(q, self.dls.tensors.longs[self.watch,-2])
     row |= dict(criterion=self.criterion(row), beta=self.loss_func.beta, warm=self.loss_func.warm,
