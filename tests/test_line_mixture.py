@@ -183,11 +183,12 @@ def test_line_variance_of_ranks_comes_out_as_planted(planted):
     draw = lambda size: rng.multivariate_normal(np.zeros(5), R, size=size)
     z = np.sqrt(.25)*np.repeat(draw(k), n, 0)+np.sqrt(.75)*draw(k*n)
     own = draw(5000)
-    null = line_null._one_rank_null(bg.groups_[0], bg, z, own, len(own), own, np.repeat(np.arange(k), n), np.full(5, np.inf))
+    null = line_null._one_rank_null(bg.groups_[0], bg, z, own, len(own), own, np.repeat(np.arange(k), n),
+        np.full(5, np.inf))
     assert abs(null.share.mean()-.25)<.025
 
 def test_lines_chosen_for_a_loss_do_not_say_what_normal_is(planted):
-    "A screen: every line far beyond its controls, which are few; they are called, and that no rate can be given is said."
+    "A screen: every line far beyond its few controls; they are called, and that no rate can be given is said."
     f = planted.cohort.frame
     hgmu = f[f.phenotyping_center=='HMGU'].copy()
     deaf = hgmu.biological_sample_group=='experimental'

@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from joblib import Parallel, delayed
 from scipy.stats import binom, norm
 from impc_phenotypes.models.line_null import (
-    ENOUGH_LINES, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, line_p_values, members, rank_nulls,
+    ENOUGH_LINES, MIN_OWN, MISFIT, GroupNull, contrast_values, line_means, line_nulls, line_p_values, members,
+        rank_nulls,
     tail_p, winsorised)
 from .sexes import SEX_COLUMNS, fdr, local_fdr, sex_p_values, sex_table
 from ..data.cohort import Cohort

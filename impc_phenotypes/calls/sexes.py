@@ -105,7 +105,8 @@ def sex_p_values(
 )->pd.DataFrame: # `female_p`, `male_p`, 0–1, by line; NaN where a sex has fewer than two mice
     "How often would as many mice of a normal line look as bad? Each sex by itself."
     sex = m.cohort.frame.sex.to_numpy(object)
-    p = {s:line_p_values(m, nulls=nulls, only=sex==s, least=MIN_SEX, draws=draws, seed=seed) for s in ('female','male')}
+    p = {s:line_p_values(m, nulls=nulls, only=sex==s, least=MIN_SEX, draws=draws, seed=seed)
+        for s in ('female','male')}
     return pd.DataFrame({f'{s}_p':o.set_index('line').p_value.astype(float) for s,o in p.items()})
 
 def _difference_p(null, pair, z, draws, seed):

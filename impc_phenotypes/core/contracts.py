@@ -158,7 +158,8 @@ def take(self:Rows,
     rows, # bool mask or positions
 )->Rows: # The chosen rows, in order
     "Some of the rows."
-    return replace(self, **{f.name:None if (v := getattr(self, f.name)) is None else v[rows] for f in fields(self)})
+    some:dict = {f.name:None if (v := getattr(self, f.name)) is None else v[rows] for f in fields(self)}
+    return replace(self, **some)
 
 @patch
 def to_fit(self:Rows)->Rows: # Those that may drive a fit, without their labels

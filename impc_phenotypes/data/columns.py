@@ -74,8 +74,8 @@ def tone_of(
     if 'click' in t: return 'click'
     if m := re.search(r'(\d+(?:[.,]\d+)?)\s*k(?:hz)?(?![a-z])', t): return float(m[1].replace(',', '.'))
     if m := re.search(r'(?<![\d.])(\d{4,6})(?:\.0)?\s*(?:hz)?(?![\d])', t): return float(m[1])/1000
-    m = re.findall(r'(?<![\d.])\d{1,2}(?:\.\d+)?(?![\d])', t)
-    return float(m[0]) if len(m)==1 and re.search('thr|abr|freq|^f|db|level', t) else None
+    few = re.findall(r'(?<![\d.])\d{1,2}(?:\.\d+)?(?![\d])', t)
+    return float(few[0]) if len(few)==1 and re.search('thr|abr|freq|^f|db|level', t) else None
 
 def usual_names(
     name:str, # Canonical name
@@ -162,14 +162,14 @@ def locate_columns(
     "Find every known column."
     where,taken,known = {},set(),columns_of(procedure)
     for c,entry in column_map(columns, procedure).items():
-        name = entry.get('column') if isinstance(entry, dict) else entry
+        name = str(entry.get('column') if isinstance(entry, dict) else entry)
         if isinstance(entry, dict) and 'value' in entry:
             where[c] = [raw.add(f'{c} of the map', pd.Series([entry['value']]*len(raw), dtype=object))]
             continue
-        if not raw.find(str(name)):
+        if not raw.find(name):
             raise InputError(f"{raw.name}: the column map wants '{name}' for `{c}`, which the table does not have"
                 + (f"; did you mean '{nearest(name, raw.columns)}'?" if nearest(name, raw.columns) else ''))
-        where[c] = raw.find(str(name))
+        where[c] = raw.find(name)
         if isinstance(entry, dict) and entry.get('values'): where[c] = [_translated(raw, c, where[c][0],
             entry['values'])]
     for c in known.index.difference(list(where), sort=False):

@@ -167,7 +167,7 @@ class ControlReference:
     bulk_mice:int = 200 # A group of this many mice with too few controls uses its own bulk
     drift:bool=True # Follow the level of dated controls over time
     procedure:Procedure = ABR # What was measured
-    unit:np.ndarray|None = None # One unit of an offset in that of each parameter, shape (d,); None = the same
+    unit:np.ndarray = None # One unit of an offset in that of each parameter, shape (d,); None = the same
 
     def __post_init__(self):
         if self.unit is None: self.unit = np.ones(len(self.procedure))
@@ -191,9 +191,9 @@ class ControlReference:
         gs = {g: o | dict(scale=arr(o['scale']), drift=smooth(o.get('drift')),
             nodes={k: dict(centre=arr(c['centre']), n=c['n']) for k,c in o['nodes'].items()})
             for g,o in d['groups'].items()}
+        more = dict(unit=np.array(d['unit'], float)) if 'unit' in d else {}
         return cls(gs, tuple(d['ladder']), d['min_controls'], d['weak_controls'], d['bulk_mice'],
-            d.get('drift', False), procedure_from(d['procedure']) if 'procedure' in d else ABR,
-            np.array(d['unit'], float) if 'unit' in d else None)
+            d.get('drift', False), procedure_from(d['procedure']) if 'procedure' in d else ABR, **more)
 
 # %% ../../nbs/data/50_controls.ipynb #b9fb10b8
 def _kind(n_mice, n_controls, ref):
@@ -280,7 +280,7 @@ class Matched:
     excluded:pd.DataFrame # Mice left out: `specimen_id`, `reason`
     lost_genes:dict = field(default_factory=dict) # Genes all of whose mice were left out → why
     seen:pd.DataFrame = None # `mice` and `controls` of each group, those left out included; None = those placed
-    unit:np.ndarray|None = None # One unit of an offset in that of each parameter, (d,); None = the reference's
+    unit:np.ndarray = None # One unit of an offset in that of each parameter, (d,); None = the reference's
 
     def __post_init__(self):
         c,put = self.cohort,lambda k,v: object.__setattr__(self, k, v)

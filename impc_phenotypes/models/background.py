@@ -133,9 +133,9 @@ def _chosen(far, line):
 def _mean(m, rows): return np.nanmean(m.offset[rows][:,:m.procedure.main], 1)
 
 def _far(m, own, rows):
-    """Mice whose mean over tones lies far above the median mouse of the lines, in SDs of controls, or of all where there
-    are fewer than 20; above that of controls where the lines were chosen for their loss; where both
-    sides are a defect, those with any parameter far off."""
+    """Mice whose mean over tones lies far above the median mouse of the lines, in SDs of controls (of all, where those
+    are fewer than 20), or above controls where the lines were chosen; where both sides are a defect, those with any
+    parameter far off."""
     d,use = m.procedure.main,own if len(own)>=20 else rows
     if m.procedure.one_sided:
         base = _mean(m, use)
@@ -146,6 +146,7 @@ def _far(m, own, rows):
     off = np.abs(m.offset[rows][:,:d]-np.nanmedian(x, 0))/m.spread_of(x, 1)
     return np.nan_to_num(off).max(1)>FAR_MOUSE
 
+# %% ../../nbs/models/60_background.ipynb #c40e5e01
 def _one_each(m, rows):
     "Of each line the mouse in the middle."
     order = rows[np.lexsort((*np.nan_to_num(m.offset[rows]).T, _mean(m, rows), m.line[rows]))]

@@ -44,7 +44,8 @@ def bootstrap_lrt(
 )->pd.DataFrame:
     "Number of phenotypes by McLachlan's bootstrap of the likelihood ratio, on lines."
     if not 0<level<1: raise ValueError(f"`level` is a share between 0 and 1, got {level}")
-    if cohorts<1/level-1: raise ValueError(f"{cohorts} cohorts cannot show a p of {level:g}; {int(np.ceil(1/level-1))} can")
+    if cohorts<1/level-1: raise ValueError(f"{cohorts} cohorts cannot show a p of {level:g}; "
+        f"{int(np.ceil(1/level-1))} can")
     fit,rows,found = LineMixture(config, n_phenotypes=2, seed=seed).fit(m),[],None
     fit._blank()
     lines = np.flatnonzero(m.usable_line & m.drives_fit)

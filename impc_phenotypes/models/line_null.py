@@ -487,8 +487,8 @@ def evidence(self:RankNull,
 
 # %% ../../nbs/models/62_line_null.ipynb #30a908be
 EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
-# share of lines, and score, from which the median line no longer stands for normal; lines that have a loss where nobody
-# chose them (ours)
+# share of lines, and score, from which the median line no longer stands for normal; lines that have a loss where
+# nobody chose them (ours)
 MANY_BEYOND,BEYOND,USUAL = .25,3.09,.05
 
 def _score_means(z, line, k): return line_means(contrast_values(z, sum_weights(z.shape[1])), line, k)
