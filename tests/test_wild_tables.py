@@ -439,3 +439,36 @@ def test_wild_server_answers(wild):
     got = frame.loc['s0', list(IMPC_THRESHOLDS)].dropna().astype(float)
     assert got.min()==30 and got.max()==50 and frame.loc['s0','age_in_weeks']==14
     assert 's9' in frame.index and any('Late adult' in n and 'documents' in n for n in notes)
+
+# Runs and other procedures
+
+def test_a_run_reads_its_table_again_as_it_was_told(tmp_path):
+    from impc_phenotypes.runs.folder import open_again, open_data
+    with_codes(lab(), 'ND').to_csv(tmp_path/'t.csv', index=False)
+    cohort,record = open_data(tmp_path/'t.csv', no_response=['ND=85'])
+    assert record['options']['no_response']==['ND=85'] and cohort.censored.any()
+    again = open_again(json.loads(json.dumps(record)), 'shared/run_1')
+    pd.testing.assert_frame_equal(again.frame, cohort.frame)
+    with pytest.raises(InputError, match='no_response is of tables of mice'): open_data('digits', no_response='ND=85')
+
+@pytest.mark.parametrize('words', [['train','model=k_means','data=digits'], ['sweep','run','model=k_means',
+    'data=digits','k=2,3']])
+def test_options_of_tables_of_mice_are_refused_beside_other_data(words, tmp_path, monkeypatch, capsys):
+    from impc_phenotypes.cli.main import main
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as e: main([*words, '--no-response', 'NR=85'])
+    assert e.value.code==2 and '--no-response: cannot be combined with data=digits' in capsys.readouterr().err
+
+def test_tones_of_another_procedure_have_the_same_rules(tmp_path):
+    tones = ''.join(f'\n  - {{name: {f}kHz, unit: dB SPL, frequency: {f}, lowest: -20, highest: 130, step: 5, '
+        f'ceiling: 90, column: thr_{f}kHz}}' for f in (8,16,32))
+    (tmp_path/'own.yaml').write_text('name: own\ntitle: own hearing test\naxis: frequency\nparameters:'+tones)
+    wide = pd.DataFrame(dict(specimen_id=['a','b'], phenotyping_center='Lab', biological_sample_group='control',
+        ABR_8khz=['20','NR'], ABR_16khz=['25','>85'], ABR_32khz=['30','NR']))
+    columns = {f'thr_{f}kHz':f'ABR_{f}khz' for f in (8,16,32)}
+    c = read(wide, procedure=tmp_path/'own.yaml', columns=columns)
+    assert c.thresholds.tolist()==[[20,25,30],[85]*3] and c.censored.tolist()==[[False]*3,[True]*3]
+    refused(wide, 'nearest is', "'ABR_8khz'", procedure=tmp_path/'own.yaml')
+    heard = pd.DataFrame(dict(frequency=[8,16,32], threshold=40))
+    long = wide.drop(columns=list(columns.values())).merge(heard, how='cross')
+    assert (read(long, procedure=tmp_path/'own.yaml').thresholds==40).all()
