@@ -80,12 +80,15 @@ BAD = {
     'other procedure': (lambda t: t.assign(procedure_stable_id='IMPC_BWT_001', procedure_name='Body Weight',
     procedure_group='IMPC_BWT', parameter_stable_id='IMPC_BWT_001_001'), ['auditory brainstem']),
     'no rows': (lambda t: t.iloc[:0], ['no rows']),
-    'text in a threshold': (lambda t: t.assign(**{IMPC_THRESHOLDS[2]:['deaf']*12+t[IMPC_THRESHOLDS[2]].tolist()[12:]}),
-    ['12', 'deaf', '--on-bad-rows drop', 2]),
+    'text in a threshold': (lambda t: t.assign(**{IMPC_THRESHOLDS[2]:['deaf' if i in (*range(11), 12) else v
+        for i,v in enumerate(t[IMPC_THRESHOLDS[2]])]}), ['12', 'deaf', '--on-bad-rows drop', 2]),
+    'text in all of a line': ( # the mouse of row 11 is its line
+    lambda t: t.assign(**{IMPC_THRESHOLDS[2]:['deaf']*12+t[IMPC_THRESHOLDS[2]].tolist()[12:]}),
+    ['12', 'deaf', 'would lose the whole line', 2]),
     'threshold of 300 dB': (lambda t: t.assign(**{IMPC_THRESHOLDS[3]:['300']+t[IMPC_THRESHOLDS[3]].tolist()[1:]}),
     ['300', '-20']),
-    'unknown group': (lambda t: t.assign(biological_sample_group=['mutant']+t.biological_sample_group.tolist()[1:]),
-    ['mutant', 'control, experimental, unknown']),
+    'unknown group': (lambda t: t.assign(biological_sample_group=['strange']+t.biological_sample_group.tolist()[1:]),
+    ['strange', 'control, experimental, unknown']),
     'weight in words': (lambda t: t.assign(weight=['heavy']+t.weight.tolist()[1:]), ['heavy', 'weight']),
     'conflicting specimen': (lambda t: pd.concat(
     [t, t.iloc[[0]].assign(**{IMPC_THRESHOLDS[0]:'95', IMPC_THRESHOLDS[1]:'5'})]), ['more than once']),

@@ -220,15 +220,13 @@ def _call_notes(m, s, groups, assumed, by_sex):
     if why: out.append(f'No error rate can be given{"," if why.startswith("because") else ""} {why}.')
     if not len(s): out.append('No experimental mouse belongs to a line; nothing was tested.')
     alone = groups[(groups.n_controls==0) & groups.technical_group.isin(s.technical_group[s.p_value.notna()])]
-    if len(alone):
-        out.append(f'{counted(len(alone), "technical group")} of tested lines without controls: a loss that all lines '
-            f'there share cannot be seen.')
+    if len(alone): out.append(f'{counted(len(alone), "technical group")} of tested lines without controls: a loss '
+        f'that all lines there share cannot be seen.')
     few = int((s.n_mice<MIN_LINE).sum())
     if few: out.append(f'{few:,} of {len(s):,} lines have fewer than {MIN_LINE} mice and were not tested.')
     unknown = int((s.zygosity.isna() | (s.zygosity=='')).sum()) if len(s) else 0
-    if unknown:
-        out.append(f'{unknown:,} lines have no zygosity; homozygotes and heterozygotes of an allele may be mixed in '
-            f'them.')
+    if unknown: out.append(f'{unknown:,} lines have no zygosity; homozygotes and heterozygotes of an allele may be '
+        f'mixed in them.')
     known = m.cohort.frame.sex[m.cohort.is_experimental].notna()
     if by_sex and len(s) and known.mean()<.5:
         out.append(f'Sex is known for {known.mean():.0%} of the experimental mice: most lines have no test by sex.')

@@ -13,6 +13,7 @@ from impc_phenotypes.cli.terminal import (
     BadRows, Columns, DataFile, Opt, Root, Run, about_file, app, named_run, prediction_file, say_notes, show_metrics,
     show_table, split_list, tell_excluded
 )
+from .reading import chosen, chosen_words, reads_tables
 from .train import model_folder, refuse_beside
 from .terminal import say
 
@@ -143,6 +144,7 @@ def explore_command(
 
 # %% ../../nbs/cli/40_results.ipynb #8080e247
 @app.command('predict')
+@reads_tables
 def predict_command(
     run:Run,
     data:Annotated[Path, typer.Argument(help='IMPC export of new mice', show_default=False)],
@@ -157,7 +159,8 @@ def predict_command(
     from impc_phenotypes.runs.folder import open_data
     model = model_folder(run, output_dir)
     rest, mice = prediction_file(out, data, force), (model/'model.json').is_file()
-    new = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value)[0] if mice else data
+    if not mice: refuse_beside(chosen_words(), f'{model}; it holds no mice')
+    new = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value, **chosen())[0] if mice else data
     from impc_phenotypes.runs.jobs import place_new
     with about_file(data): placed = place_new(model, new, out, rest)
     if mice: tell_excluded(placed.excluded, rest)

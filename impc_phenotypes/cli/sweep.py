@@ -13,6 +13,7 @@ import typer
 from impc_phenotypes.cli.terminal import (
     BadRowsHere, Columns, DataFile, Opt, Preset, Root, about_file, app, say_notes, show_table
 )
+from .reading import reads_tables
 from .train import network_recipe, read_data, refuse_beside, settings_apart, source_of
 from .terminal import say
 
@@ -90,6 +91,7 @@ def _asked(data, words, path, told, given, seed, columns, on_bad_rows, output_di
 
 # %% ../../nbs/cli/70_sweep.ipynb #sixswe03
 @sweep_app.command('run')
+@reads_tables
 def sweep_run_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export', show_default=False)]=None,
     settings:Annotated[Optional[list[str]], typer.Argument(help='Swept keys, e.g. k=4,8,12 latent.dim=2..6 '
@@ -109,8 +111,7 @@ def sweep_run_command(
     config:Annotated[Optional[Path], Opt('Training configuration, YAML')]=None,
     model_config:Annotated[Optional[Path], Opt('Model configuration, YAML')]=None,
     experiment_name:Annotated[Optional[str], Opt('Name of the experiment (default: run)')]=None,
-    columns:Columns=None,
-    on_bad_rows:BadRowsHere=None,
+    columns:Columns=None, on_bad_rows:BadRowsHere=None,
     output_dir:Root=None,
 ):
     "Try settings. The last line of output is the sweep's folder."

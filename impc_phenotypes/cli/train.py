@@ -14,6 +14,7 @@ from impc_phenotypes.cli.terminal import (
     BadRowsHere, Columns, Opt, Preset, Root, tell_leakage, about_file, app, built_config, named_run, progress_bar,
     say, say_notes, show_table, tell_data, tell_repeats
 )
+from .reading import chosen, chosen_words, reads_tables
 
 # %% ../../nbs/cli/30_train.ipynb #746f4c2f
 def _next_step(run, why):
@@ -105,7 +106,8 @@ def read_data(
     from impc_phenotypes.runs.folder import MICE, open_data
     from impc_phenotypes.core.errors import InputError
     if text is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
-    data, record = open_data(text, options, columns=columns, on_bad_rows=on_bad_rows.value if on_bad_rows else 'error')
+    data, record = open_data(text, options, columns=columns, on_bad_rows=on_bad_rows.value if on_bad_rows else 'error',
+        **chosen())
     if record['source']==MICE: tell_data(data)
     return data, record
 
@@ -138,7 +140,8 @@ def _train(data, overrides, preset, config, model_config, n_phenotypes, seed, de
             'key=value':overrides or None}, '--model; the run keeps the settings of the model')
         return print(_adapt(model, data, experiment_name, columns, on_bad_rows, output_dir))
     if resume is not None:
-        refuse_beside(fixed | {'--experiment-name':experiment_name, '--columns':columns, '--on-bad-rows':on_bad_rows},
+        refuse_beside(fixed | {'--experiment-name':experiment_name, '--columns':columns,
+            '--on-bad-rows':on_bad_rows} | chosen_words(),
             '--resume; the run keeps its own')
         run, cohort, changed = _resume(resume, data, overrides, device, output_dir, start or 'latest')
         if cohort is None: say(f'{run.name} is done already')
@@ -159,6 +162,7 @@ def _train(data, overrides, preset, config, model_config, n_phenotypes, seed, de
 
 # %% ../../nbs/cli/30_train.ipynb #18a0719d
 @app.command('train')
+@reads_tables
 def train_command(
     data:Annotated[Optional[Path], typer.Argument(help='IMPC export: CSV, CSV.GZ, Parquet or H5AD',
         show_default=False)]=None,
@@ -263,7 +267,8 @@ def source_of(text, parameters, columns, on_bad_rows, said=None):
         raise InputError(f"data.{next(iter(options))}: is an option of a registered source; "
             + (f'{text} is a table of mice' if text else 'name one with data='))
     if source:
-        refuse_beside({'--columns':columns, '--on-bad-rows':on_bad_rows}, f'data={text}; they are of tables of mice')
+        refuse_beside({'--columns':columns, '--on-bad-rows':on_bad_rows} | chosen_words(),
+            f'data={text}; they are of tables of mice')
         from impc_phenotypes.sources.opening import check_options
         check_options(source[0], options)
     return source, options

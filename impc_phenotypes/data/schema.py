@@ -25,6 +25,7 @@ _more = [
     ('sex','sex',False,'text','female or male'),
     ('age_in_weeks','age_in_weeks',False,'weeks','age when measured'),
     ('age_in_days','age_in_days',False,'days','age when measured'),
+    ('life_stage_name','life_stage_name',False,'text','Early adult, Middle aged adult or Late adult'),
     ('weight','weight',False,'g','body weight'),
     ('genetic_background','genetic_background',False,'text','background, free text'),
     ('strain_name','strain_name',False,'text','strain'),

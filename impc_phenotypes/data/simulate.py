@@ -494,7 +494,7 @@ def _table(rng, mice, lines, readings, missing):
     d = dict(specimen_id=[''] * len(mice)) | dict(zip(ABR.columns, readings.T)) | _labels(rng, mice, lines)
     d |= {c:mice[c].to_numpy() for c in ('sex','age_in_weeks','age_in_days','weight','date_of_birth',
         'date_of_experiment')}
-    return pd.DataFrame(d)[list(COLUMNS.index)]
+    return pd.DataFrame(d)[[c for c in COLUMNS.index if c in d]]
 
 # %% ../../nbs/data/40_simulate.ipynb #a2100954
 def to_impc(

@@ -18,6 +18,7 @@ from rich.progress import Progress
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import Retry
 from ..procedures.abr import IMPC_THRESHOLDS, PARAMETERS
+from .ages import life_stage
 from .schema import COLUMNS
 from ..core.errors import InputError, RunError
 from ..core.files import atomic_path, write_table
@@ -51,6 +52,10 @@ def _parse(
     start:int, # First document of the page
 )->tuple: # (documents in all, list of documents)
     "The documents of an answer."
+    if isinstance(answer, dict) and isinstance(error := answer.get('error'), dict):
+        raise _Broken(f"the server answered with an error: {str(error.get('msg', error))[:200]}")
+    if isinstance(answer, dict) and (answer.get('responseHeader') or {}).get('partialResults'):
+        raise _Broken('the server sent partial results')
     try: found,docs = int(answer['response']['numFound']),answer['response']['docs']
     except (TypeError, KeyError, ValueError): raise _Broken('no `response.docs` in the answer') from None
     if not isinstance(docs, list) or not all(isinstance(d, dict) for d in docs):
@@ -68,12 +73,23 @@ def _why(error):
     text = re.sub(r' *(for|with) url: .*?(?= \(Caused|$)', '', str(inner))
     return re.sub(r"^.*?(object at 0x\w+>|port=\w+\)): ", '', text, flags=re.S)[:200]
 
+def _json(response): # an answer, or what came instead
+    try: return response.json()
+    except ValueError:
+        text = response.text.lstrip()
+        if not text.startswith('<'): raise _Broken(f'the answer is no JSON, it begins {text[:40]!r}') from None
+        title = re.search(r'<title[^>]*>(.*?)</title>', text, re.I|re.S)
+        ended = f" from {response.url.split('?')[0]}, where it redirected to" if response.history else ''
+        raise _Broken(f"the server sent a web page{ended}" + (f" ('{' '.join(title[1].split())[:100]}')" if title
+            else '')) from None
+
 def _refusal(response):
     try: said = str(response.json()['error']['msg'])[:200]
     except (ValueError, KeyError, TypeError): said = response.reason
     return (f"{response.url.split('?')[0]}: HTTP {response.status_code} ({said}); check the base URL, the core and "
         f"the query")
 
+# %% ../../nbs/data/30_solr.ipynb #068baecc
 def _fetch(
     session:requests.Session, # Open connection
     request:_Request, # What to ask
@@ -88,7 +104,7 @@ def _fetch(
             response = session.get(request.url, params=request.params(start), timeout=timeout)
             if response.status_code in retry.status_forcelist: raise _Broken(f'HTTP {response.status_code}')
             if response.status_code!=200: raise RunError(_refusal(response))
-            return _parse(response.json(), request, start)
+            return _parse(_json(response), request, start)
         except (requests.RequestException, _Broken) as e:
             try: retry = retry.increment('GET', request.url, error=e)
             except MaxRetryError:
@@ -228,6 +244,18 @@ def flatten_metadata(
     return pd.DataFrame([entries(v) for v in values], index=values.index)
 
 # %% ../../nbs/data/30_solr.ipynb #325b4094
+def _one_age(docs, notes): # of a mouse measured at two life stages the younger stays
+    stage = pd.Series(life_stage(docs), docs.index)
+    early = docs.specimen_id.map((stage=='').groupby(docs.specimen_id).any()).eq(True)
+    out = (stage!='') & early
+    for s,n in stage[out].value_counts().items():
+        notes.append(f"{n:,} documents of {docs.specimen_id[out & (stage==s)].nunique():,} mice left out: measured "
+            f"again as {s}; ages are not mixed")
+    late = docs.specimen_id[(stage!='') & ~early].nunique()
+    if late: notes.append(f'{late:,} mice were measured as {", ".join(sorted(set(stage[(stage!="") & ~early])))} '
+        f'only and stay, as a group of their own')
+    return docs[~out]
+
 def _latest(docs, notes):
     lost = docs.specimen_id.isna() | docs.data_point.isna()
     if lost.any(): notes.append(f'{int(lost.sum()):,} documents without specimen or value left out')
@@ -237,6 +265,7 @@ def _latest(docs, notes):
     if again.any(): notes.append(f'{int(again.sum()):,} repeated measurements: the latest of each kept')
     return docs, docs[~again]
 
+# %% ../../nbs/data/30_solr.ipynb #2b49761d
 def pivot_specimens(
     docs:pd.DataFrame, # One row a document: `specimen_id`, `parameter_stable_id`, `data_point`, any further fields
 )->tuple: # (frame with one row a mouse and IMPC's names, list of notes)
@@ -245,9 +274,11 @@ def pivot_specimens(
     if lack: raise InputError(f"documents need the column `{lack[0]}`, found {', '.join(map(str, docs.columns[:15]))}")
     notes = []
     names = dict(zip(PARAMETERS.values(), IMPC_THRESHOLDS))
+    docs = docs.assign(parameter_stable_id=docs.parameter_stable_id.astype(str).str.replace(r'^\w+?_ABR_',
+        'IMPC_ABR_', regex=True))
     docs = docs[docs.parameter_stable_id.isin(list(names))].assign(
         data_point=lambda d: pd.to_numeric(d.data_point, errors='coerce'))
-    docs,one = _latest(docs, notes)
+    docs,one = _latest(_one_age(docs, notes), notes)
     wide = one.pivot(index='specimen_id', columns='parameter_stable_id',
         values='data_point').rename(columns=names).reindex(columns=list(IMPC_THRESHOLDS))
     about = docs.drop(columns=['parameter_stable_id','data_point','id'], errors='ignore')
@@ -314,6 +345,10 @@ def download_cohort(
 def _finish(out, folder, paths, request, release, notes, verbose):
     if not paths:
         _clear(folder)
+        if request.query==QUERY:
+            raise RunError(f"{request.url}: the server holds no hearing threshold at all; its index seems empty, "
+                f"try again later or "
+                f"check the core `{request.core}`. Nothing was written to {out}.")
         raise InputError(f"{request.url}: no document matches the query {request.query!r}")
     docs = pa.concat_tables([pq.read_table(p) for p in paths]).to_pandas()
     frame,more = pivot_specimens(docs)

@@ -189,11 +189,12 @@ def centre_ami(
     labels:np.ndarray, # Found phenotype, shape (n,)
     centre:np.ndarray, # Phenotyping centre, shape (n,)
     mask:np.ndarray=None, # Normal mice, bool, shape (n,); all when None
-)->float: # About 0 when unrelated, 1 when one determines the other
+)->float: # About 0 when unrelated, 1 when one determines the other, NaN with one centre
     "Adjusted mutual information of phenotype and centre among normal mice."
     labels,centre = np.asarray(labels),pd.factorize(np.asarray(centre, object))[0]
     keep = np.ones(len(labels), bool) if mask is None else np.asarray(mask, bool)
-    return float(adjusted_mutual_info_score(centre[keep], labels[keep])) if keep.any() else np.nan
+    if len(np.unique(centre[keep]))<2: return np.nan # one laboratory has nothing to agree with
+    return float(adjusted_mutual_info_score(centre[keep], labels[keep]))
 
 def control_share(
     membership:np.ndarray, # Memberships, shape (n, k), rows sum to 1

@@ -20,7 +20,8 @@ from ..data.cohort import Cohort
 from ..core.errors import InputError, RunError
 from ..core.files import file_digest, write_json
 from ..core.files import atomic_path
-from ..data.records import column_map, read_records
+from ..data.columns import column_map
+from ..data.records import read_records
 from ..core.words import nearest
 from ..core.registry import source_words
 
@@ -100,14 +101,16 @@ def open_data(
     columns=None, # Of mice, dict or YAML file: canonical or IMPC's name → column of the file
     on_bad_rows:str='error', # Of mice: 'error' or 'drop'
     cache=None, # Of opened sources
+    **reading, # Of mice: further arguments of `read_records`
 )->tuple: # `Cohort` or `Source`; what a run remembers of it: source, options, path, sha256
     "Read and check what a run is made from."
     if source_words(str(text)) is not None:
+        if reading: raise InputError(f"{text}: {', '.join(reading)} is of tables of mice; leave it out")
         from impc_phenotypes.sources.opening import open_source, source_record
         source = open_source(str(text), options, cache=cache)
         return source, source_record(str(text), options or {}, source)
-    given = dict(columns=column_map(columns) or None, on_bad_rows=on_bad_rows)
-    cohort = read_records(text, columns=columns, on_bad_rows=on_bad_rows, verbose=False)
+    given = dict(columns=column_map(columns) or None, on_bad_rows=on_bad_rows, **reading)
+    cohort = read_records(text, **given | dict(columns=columns), verbose=False)
     return cohort, dict(source=MICE, options=given, path=str(Path(text).expanduser().absolute()),
         sha256=cohort.source['sha256'], rows=cohort.source['rows'])
 
@@ -129,7 +132,7 @@ def open_again(
     if (digest := file_digest(path))!=record['sha256']:
         raise InputError(f"{path}: is not the file that {name} was made from (checksum {digest[:12]}…, then "
             f"{record['sha256'][:12]}…); {say}, or start anew")
-    return read_records(path, **record['options'], verbose=False)
+    return read_records(path, **record['options'] | dict(allow_loss=True), verbose=False)
 
 # %% ../../nbs/runs/20_folder.ipynb #5fdba0c0
 @patch
