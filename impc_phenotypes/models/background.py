@@ -123,8 +123,8 @@ def _unit_density(v):
 # tones from which a mouse is far (ours)
 FEW_CONTROLS,MANY_LINES,FAR_MOUSE = 200,10,3.
 
-# share of lines whose mice are mostly far, from which nobody drew the lines by lot; SDs between controls and the median
-# mouse of lines from which the controls do not fit (ours)
+# share of lines whose mice are mostly far, from which nobody drew the lines by lot; SDs between controls and the
+# median mouse of lines from which the controls do not fit (ours)
 CHOSEN,ASIDE = .25,.5
 
 def _chosen(far, line):
