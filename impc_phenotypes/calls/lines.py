@@ -209,9 +209,10 @@ def _no_rate(s, groups, assumed):
     bad = groups[(groups.doubt!='') & groups.technical_group.isin(tested)]
     if len(bad):
         n,name = int(tested.isin(bad.technical_group).sum()),bad.technical_group.iloc[0].split(' | ')[0]
-        which = '' if n==len(tested) else (f'for {n:,} of {len(tested):,} tested lines, those of '
-            f'{name}{f" and {len(bad)-1} more technical groups" if len(bad)>1 else ""}, ')
-        return f'{which}because their laboratory does not show what normal is: {name}, {bad.doubt.iloc[0]}'
+        others = f' and {len(bad)-1} more technical groups' if len(bad)>1 else ''
+        part = '' if 2*n>len(tested) else f'for {n:,} of {len(tested):,} tested lines, those of {name}{others}, '
+        where = f'in {len(bad)} of {len(groups)} technical groups' if not part else 'there'
+        return f'{part}because {where} lines do not show what normal is: {name}, {bad.doubt.iloc[0]}'
     return ('because no technical group has the ten lines that show how much normal lines differ' if assumed
         and s.p_value.notna().any() else '')
 
