@@ -182,9 +182,8 @@ def _set_aside(raw, frame, bad): # (bool keep, excluded)
 # %% ../../nbs/data/20_records.ipynb #449da7ae
 def _highest(frame, procedure): # a hint at the loudest level
     if not has_levels(procedure): return ''
-    v = frame[list(procedure.columns)]
-    v = v.where(v<=max(o.highest for o in procedure.parameters)).max(axis=1).groupby(frame.phenotyping_center).max(
-        ).dropna()
+    v = frame[list(procedure.columns)].where(lambda d: d<=max(o.highest for o in procedure.parameters)).max(axis=1)
+    v = v.groupby(frame.phenotyping_center).max().dropna()
     return ', '.join(f'{x:g} dB SPL in {c}' for c,x in v.items()) if 0<len(v)<=3 else ''
 
 def _remedy(
