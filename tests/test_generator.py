@@ -18,7 +18,8 @@ def controls(): return simulate_cohort(6000, seed=1, controls=.4)
 def copula(controls): return ControlCopula().fit(controls)
 
 def mark(cohort):
-    return hashlib.sha256(cohort.frame.to_csv(index=False, float_format='%.6g').encode()).hexdigest()[:16]
+    told = cohort.frame.drop(columns='life_stage_name') # an empty column that came later
+    return hashlib.sha256(told.to_csv(index=False, float_format='%.6g').encode()).hexdigest()[:16]
 
 def test_cohorts_of_before_are_unchanged(copula):
     assert mark(simulate_cohort(600, seed=3))=='b4d0097d65cfb6a0' and mark(
