@@ -203,13 +203,14 @@ def _group_table(nulls, ranks, inflation):
         columns=['technical_group','n_lines','n_controls','n_lent','drawn_from','line_variance_share','inflation',
         'doubt','shift','worst_misfit','worst_at','fits'])
 
+# %% ../../nbs/calls/10_lines.ipynb #c40e5e04
 def _no_rate(s, groups, assumed):
     "Why no error rate can be given; empty = nothing speaks against it."
     tested = s.technical_group[s.p_value.notna()]
     bad = groups[(groups.doubt!='') & groups.technical_group.isin(tested)]
     if len(bad):
         n,name = int(tested.isin(bad.technical_group).sum()),bad.technical_group.iloc[0].split(' | ')[0]
-        others = f' and {len(bad)-1} more technical groups' if len(bad)>1 else ''
+        others = f' and {counted(len(bad)-1, "more technical group")}' if len(bad)>1 else ''
         part = '' if 2*n>len(tested) else f'for {n:,} of {len(tested):,} tested lines, those of {name}{others}, '
         where = f'in {len(bad)} of {len(groups)} technical groups' if not part else 'there'
         return f'{part}because {where} lines do not show what normal is: {name}, {bad.doubt.iloc[0]}'
@@ -221,8 +222,8 @@ def _call_notes(m, s, groups, assumed, by_sex):
     if why: out.append(f'No error rate can be given{"," if why.startswith("because") else ""} {why}.')
     if not len(s): out.append('No experimental mouse belongs to a line; nothing was tested.')
     alone = groups[(groups.n_controls==0) & groups.technical_group.isin(s.technical_group[s.p_value.notna()])]
-    if len(alone): out.append(f'{counted(len(alone), "technical group")} of tested lines without controls: a loss '
-        f'that all lines there share cannot be seen.')
+    if len(alone): out.append(f'{counted(len(alone), "technical group")} with tested lines, too few controls to measure '
+        f'from and so measured from the bulk of their own mice: a loss that all lines there share cannot be seen.')
     few = int((s.n_mice<MIN_LINE).sum())
     if few: out.append(f'{few:,} of {len(s):,} lines have fewer than {MIN_LINE} mice and were not tested.')
     unknown = int((s.zygosity.isna() | (s.zygosity=='')).sum()) if len(s) else 0
