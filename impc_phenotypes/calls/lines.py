@@ -222,8 +222,8 @@ def _call_notes(m, s, groups, assumed, by_sex):
     if why: out.append(f'No error rate can be given{"," if why.startswith("because") else ""} {why}.')
     if not len(s): out.append('No experimental mouse belongs to a line; nothing was tested.')
     alone = groups[(groups.n_controls==0) & groups.technical_group.isin(s.technical_group[s.p_value.notna()])]
-    if len(alone): out.append(f'{counted(len(alone), "technical group")} with tested lines, too few controls to measure '
-        f'from and so measured from the bulk of their own mice: a loss that all lines there share cannot be seen.')
+    if len(alone): out.append(f'{counted(len(alone), "technical group")} with tested lines, but too few controls to '
+        f'measure from and so measured from the bulk of their own mice: a loss that all lines share cannot be seen.')
     few = int((s.n_mice<MIN_LINE).sum())
     if few: out.append(f'{few:,} of {len(s):,} lines have fewer than {MIN_LINE} mice and were not tested.')
     unknown = int((s.zygosity.isna() | (s.zygosity=='')).sum()) if len(s) else 0
