@@ -52,12 +52,15 @@ def _key(name, path, options):
     return hashlib.sha256(json.dumps([name, options, __version__, stamp], sort_keys=True,
         default=str).encode()).hexdigest()[:24]
 
+# two packages may each have a class of one name
+def _kind(cls): return f'{cls.__module__}.{cls.__qualname__}'
+
 def keep_source(
     source:Source, # Opened
     file, # NPZ file to write
 ):
     "A source as arrays and JSON in one file."
-    arrays,plain = {},dict(kind=type(source).__name__)
+    arrays,plain = {},dict(kind=_kind(type(source)))
     for f in fields(source):
         v = getattr(source, f.name)
         if isinstance(v, Rows):
@@ -74,7 +77,7 @@ def _try_to_keep(source, file):
     try: keep_source(source, file)
     except (RunError, OSError, TypeError, ValueError): pass
 
-def _kinds(cls=Source): return {cls.__name__:cls} | {k:v for c in cls.__subclasses__() for k,v in _kinds(c).items()}
+def _kinds(cls=Source): return {_kind(cls):cls} | {k:v for c in cls.__subclasses__() for k,v in _kinds(c).items()}
 
 def kept_source(
     file, # From `keep_source`
