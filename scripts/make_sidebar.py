@@ -4,7 +4,8 @@ import argparse, re, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = dict(tutorials='Tutorials', explanations='Explanations', core='Ground floor', procedures='Procedures',
+FOLDERS = dict(tutorials='Tutorials', explanations='Explanations', guides='Add your own',
+    core='Ground floor', procedures='Procedures',
     data='Data', sources='Other sources', models='Models',
                losses='Losses', training='Training', metrics='Metrics', phenotypes='Phenotypes',
                evaluation='Evaluation', calls='Calls', biology='Biology', similar='Similar lines',

@@ -3,7 +3,7 @@ import ast, json, re
 import pytest
 from repo import ROOT, cells, flag, named, notebooks, source
 
-LESSONS = ('tutorials', 'explanations')
+LESSONS = ('tutorials', 'explanations', 'guides')
 MAX_LINES, MAX_BYTES = 40, 300_000
 CHECK = re.compile(r'\bassert\b|\btest_\w+\(|\bexpect_fail\(|\bis_close\(')
 
