@@ -13,6 +13,8 @@ __all__ = ['WINSOR', 'MOST', 'PRIOR_LINES', 'ENOUGH_LINES', 'MISFIT', 'MIN_OWN',
 
 # %% ../../nbs/models/62_line_null.ipynb #3fe43f0d
 from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from zlib import crc32
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -76,7 +78,11 @@ def robust_sd(
     v:np.ndarray, # Values, shape (n,), without NaN
 )->float: # In their unit
     "SD that the tails do not move."
-    return float(np.diff(np.quantile(v, [.16,.84])).item()/2/_HALF)
+    at = [(len(v)-1)*q for q in (.16,.84)] # as `np.quantile`, without its overhead
+    below = [int(o) for o in at]
+    order = np.partition(v, sorted({min(b+i, len(v)-1) for b in below for i in (0,1)}))
+    low,high = (order[b]+(order[min(b+1, len(v)-1)]-order[b])*(o-b) for o,b in zip(at, below))
+    return float((high-low)/2/_HALF)
 
 MOST = .95 # share of the control variance that lines may have in common
 
@@ -417,65 +423,74 @@ def places(self:RankNull, x): # dB, shape (…, d), none missing
     d = len(self.R)
     return axis_place(x)+(np.arange(d, dtype=np.int32)+d*(x>=self.top).astype(np.int32))*len(AXIS)
 
-@patch
-def readings(self:RankNull, at, loss): # from `places`; dB, shape (d,)
-    "Scores, shape of `at`, and log slope, shape (…), once a loss is taken off."
-    steps = np.rint(loss/(AXIS[1]-AXIS[0])).astype(int)[:,None]
+def _less(table, losses):
+    "A table of the background once each loss is taken off, flattened as `places` says: shape (losses, 2·d·steps)."
     every = np.arange(len(AXIS))
+    steps = np.rint(losses/(AXIS[1]-AXIS[0])).astype(int)[...,None]
     moved = np.clip(every-steps, 0, len(AXIS)-1)
     # "at least": a loss takes off no more than there is
     held = np.maximum(moved, np.minimum(every, int(axis_place(0.))))
-    z,jac = (np.take_along_axis(np.r_[t,t], np.r_[moved,held], 1).ravel()
-        for t in (self.background.tables[k][self.code,:len(self.R)] for k in ('z','jac')))
-    return z.take(at),jac.take(at)@np.ones(len(self.R), np.float32)
+    return np.stack([np.take_along_axis(np.r_[table,table], np.r_[m,h], 1).ravel() for m,h in zip(moved, held)])
+
+@patch
+def tables(self:RankNull,
+    sign:int=1, # −1 looks for what is better
+)->tuple: # Scores and log slopes, float32, both of shape (1 + losses, 2·d·steps); the first is without a loss
+    "Readings once each loss that is looked for is taken off; made once."
+    made = self.__dict__.setdefault('_made', {})
+    if sign not in made:
+        losses = np.vstack([np.zeros(len(self.R)), sign*self.procedure.sought.to_numpy()])
+        made[sign] = tuple(_less(self.background.tables[k][self.code,:len(self.R)], losses) for k in ('z','jac'))
+    return made[sign]
 
 # %% ../../nbs/models/62_line_null.ipynb #6cac2f31
-@dataclass(frozen=True)
-class _Held:
-    "Lines held against every loss, mouse by mouse."
-    z:np.ndarray # Scores, shape (lines, mice, d)
-    gain:np.ndarray # What a loss explains of each mouse, nats, shape (losses, lines, mice)
-    moved:np.ndarray # How far the scores move, shape (losses, lines, mice, d)
-    def take(self, lines, n): # Positions or bool; the first so many mice
-        return _Held(self.z[lines,:n], self.gain[:,lines,:n], self.moved[:,lines,:n])
+def _line_ratios(at, z, jac, centre, P, M, counts, ways):
+    "Log likelihood ratios of lines, nats, shape (lines, losses); plain loops, compiled where they are used."
+    lines,n,d = at.shape
+    out = np.empty((lines,len(z)-1), np.float32)
+    zero,y,mean,total = np.empty((n,d)),np.empty((n,d)),np.empty(d),np.empty(d)
+    own,gain,order = np.empty(n),np.empty(n),np.empty(n, np.int64)
+    for l in range(lines):
+        for k in range(len(z)):
+            for i in range(n):
+                far = 0.
+                for t in range(d):
+                    y[i,t] = z[k,at[l,i,t]]-centre[t]
+                    far += y[i,t]*P[t,t]*y[i,t]/2-jac[k,at[l,i,t]]
+                    for s in range(t): far += y[i,t]*P[t,s]*y[i,s]
+                if k==0: own[i] = far
+                else: gain[i] = own[i]-far
+            if k==0:
+                zero[:] = y
+                for t in range(d): mean[t] = zero[:,t].sum()/n
+                total[:] = mean
+            for i in range(n if k else 0):
+                at_j = i # those that gain most are first
+                while at_j>0 and gain[order[at_j-1]]<gain[i]:
+                    order[at_j] = order[at_j-1]
+                    at_j -= 1
+                order[at_j] = i
+            best,summed,done = -np.inf,0.,0
+            total[:] = mean
+            for c in range(len(counts) if k else 1):
+                for i in range(done, counts[c] if k else 0):
+                    summed += gain[order[i]]
+                    for t in range(d): total[t] += (y[order[i],t]-zero[order[i],t])/n
+                done,shared = counts[c],0.
+                for t in range(d):
+                    for s in range(d): shared += n/2*total[t]*M[t,s]*total[s]
+                if k==0: base = shared
+                else: best = max(best, summed-shared-ways[c])
+            if k: out[l,k-1] = best+base
+    return out
 
-@patch
-# dB, shape (lines, mice, d); scores, shape (d,); −1 looks for what is better
-def held(self:RankNull, x, centre, sign=1):
-    "Mice of lines held against every loss."
-    sought = self.procedure.sought.to_numpy()
-    root = np.linalg.cholesky(np.linalg.inv(self.W+RIDGE_W*np.eye(len(self.W)))).astype(np.float32)
-    far = lambda z: np.einsum('lnt,lnt->ln', v:=z@root, v)/2
-    at,centre = self.places(x),np.asarray(centre, np.float32)
-    z,jac = self.readings(at, np.zeros(len(self.W)))
-    z -= centre
-    own = far(z)-jac
-    gain,moved = np.empty((len(sought),*own.shape), np.float32),np.empty((len(sought),*z.shape), np.float32)
-    for k,loss in enumerate(sought):
-        y,jac = self.readings(at, sign*loss)
-        y -= centre
-        gain[k],moved[k] = own-far(y)+jac,y-z
-    return _Held(z, gain, moved)
+# %% ../../nbs/models/62_line_null.ipynb #d4a8eb9a
+@cache
+def _compiled(): # not needed to read a result, so not imported with it
+    from numba import njit
+    return njit(cache=Path(__file__ if '__file__' in globals() else '').is_file(), nogil=True)(_line_ratios)
 
 # %% ../../nbs/models/62_line_null.ipynb #958d136a
-@patch
-def ratios(self:RankNull, h): # From `held`
-    "Log likelihood ratios of lines, nats, shape (lines, losses)."
-    n = h.z.shape[1]
-    W = self.W+RIDGE_W*np.eye(len(self.W))
-    M = (np.linalg.inv(W+n*self.T)-np.linalg.inv(W)).astype(np.float32)
-    shared = lambda y: n/2*np.einsum('lt,lt->l', y@M, y)
-    mean,out = h.z.mean(1),np.empty((len(h.z),len(h.gain)), np.float32)
-    for k,(gain,moved) in enumerate(zip(h.gain, h.moved)):
-        order,each = np.argsort(-gain, 1, kind='stable'),[]
-        for j in sorted({int(np.ceil(a*n)) for a in AFFECTED}):
-            of = np.zeros_like(gain)
-            np.put_along_axis(of, order[:,:j], 1, 1)
-            ways = gammaln(n+1)-gammaln(j+1)-gammaln(n-j+1)
-            each.append(np.einsum('ln,ln->l', gain, of)-shared(mean+np.einsum('lnt,ln->lt', moved, of)/n)-ways)
-        out[:,k] = np.max(each, 0)
-    return out+shared(mean)[:,None]
-
 @patch
 def evidence(self:RankNull,
     x:np.ndarray, # Offsets of lines of equal size, dB, shape (lines, mice, d), none missing
@@ -483,7 +498,12 @@ def evidence(self:RankNull,
     sign:int=1, # −1 looks for mice that hear better
 )->np.ndarray: # Log likelihood ratios, nats, shape (lines, losses)
     "How much better each loss explains each line than normal hearing does."
-    return self.ratios(self.held(x, centre, sign))
+    n,W = x.shape[1],self.W+RIDGE_W*np.eye(len(self.W))
+    P = np.linalg.inv(W)
+    j = np.array(sorted({int(np.ceil(a*n)) for a in AFFECTED}))
+    ways = gammaln(n+1)-gammaln(j+1)-gammaln(n-j+1)
+    M = np.linalg.inv(W+n*self.T)-P
+    return _compiled()(self.places(x), *self.tables(sign), np.asarray(centre, float), P, M, j, ways)
 
 # %% ../../nbs/models/62_line_null.ipynb #30a908be
 EVEN_LINES = 100 # weight of an equal share of the variance at every tone (ours)
@@ -722,26 +742,24 @@ def _mean_score(x, made, limit, sign, procedure=ABR):
 
 def _both(p, q): return np.minimum(2*np.minimum(p, q), 1) # two looks at one line (Bonferroni)
 
-def _one_sided(null, x, shift, centre, sign, held=None):
+def _one_sided(null, x, shift, centre, sign):
     """Evidence for losses; none for a line whose mean over mice and tones is on the other side, where there is a side
-    that is better. `held`: of more mice of these lines."""
-    out = np.full((len(x),len(null.procedure.sought)), -1e6, np.float32)
+    that is better."""
+    out = np.full((len(x),len(null.tables(sign)[0])-1), -1e6, np.float32)
     worse = np.flatnonzero((sign*(x-shift)).mean((1,2))>0) if null.procedure.one_sided else np.arange(len(x))
-    if len(worse):
-        out[worse] = null.evidence(x[worse], centre,
-            sign) if held is None else null.ratios(held.take(worse, x.shape[1]))
+    if len(worse): out[worse] = null.evidence(x[worse], centre, sign)
     return out
 
 # %% ../../nbs/models/62_line_null.ipynb #f5d71545
-def _size_p(null, mine, made, few, limit, held):
-    "Shape, evidence and both p-values of lines of one size; `held`: the first draws by sign."
+def _size_p(null, mine, made, few, limit):
+    "Shape, evidence and both p-values of lines of one size."
     shift,drawn_from = null.shift,np.median(null.pool, 0)
     ours = lambda sign: _one_sided(null, mine, shift+drawn_from, null.centre, sign)
-    theirs = lambda x, sign, held=None: _one_sided(null, x, drawn_from, null.zero, sign, held).max(1)
+    theirs = lambda x, sign: _one_sided(null, x, drawn_from, null.zero, sign).max(1)
     e = ours(1)
     procedure,names = null.procedure,null.procedure.sought.index.to_numpy(object)
     best,score = names[e.argmax(1)],e.max(1)
-    top = theirs(made[:few], 1, held[1])
+    top = theirs(made[:few], 1)
     p = tail_p(top, score)
     if (sure := p<SMALL).any():
         top = np.r_[top, theirs(made[few:], 1)]
@@ -750,7 +768,7 @@ def _size_p(null, mine, made, few, limit, held):
     q = tail_p(drawn, mean)
     best = np.where(q<p, _means(procedure)[0].index.to_numpy(object)[kind], best)
     if not procedure.one_sided: return best,np.maximum(score, -50.),_both(p, q),np.full(len(p), np.nan)
-    back = tail_p(theirs(made[:few], -1, held[-1]), ours(-1).max(1))
+    back = tail_p(theirs(made[:few], -1), ours(-1).max(1))
     _,mean,drawn = _mean_score(mine-shift, made[:few], limit, -1, procedure)
     return best,np.maximum(score, -50.),_both(p, q),_both(back, tail_p(drawn, mean))
 
@@ -762,12 +780,10 @@ def _group_p(null, x, line, size, draws, seed):
     limit = WINSOR*np.array([max(robust_sd(v), 3.) for v in null.pool.T])
     enough = lambda n: max(1000, min(draws, draws*MICE_DRAWN//n))
     few = lambda n: max(1000, enough(n)//FEWER)
-    sides = (1,-1) if null.procedure.one_sided else (1,) # where both are a defect, no side tells of the null alone
-    held = {sign:null.held(made[:few(size.min())], null.zero, sign) for sign in sides} # sizes share their first draws
     for n in sorted(set(size)):
         rows = np.flatnonzero(size==n)
         mine = x[order[first[rows][:,None]+np.arange(n)]]
-        best[rows],score[rows],p[rows,0],p[rows,1] = _size_p(null, mine, made[:enough(n),:n], few(n), limit, held)
+        best[rows],score[rows],p[rows,0],p[rows,1] = _size_p(null, mine, made[:enough(n),:n], few(n), limit)
     wider = mirror_inflation(p[p[:,0]>=LOST,1]) if null.procedure.one_sided else 1.
     return pd.DataFrame(dict(contrast=best, score=score, p_value=_widened(p[:,0], wider),
         mirror_p=_widened(p[:,1], wider), inflation=wider))
