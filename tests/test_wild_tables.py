@@ -95,6 +95,58 @@ def test_unknown_words_are_not_dropped_with_their_line():
     c = read(with_codes(lab(), 'ND'), on_bad_rows='drop', allow_loss=True)
     assert len(c)==30 and c.notes[0].startswith('warning') and 'Deaf1' in c.notes[0]
 
+def test_words_of_a_part_of_a_line_are_asked_about_and_never_dropped():
+    own = dict(zip(IMPC_THRESHOLDS, ('T6','T12','T18','T24','T30','CL')))
+    t = with_codes(lab(), 'ND', 'no go', 80).rename(columns=own)
+    refused(t, "'ND', 'no go' stand for no response", "--no-response ND=LEVEL --no-response 'no go=LEVEL'",
+        'leave these cells empty where nothing was measured', without=['drop'], columns={k:v for k,v in own.items()})
+    refused(with_codes(lab(), '999', 80), '`--no-response 999=LEVEL`', without=['drop'])
+    refused(with_codes(lab(), 'no response'), "`--no-response 'no response=LEVEL'`")
+
+def test_rows_of_another_width_are_never_proposed_to_be_dropped(tmp_path):
+    t = with_codes(lab(), 'NR, 85')
+    (tmp_path/'t.csv').write_text(t.to_csv(index=False).replace('"', ''))
+    refused(tmp_path/'t.csv', '6 rows could not be read', 'quote cells that hold a separator', without=['drop'])
+    c = read(tmp_path/'t.csv', on_bad_rows='drop')
+    assert c.notes[0].startswith('warning: 6 rows could not be read') and len(c)==30 and len(c.excluded)==6
+
+def test_knockouts_under_an_odd_word_are_no_bad_rows():
+    t = lab().assign(biological_sample_group=['control']*24+['batch B']*12)
+    refused(t, "'batch B' (12)", 'values:', without=['drop'])
+    refused(t, "all 12 mice of the group 'batch B'", '--allow-loss', on_bad_rows='drop')
+    named = dict(biological_sample_group='status', sex='Set')
+    own = t.assign(sex=[1,2]*18).rename(columns={v:k for k,v in dict(status='biological_sample_group',
+        Set='sex').items()})
+    refused(own, "{column: 'status', values: {'batch B': …}}", columns=named)
+    own['status'] = lab().biological_sample_group.to_numpy()
+    assert said(read(own, columns=named), "{column: 'Set', values: {'1': …, '2': …}}")
+
+def test_a_code_is_of_the_centre_that_uses_it():
+    two = pd.concat([with_codes(lab(), None), lab(centre='Other B', loss={})], ignore_index=True)
+    two.loc[two.phenotyping_center=='Other B', IMPC_THRESHOLDS[0]] = np.nan
+    assert said(read(two), 'warning', 'Deaf1', '`--no-response Lab:blank=LEVEL`')
+    c = read(two, no_response='blank=85')
+    assert c.censored.sum()==36 and not c.censored[36:].any()
+    refused(two, "no centre 'Leb'; did you mean `Lab`?", no_response='Leb:blank=85')
+    refused(two, "no centre 'X'; there are Lab, Other B", ceiling={'X':85})
+    assert said(read(two, no_response=['blank=85','ND=85']), '`--no-response ND`: no cell holds this code')
+    two.loc[two.phenotyping_center=='Other B', list(IMPC_THRESHOLDS)] = 0
+    two.loc[36:59, list(IMPC_THRESHOLDS)] = 30
+    assert said(read(two), 'warning', 'Deaf1', "`--no-response 'Other B:0=LEVEL'`")
+
+def test_a_column_of_loudest_levels_counts_in_a_table_of_numbers():
+    t = with_codes(lab(), 80).assign(max_level=80)
+    c = read(t)
+    assert c.censored[(c.frame.gene_symbol=='Deaf1').to_numpy()].all() and not c.censored[:24].any()
+    assert said(c, "loudest level of the column 'max_level'", 'all 6 of Deaf1') and not said(c, 'not used')
+    assert not read(t.rename(columns=dict(max_level='metadata_max_level'))).censored.any()
+
+def test_silent_lines_beyond_ten_are_counted():
+    lines = [f'Deaf{i}' for i in range(13)]
+    t = lab(lines=lines, mice=2, loss={})
+    t.loc[t.gene_symbol.notna(), list(IMPC_THRESHOLDS)] = np.nan
+    assert said(read(t), 'warning: 3 more lines are silent')
+
 def test_all_knockouts_or_all_controls_need_consent():
     t = lab().astype(object)
     for group,word in (('experimental','all 12 knockout mice'), ('control','all 24 controls')):
