@@ -279,7 +279,8 @@ def test_ragged_rows(csv):
     said = refused(p, 'row 5', 'row 15', 'columns instead of 20', '2 rows could not be read', 'quote cells')
     assert 'drop' not in said
     cohort = read_records(p, on_bad_rows='drop', verbose=False)
-    assert len(cohort)==12 and cohort.notes[0].startswith('warning: 2 rows could not be read') and 'row 15' in cohort.notes[0]
+    assert len(cohort)==12
+    assert cohort.notes[0].startswith('warning: 2 rows could not be read') and 'row 15' in cohort.notes[0]
     accounts(cohort, 14)
 
 def test_unreadable_dates_are_noted(csv):

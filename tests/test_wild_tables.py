@@ -316,8 +316,9 @@ def as_long(t, ears=('left',), sittings=(0,), hz=True):
             for s in sittings:
                 for f,c in zip((6, 12, 18, 24, 30, None), IMPC_THRESHOLDS):
                     stimulus = (100 if hz else 'click') if f is None else f*1000 if hz else f'{f} kHz'
+                    more = 5*(e=='right')+20*s
                     rows.append(about | dict(ear=e, timepoint=s, frequency=stimulus,
-                        threshold=r[c]+5*(e=='right')+20*s))
+                        threshold=r[c]+more if more else r[c]))
     return pd.DataFrame(rows)
 
 @pytest.mark.parametrize('hz', [True, False])
@@ -353,6 +354,89 @@ def test_a_wide_table_with_two_ears_or_two_ages():
     two = pd.concat([t.assign(procedure_stable_id='IMPC_ABR_001'), t.assign(procedure_stable_id='IMPC_ABR_002',
         weight=20.)])
     refused(two, '`procedure_stable_id`', 'IMPC_ABR_001')
+
+OWN = dict(zip(IMPC_THRESHOLDS, ('T6','T12','T18','T24','T30','CL')))
+
+def both_ears(t, right):
+    return pd.concat([t.assign(ear='left'), right.assign(ear='right')], ignore_index=True)
+
+@pytest.mark.parametrize('code', ['ND', '-1', '0'])
+@pytest.mark.parametrize('long', [False, True])
+def test_an_ear_with_a_code_of_the_user_is_the_worst(code, long):
+    t,deaf = lab(),with_codes(lab(), code)
+    both = (pd.concat([as_long(t), as_long(t, ('right',)).assign(threshold=as_long(deaf).threshold)]) if long
+        else both_ears(t, deaf))
+    named = None if long else OWN
+    both,at = both.rename(columns=named or {}),(t.gene_symbol=='Deaf1').to_numpy()
+    worst = read(both, ear='worst', columns=named, no_response={code:85})
+    assert worst.censored[at].all() and not worst.censored[~at].any()
+    assert not read(both, ear='best', columns=named, no_response={'Lab:'+code:85}).censored.any()
+    assert read(both, ear='mean', columns=named, no_response={code:85}).censored[at].all()
+
+def test_ears_of_mapped_columns_are_seen():
+    t = lab().rename(columns=OWN)
+    both = both_ears(t, t.assign(**{c:t[c]+5 for c in OWN.values()}))
+    for ear,more in (('best',0), ('worst',5), ('mean',2.5)):
+        np.testing.assert_allclose(read(both, columns=OWN, ear=ear).thresholds, read(t, columns=OWN).thresholds+more)
+    refused(both, '`--ear worst` needs columns of thresholds', ear='worst')
+
+@pytest.mark.parametrize('long', [False, True])
+def test_mice_without_the_ear_are_named(long):
+    t = lab()
+    both = as_long(t, ('left','right')) if long else both_ears(t, t)
+    some = both[(both.ear=='right') | (both.specimen_id!='Lab-003')]
+    c = read(some, ear='left')
+    assert len(c)==35 and said(c, 'warning: 1 mice have no left ear', 'Lab-003')
+    refused(some.replace(dict(ear=dict(left='OD', right='OS'))), "'OD', 'OS' in `ear`", 'write left and right',
+        ear='left')
+    one = some[(some.ear=='left') | (some.specimen_id=='Lab-003')] # no mouse has both
+    assert said(read(one, ear='left'), 'warning: 1 mice have no left ear', 'Lab-003')
+
+def test_rows_without_mouse_or_stimulus_are_bad_rows():
+    t = lab()
+    both = both_ears(t, t)
+    both.loc[3,'specimen_id'] = None
+    refused(both, "'specimen_id'", 'is missing', ear='best')
+    long = as_long(t).astype(object)
+    long.loc[7,'specimen_id'] = None
+    refused(long, '1 bad values', "'specimen_id'", 'is missing')
+    assert said(read(long, on_bad_rows='drop'), '1 rows with bad values')
+    long = as_long(t).astype(object)
+    long.loc[7,'frequency'] = None
+    refused(long, '`frequency` is missing', without=['drop'])
+    c = read(long, on_bad_rows='drop')
+    assert len(c)==36 and len(c.excluded)==1 and 'row 7' in c.excluded.reason[0]
+
+def test_sittings_of_mapped_columns_and_of_pipelines():
+    t = lab()
+    days = pd.concat([t.assign(tested='14/02/2019'), t.assign(tested='02/03/2019', **{c:t[c]+5
+        for c in IMPC_THRESHOLDS})])
+    named = dict(date_of_experiment='tested')
+    refused(days, '`date_of_experiment`', '--sitting first', columns=named)
+    for how,more in (('first',0), ('last',5)):
+        np.testing.assert_allclose(read(days, columns=named, sitting=how).thresholds, read(t).thresholds+more)
+    two = pd.concat([t.assign(pipeline_stable_id='IMPC_001'), t.assign(pipeline_stable_id='IMPCLA_001', weight=20.)])
+    assert read(two, sitting='first').frame.weight.isna().all()
+    refused(t, '`--sitting first` needs a column', sitting='first')
+    assert not said(read(t.assign(session=1), sitting='first'), 'chosen')
+
+@pytest.mark.parametrize('first,last', [('day 7','day 14'), ('14/02/2019','02/03/2019'), ('9','10'),
+    ('Early adult','Late adult'), ('IMPC_ABR_001','IMPC_ABR_002')])
+def test_sittings_are_ordered_by_what_they_mean(first, last):
+    long = as_long(lab(), sittings=(0, 1))
+    long['timepoint'] = long.timepoint.map({0:last, 1:first})
+    at = read(lab()).thresholds
+    np.testing.assert_allclose(read(long, sitting='first').thresholds, at+20)
+    np.testing.assert_allclose(read(long, sitting='last').thresholds, at)
+
+def test_sittings_without_an_order_are_refused():
+    long = as_long(lab(), sittings=(0, 1))
+    refused(long.replace(dict(timepoint={0:'baseline', 1:'post'})), "'baseline', 'post'", 'number them',
+        sitting='first')
+
+def test_a_long_table_with_a_column_db():
+    t = as_long(lab()).rename(columns=dict(threshold='dB'))
+    np.testing.assert_array_equal(read(t).thresholds, read(lab()).thresholds)
 
 def test_two_readings_of_one_stimulus_are_named():
     long = as_long(lab())

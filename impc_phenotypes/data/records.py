@@ -239,15 +239,15 @@ def _remedy(
 _again = ('age_in_weeks','age_in_days','life_stage_name','date_of_experiment','procedure_stable_id',
     'pipeline_stable_id')
 
-def _differ(raw, frame, clash, ids): # in what the rows of a mouse differ, and what to do
+def _differ(raw, frame, clash, ids, sitting=None): # in what the rows of a mouse differ, and what to do
     n = frame[clash].astype(object).groupby('specimen_id').nunique(dropna=False).max()
     differ = [c for c in n.index[n>1]]
     again = [f"`{c}` ({listed(frame.loc[clash, c].astype(str), 3)})" for c in differ if c in _again]
     mice = frame.drop_duplicates('specimen_id', ignore_index=True)
     whole = whole_losses(mice, mice.specimen_id.isin(ids).to_numpy())
     out = f"{raw.name}: {len(ids):,} specimens stand more than once with different values: {listed(ids, 10)}\n"
-    if again: out += (f"Their rows differ in {', '.join(again)}: choose one with `--sitting first` or `--sitting "
-        f"last` (in Python `sitting='first'`), "
+    if again and not sitting: out += (f"Their rows differ in {', '.join(again)}: choose one with `--sitting first` "
+        f"or `--sitting last` (in Python `sitting='first'`), "
         f"or give each sitting a table of its own.")
     else: out += f"Their rows differ in {listed(differ)}. Keep one row of each."
     if whole: return out+f" To leave them out would lose {', '.join(whole)}."
@@ -258,6 +258,7 @@ def _repeats(
     raw:RawTable, # The table
     frame:pd.DataFrame, # Cleaned rows that passed
     drop:bool, # Leave conflicting specimens out instead of stopping?
+    sitting:str=None, # Was one chosen?
 )->tuple: # (bool keep, excluded frame)
     "One row a specimen."
     twice = frame.specimen_id.duplicated(keep=False).to_numpy()
@@ -266,7 +267,7 @@ def _repeats(
     rest = frame.specimen_id[~copy]
     clash = frame.specimen_id.isin(rest[rest.duplicated()]).to_numpy()
     ids = list(dict.fromkeys(frame.specimen_id[clash]))
-    if ids and not drop: raise InputError(_differ(raw, frame, clash, ids))
+    if ids and not drop: raise InputError(_differ(raw, frame, clash, ids, sitting))
     if copy[~clash].any(): raw.notes.append(f'{int(copy[~clash].sum()):,} repeated identical rows dropped')
     if ids: raw.notes.append(f'{len(ids):,} specimens with conflicting rows left out')
     gone = copy | clash
@@ -320,7 +321,7 @@ def read_records(
         raise InputError(f"`on_bad_rows` must be 'error' or 'drop', got {on_bad_rows!r}")
     p,drop = as_procedure(procedure),on_bad_rows=='drop'
     raw = open_table(source, p.columns+tuple(o.impc for o in p.parameters), sheet)
-    raw = one_row_a_mouse(raw, columns, ear, sitting, p)
+    raw = one_row_a_mouse(raw, columns, ear, sitting, p, no_response)
     total = len(raw)+len(raw.ragged)
     strays = _check_procedure(raw, p)
     where = locate_columns(raw, columns, p)
@@ -328,7 +329,7 @@ def read_records(
     answers = read_answers(raw, where, no_response, ceiling, p)
     frame,problems = _clean(raw, where, answers, p)
     raw.notes += _answered(frame, answers, p)
-    frame,excluded = _kept(raw, frame, strays+problems, drop, allow_loss, where, p)
+    frame,excluded = _kept(raw, frame, strays+problems, drop, allow_loss, where, p, sitting)
     if 'true_phenotype' in frame: raw.source.setdefault('simulated', True)
     raw.source.update(rows=total, columns={c:raw.columns[i] for c,i in where.items()})
     raw.source.setdefault('sha256', hashlib.sha256(
@@ -348,10 +349,11 @@ def _report(raw, cohort):
     return '\n'.join([head] + out + [f'  {n}' for n in cohort.notes])
 
 # %% ../../nbs/data/20_records.ipynb #9a9098d8
-def _kept(raw, frame, problems, drop, allow_loss, where, procedure): # (frame that stays, excluded)
+# (frame that stays, excluded)
+def _kept(raw, frame, problems, drop, allow_loss, where, procedure, sitting=None):
     keep,out = _judge(raw, frame, problems, drop, where, procedure)
     some = frame[keep].reset_index(drop=True)
-    stay,more = _repeats(raw, some, drop)
+    stay,more = _repeats(raw, some, drop, sitting)
     excluded = pd.concat([out, more], ignore_index=True).astype(object)
     if not stay.any():
         raise InputError(f"{raw.name}: none of the {len(raw)+len(raw.ragged):,} rows could be used; the first reason: "
