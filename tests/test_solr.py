@@ -306,3 +306,12 @@ def test_pivot_of_the_stored_form():
     frame,notes = pivot_specimens(pd.DataFrame(documents()))
     assert len(frame)==30 and not notes and frame[IMPC_THRESHOLDS[5]].isna().sum()==10
     assert len(read_records(frame, verbose=False))==30
+
+def test_of_three_ages_the_youngest_stays():
+    docs = pd.DataFrame(documents(4))
+    aged = lambda s,v,d: d.assign(id=d.id.astype(str)+s, life_stage_name=s, data_point=v)
+    odd = np.arange(len(docs))%2==0 # the late adult documents are of other tones, in part
+    frame,notes = pivot_specimens(pd.concat([aged('Middle aged adult', 40., docs[odd]), aged('Late adult', 60., docs)]))
+    assert set(frame[list(IMPC_THRESHOLDS)].stack().dropna())=={40.}
+    assert any('measured again as Late adult' in n for n in notes)
+    assert any('Middle aged adult only and stay' in n for n in notes)

@@ -95,6 +95,58 @@ def test_unknown_words_are_not_dropped_with_their_line():
     c = read(with_codes(lab(), 'ND'), on_bad_rows='drop', allow_loss=True)
     assert len(c)==30 and c.notes[0].startswith('warning') and 'Deaf1' in c.notes[0]
 
+def test_words_of_a_part_of_a_line_are_asked_about_and_never_dropped():
+    own = dict(zip(IMPC_THRESHOLDS, ('T6','T12','T18','T24','T30','CL')))
+    t = with_codes(lab(), 'ND', 'no go', 80).rename(columns=own)
+    refused(t, "'ND', 'no go' stand for no response", "--no-response ND=LEVEL --no-response 'no go=LEVEL'",
+        'leave these cells empty where nothing was measured', without=['drop'], columns={k:v for k,v in own.items()})
+    refused(with_codes(lab(), '999', 80), '`--no-response 999=LEVEL`', without=['drop'])
+    refused(with_codes(lab(), 'no response'), "`--no-response 'no response=LEVEL'`")
+
+def test_rows_of_another_width_are_never_proposed_to_be_dropped(tmp_path):
+    t = with_codes(lab(), 'NR, 85')
+    (tmp_path/'t.csv').write_text(t.to_csv(index=False).replace('"', ''))
+    refused(tmp_path/'t.csv', '6 rows could not be read', 'quote cells that hold a separator', without=['drop'])
+    c = read(tmp_path/'t.csv', on_bad_rows='drop')
+    assert c.notes[0].startswith('warning: 6 rows could not be read') and len(c)==30 and len(c.excluded)==6
+
+def test_knockouts_under_an_odd_word_are_no_bad_rows():
+    t = lab().assign(biological_sample_group=['control']*24+['batch B']*12)
+    refused(t, "'batch B' (12)", 'values:', without=['drop'])
+    refused(t, "all 12 mice of the group 'batch B'", '--allow-loss', on_bad_rows='drop')
+    named = dict(biological_sample_group='status', sex='Set')
+    own = t.assign(sex=[1,2]*18).rename(columns={v:k for k,v in dict(status='biological_sample_group',
+        Set='sex').items()})
+    refused(own, "{column: 'status', values: {'batch B': …}}", columns=named)
+    own['status'] = lab().biological_sample_group.to_numpy()
+    assert said(read(own, columns=named), "{column: 'Set', values: {'1': …, '2': …}}")
+
+def test_a_code_is_of_the_centre_that_uses_it():
+    two = pd.concat([with_codes(lab(), None), lab(centre='Other B', loss={})], ignore_index=True)
+    two.loc[two.phenotyping_center=='Other B', IMPC_THRESHOLDS[0]] = np.nan
+    assert said(read(two), 'warning', 'Deaf1', '`--no-response Lab:blank=LEVEL`')
+    c = read(two, no_response='blank=85')
+    assert c.censored.sum()==36 and not c.censored[36:].any()
+    refused(two, "no centre 'Leb'; did you mean `Lab`?", no_response='Leb:blank=85')
+    refused(two, "no centre 'X'; there are Lab, Other B", ceiling={'X':85})
+    assert said(read(two, no_response=['blank=85','ND=85']), '`--no-response ND`: no cell holds this code')
+    two.loc[two.phenotyping_center=='Other B', list(IMPC_THRESHOLDS)] = 0
+    two.loc[36:59, list(IMPC_THRESHOLDS)] = 30
+    assert said(read(two), 'warning', 'Deaf1', "`--no-response 'Other B:0=LEVEL'`")
+
+def test_a_column_of_loudest_levels_counts_in_a_table_of_numbers():
+    t = with_codes(lab(), 80).assign(max_level=80)
+    c = read(t)
+    assert c.censored[(c.frame.gene_symbol=='Deaf1').to_numpy()].all() and not c.censored[:24].any()
+    assert said(c, "loudest level of the column 'max_level'", 'all 6 of Deaf1') and not said(c, 'not used')
+    assert not read(t.rename(columns=dict(max_level='metadata_max_level'))).censored.any()
+
+def test_silent_lines_beyond_ten_are_counted():
+    lines = [f'Deaf{i}' for i in range(13)]
+    t = lab(lines=lines, mice=2, loss={})
+    t.loc[t.gene_symbol.notna(), list(IMPC_THRESHOLDS)] = np.nan
+    assert said(read(t), 'warning: 3 more lines are silent')
+
 def test_all_knockouts_or_all_controls_need_consent():
     t = lab().astype(object)
     for group,word in (('experimental','all 12 knockout mice'), ('control','all 24 controls')):
@@ -264,8 +316,9 @@ def as_long(t, ears=('left',), sittings=(0,), hz=True):
             for s in sittings:
                 for f,c in zip((6, 12, 18, 24, 30, None), IMPC_THRESHOLDS):
                     stimulus = (100 if hz else 'click') if f is None else f*1000 if hz else f'{f} kHz'
+                    more = 5*(e=='right')+20*s
                     rows.append(about | dict(ear=e, timepoint=s, frequency=stimulus,
-                        threshold=r[c]+5*(e=='right')+20*s))
+                        threshold=r[c]+more if more else r[c]))
     return pd.DataFrame(rows)
 
 @pytest.mark.parametrize('hz', [True, False])
@@ -301,6 +354,89 @@ def test_a_wide_table_with_two_ears_or_two_ages():
     two = pd.concat([t.assign(procedure_stable_id='IMPC_ABR_001'), t.assign(procedure_stable_id='IMPC_ABR_002',
         weight=20.)])
     refused(two, '`procedure_stable_id`', 'IMPC_ABR_001')
+
+OWN = dict(zip(IMPC_THRESHOLDS, ('T6','T12','T18','T24','T30','CL')))
+
+def both_ears(t, right):
+    return pd.concat([t.assign(ear='left'), right.assign(ear='right')], ignore_index=True)
+
+@pytest.mark.parametrize('code', ['ND', '-1', '0'])
+@pytest.mark.parametrize('long', [False, True])
+def test_an_ear_with_a_code_of_the_user_is_the_worst(code, long):
+    t,deaf = lab(),with_codes(lab(), code)
+    both = (pd.concat([as_long(t), as_long(t, ('right',)).assign(threshold=as_long(deaf).threshold)]) if long
+        else both_ears(t, deaf))
+    named = None if long else OWN
+    both,at = both.rename(columns=named or {}),(t.gene_symbol=='Deaf1').to_numpy()
+    worst = read(both, ear='worst', columns=named, no_response={code:85})
+    assert worst.censored[at].all() and not worst.censored[~at].any()
+    assert not read(both, ear='best', columns=named, no_response={'Lab:'+code:85}).censored.any()
+    assert read(both, ear='mean', columns=named, no_response={code:85}).censored[at].all()
+
+def test_ears_of_mapped_columns_are_seen():
+    t = lab().rename(columns=OWN)
+    both = both_ears(t, t.assign(**{c:t[c]+5 for c in OWN.values()}))
+    for ear,more in (('best',0), ('worst',5), ('mean',2.5)):
+        np.testing.assert_allclose(read(both, columns=OWN, ear=ear).thresholds, read(t, columns=OWN).thresholds+more)
+    refused(both, '`--ear worst` needs columns of thresholds', ear='worst')
+
+@pytest.mark.parametrize('long', [False, True])
+def test_mice_without_the_ear_are_named(long):
+    t = lab()
+    both = as_long(t, ('left','right')) if long else both_ears(t, t)
+    some = both[(both.ear=='right') | (both.specimen_id!='Lab-003')]
+    c = read(some, ear='left')
+    assert len(c)==35 and said(c, 'warning: 1 mice have no left ear', 'Lab-003')
+    refused(some.replace(dict(ear=dict(left='OD', right='OS'))), "'OD', 'OS' in `ear`", 'write left and right',
+        ear='left')
+    one = some[(some.ear=='left') | (some.specimen_id=='Lab-003')] # no mouse has both
+    assert said(read(one, ear='left'), 'warning: 1 mice have no left ear', 'Lab-003')
+
+def test_rows_without_mouse_or_stimulus_are_bad_rows():
+    t = lab()
+    both = both_ears(t, t)
+    both.loc[3,'specimen_id'] = None
+    refused(both, "'specimen_id'", 'is missing', ear='best')
+    long = as_long(t).astype(object)
+    long.loc[7,'specimen_id'] = None
+    refused(long, '1 bad values', "'specimen_id'", 'is missing')
+    assert said(read(long, on_bad_rows='drop'), '1 rows with bad values')
+    long = as_long(t).astype(object)
+    long.loc[7,'frequency'] = None
+    refused(long, '`frequency` is missing', without=['drop'])
+    c = read(long, on_bad_rows='drop')
+    assert len(c)==36 and len(c.excluded)==1 and 'row 7' in c.excluded.reason[0]
+
+def test_sittings_of_mapped_columns_and_of_pipelines():
+    t = lab()
+    days = pd.concat([t.assign(tested='14/02/2019'), t.assign(tested='02/03/2019', **{c:t[c]+5
+        for c in IMPC_THRESHOLDS})])
+    named = dict(date_of_experiment='tested')
+    refused(days, '`date_of_experiment`', '--sitting first', columns=named)
+    for how,more in (('first',0), ('last',5)):
+        np.testing.assert_allclose(read(days, columns=named, sitting=how).thresholds, read(t).thresholds+more)
+    two = pd.concat([t.assign(pipeline_stable_id='IMPC_001'), t.assign(pipeline_stable_id='IMPCLA_001', weight=20.)])
+    assert read(two, sitting='first').frame.weight.isna().all()
+    refused(t, '`--sitting first` needs a column', sitting='first')
+    assert not said(read(t.assign(session=1), sitting='first'), 'chosen')
+
+@pytest.mark.parametrize('first,last', [('day 7','day 14'), ('14/02/2019','02/03/2019'), ('9','10'),
+    ('Early adult','Late adult'), ('IMPC_ABR_001','IMPC_ABR_002')])
+def test_sittings_are_ordered_by_what_they_mean(first, last):
+    long = as_long(lab(), sittings=(0, 1))
+    long['timepoint'] = long.timepoint.map({0:last, 1:first})
+    at = read(lab()).thresholds
+    np.testing.assert_allclose(read(long, sitting='first').thresholds, at+20)
+    np.testing.assert_allclose(read(long, sitting='last').thresholds, at)
+
+def test_sittings_without_an_order_are_refused():
+    long = as_long(lab(), sittings=(0, 1))
+    refused(long.replace(dict(timepoint={0:'baseline', 1:'post'})), "'baseline', 'post'", 'number them',
+        sitting='first')
+
+def test_a_long_table_with_a_column_db():
+    t = as_long(lab()).rename(columns=dict(threshold='dB'))
+    np.testing.assert_array_equal(read(t).thresholds, read(lab()).thresholds)
 
 def test_two_readings_of_one_stimulus_are_named():
     long = as_long(lab())

@@ -119,12 +119,13 @@ def _other_tones(missing, spare, places): # what to do about tones the package h
     return (f"\nThe table has tones at {listed([f'{t:g}' for t in sorted(set(other.values()))], 9)} kHz; the "
         f"package has places at "
         f"{', '.join(f'{f:g}' for f in tones)} kHz{' and for the click'*('click' in places.values())}. "
-        f"Another tone is another measurement, "
-        f"so none is proposed. To use a "
+        f"Another tone is another measurement, so none is proposed. To read your tones as what they are, describe "
+        f"your procedure on a page of YAML (`procedure='own.yaml'` in Python). To use a "
         f"place for another tone say so in the map, `{free[0]}: {next(iter(other))}`; a place without a tone is "
         f"left empty with "
         f"`{free[-1]}: {{value: null}}`. The notes of the run then say which tone stands where.")
 
+# %% ../../nbs/data/13_columns.ipynb #8cccdc73
 def _missing(
     raw:RawTable, # The table
     missing, # Required columns that were not found

@@ -14,7 +14,9 @@ from ..core.words import listed, plain_name
 from ..procedures.abr import ABR
 from ..procedures.procedure import Procedure
 from .columns import column_map, places_of, tone_of, usual_names
-from .no_response import no_response_level
+from .ages import life_stage
+from .no_response import bears_code, no_response_level, user_codes
+from .spellings import read_days
 
 # %% ../../nbs/data/16_long_tables.ipynb #234989a7
 EARS = ('best','worst','left','right','mean')
@@ -23,18 +25,20 @@ _stimulus = set('frequency freq frequencyhz frequencykhz freqhz freqkhz stimulus
     'stimulusfrequency stimulusfreq'.split())
 _threshold = set('threshold thr thresholddb thresholddbspl abrthreshold abrthresholddb abrthresholddbspl '
     'manualthreshold hearingthreshold '
-    'thresholdspl dbspl'.split())
+    'thresholdspl dbspl db'.split())
 _ear = set('ear side earside testedear eartested earmeasured'.split())
 _sitting = set('timepoint session sitting visit measurement replicate repeat round testnumber ageinweeks ageindays '
     'dateofexperiment '
-    'lifestagename procedurestableid expdate testdate ageattest ageweeks agedays'.split())
+    'lifestagename procedurestableid pipelinestableid expdate testdate ageattest ageweeks agedays'.split())
 
 def _named(raw, names): return [c for c in raw.columns if plain_name(c) in names]
 
-def _id_column(raw, columns, procedure):
-    entry = column_map(columns, procedure).get('specimen_id')
-    own = [entry] if isinstance(entry, str) else []
-    return next((c for c in (*own, 'specimen_id', *_named(raw, usual_names('specimen_id'))) if raw.find(c)), None)
+def _mapped(raw, columns, procedure): # canonical name → column of the table, as the column map says
+    names = {c:o.get('column') if isinstance(o, dict) else o for c,o in column_map(columns, procedure).items()}
+    return {c:str(n) for c,n in names.items() if n is not None and raw.find(str(n))}
+
+def _column(raw, own, name): # of the map, of the schema, or of another usual name
+    return next((c for c in (own.get(name), name, *_named(raw, usual_names(name))) if c and raw.find(c)), None)
 
 def stimulus_name(
     value, # Hz, kHz, a word, or 100 or 0 for the click
@@ -50,44 +54,89 @@ def stimulus_name(
     f = f/1000 if f>=1000 else f
     return places.get(f, f'threshold_{f:g}kHz')
 
+# %% ../../nbs/data/16_long_tables.ipynb #cdf0e5a4
+_stages = ('early','middle','late')
+
+def _order(name, values): # how late each sitting was; None where nothing says it
+    text = values.dropna().astype(str).str.strip()
+    number = pd.to_numeric(text.str.replace(',', '.'), errors='coerce')
+    if len(text) and number.notna().all(): return number
+    days,unread,_ = read_days(values)
+    if len(text) and not unread.any(): return pd.Series(days, values.index).dropna().astype('int64')
+    low = text.str.lower()
+    stage = low.str.extract(f"^({'|'.join(_stages)})")[0]
+    if stage.notna().all(): return stage.map(_stages.index)
+    if plain_name(name) in ('procedurestableid','pipelinestableid'):
+        late = pd.Series(life_stage(pd.DataFrame(dict(procedure_stable_id=text))), text.index)!=''
+        if late.any() and not late.all(): return late.astype(int)
+    parts = low.str.extract(r'^(\D*)(\d+(?:[.,]\d+)?)(\D*)$')
+    if parts.isna().any(axis=None) or (parts[[0,2]].apply(lambda c: c.str.strip()).nunique()>1).any(): return None
+    return parts[1].str.replace(',', '.').astype(float)
+
 # %% ../../nbs/data/16_long_tables.ipynb #b896549d
 def _height(v): # a reading as a number: no response is above all levels
     try: return float(str(v).replace(',', '.'))
     except ValueError: return np.inf if no_response_level(v) is not None else np.nan
 
-def _one_of(values, how): # the reading of a mouse from those of its ears
-    x = np.array([_height(v) for v in values])
+def _heights(values, centre, codes): # readings as numbers; also a code of the user is above all levels
+    text = np.array(values, object)
+    x = np.array([_height(v) for v in text])
+    bad,out = np.isnan(x) & pd.notna(text),x.copy()
+    for place,code,_ in codes:
+        out[bears_code(code, x, bad, text) & (np.array([o==place for o in centre], bool) if place else True)] = np.inf
+    return out
+
+def _one_of(values, x, how): # the reading of a mouse from those of its ears and their heights
     if np.isnan(x).all(): return values[0]
     if how=='best': return values[int(np.nanargmin(x))]
     if how=='worst' or np.isinf(x).any(): return values[int(np.nanargmax(x))]
     return f'{np.nanmean(x):g}'
 
-def _one_sitting(t, key, when, sitting): # rows of each mouse's first or last sitting
-    order = t[when].apply(lambda c: pd.to_numeric(c, errors='coerce').fillna(-1.) if pd.to_numeric(c,
-        errors='coerce').notna().any()
-        else c.fillna('').astype(str))
-    rank = order.apply(tuple, axis=1)
+# %% ../../nbs/data/16_long_tables.ipynb #bad535e1
+def _one_sitting(t, key, when, sitting, name): # rows of each mouse's first or last sitting
+    again = t[t.duplicated(key, keep=False)]
+    orders = {c:o for c in when if (o := _order(c, again[c])) is not None}
+    if not orders: raise InputError(f"{name}: `--sitting {sitting}`: nothing says which of "
+        f"{listed(map(repr, again[when[0]].dropna().unique()), 4)} in `{when[0]}` was first; number them, or give "
+        f"each sitting a table of its own")
+    blank = np.inf if sitting=='first' else -np.inf # a sitting without a name is never chosen
+    rank = pd.DataFrame(orders).reindex(t.index).fillna(blank).apply(tuple, axis=1)
     best = rank.groupby(t[key]).transform('min' if sitting=='first' else 'max')
     return t[[a==b for a,b in zip(rank, best)]]
 
-def _one_ear(t, keys, values, side, ear):
-    if ear in ('left','right'): return t[t[side].fillna('').astype(str).str.strip().str.lower().str.startswith(ear[0])]
+def _one_ear(t, keys, values, side, ear, codes, centre, name): # (rows, note or None)
+    if ear in ('left','right'): return _this_ear(t, keys[0], side, ear, name)
+    where = t[centre].to_numpy(object) if centre else np.full(len(t), None)
+    heights = pd.DataFrame({v:_heights(t[v], where, codes) for v in values}, t.index)
     firsts = t.groupby(keys, sort=False, dropna=False)
     out = firsts.head(1).copy()
-    for v in values: out[v] = [_one_of(list(g[v]), ear) for _,g in firsts]
-    return out
+    for v in values: out[v] = [_one_of(list(g[v]), heights.loc[g.index, v].to_numpy(), ear) for _,g in firsts]
+    return out, None
 
-def _chosen(t, key, keys, values, sides, when, ear, sitting, name):
-    "Rows of one sitting and one ear, or a message that names what must be chosen."
-    differ = [c for c in when if (t.groupby(key)[c].nunique(dropna=False)>1).any()]
-    if differ and sitting: t = _one_sitting(t, key, differ, sitting)
+def _this_ear(t, key, side, ear, name):
+    word = t[side].astype(object).where(t[side].notna(), '').astype(str).str.strip().str.lower()
+    odd = t[side][(word!='') & ~word.str.match('[lr]')]
+    if len(odd): raise InputError(f"{name}: `--ear {ear}`: {listed(map(repr, odd), 4)} in `{side}` says neither "
+        f"left nor right; write left and right there")
+    out = t[word.str.startswith(ear[0])]
+    lost = t[key][~t[key].isin(out[key])].unique()
+    return out, (f"warning: {len(lost):,} mice have no {ear} ear in the table and are left out: {listed(lost, 20)}"
+        if len(lost) else None)
+
+# %% ../../nbs/data/16_long_tables.ipynb #535f1104
+def _chosen(t, key, keys, values, sides, when, ear, sitting, codes, centre, name):
+    "(Rows of one sitting and one ear, what was chosen, notes), or a message that names what must be chosen."
+    done,notes,differ = [],[],[c for c in when if (t.groupby(key)[c].nunique(dropna=False)>1).any()]
     both = [c for c in sides if (t.groupby(key)[c].nunique(dropna=False)>1).any()]
-    if both and ear: t = _one_ear(t, [*keys, *(differ if not sitting else [])], values, both[0], ear)
+    if ear and (both or ear in ('left','right')):
+        t,note = _one_ear(t, [*keys, *differ], values, (both or sides)[0], ear, codes, centre, name)
+        done,notes = [ear],[note]*bool(note)
+    if differ and sitting: t,done = _one_sitting(t, key, differ, sitting, name),[*done, sitting]
     twice = t.duplicated(keys, keep=False)
-    if not twice.any(): return t
+    if not twice.any(): return t,done,notes
     open_now = [c for c in both if not ear]+[c for c in differ if not sitting]
     why = [f"`{c}` ({listed(t[c].dropna().unique(), 4)})" for c in open_now]
-    if not why: return t
+    if not why: return t,done,notes
     say = ['`--ear best|worst|left|right|mean`']*bool(both and not ear) + ['`--sitting first|last`']*bool(differ
         and not sitting)
     raise InputError(f"{name}: {t[key][twice].nunique():,} mice have several rows that differ in {', '.join(why)}. "
@@ -99,46 +148,57 @@ def _chosen(t, key, keys, values, sides, when, ear, sitting, name):
 def _frame(raw): # every column as clean text
     return pd.DataFrame({i:clean_text(raw.pull(i))[0] for i in range(len(raw.columns))}).set_axis(raw.columns, axis=1)
 
-def _raw_again(raw, t, notes): # a table like `raw` of other rows
+def _raw_again(raw, t, notes, lost=()): # a table like `raw` of other rows
     new = frame_table(t.drop(columns='_row'), raw.name, **raw.source)
-    new.rows,new.ragged,new.notes = t._row.to_numpy(int),raw.ragged,[*raw.notes, *notes]
+    new.rows,new.ragged,new.notes = t._row.to_numpy(int),[*raw.ragged, *lost],[*raw.notes, *notes]
     return new
 
+# %% ../../nbs/data/16_long_tables.ipynb #7ec493ec
 def one_row_a_mouse(
     raw:RawTable, # The table
     columns=None, # Column map
     ear:str=None, # best, worst, left, right or mean
     sitting:str=None, # first or last
     procedure:Procedure=ABR, # What was measured
+    no_response=None, # Codes of the user, see `user_codes`
 )->RawTable: # Itself, or wide and without repeated ears and sittings
     "Make a long table wide, and choose one ear and one sitting."
     for option,value,known in (('ear', ear, EARS), ('sitting', sitting, SITTINGS)):
         if value is not None and value not in known: raise InputError(f"--{option} {value}: must be one of "
             f"{', '.join(known)}")
-    key,stimulus,threshold = _id_column(raw, columns, procedure),_named(raw, _stimulus),_named(raw, _threshold)
-    places = places_of(procedure)
+    own,places = _mapped(raw, columns, procedure),places_of(procedure)
+    key,stimulus = _column(raw, own, 'specimen_id'),_named(raw, _stimulus)
+    threshold = sorted(_named(raw, _threshold), key=lambda c: plain_name(c)=='db')
     long = bool(places and key and stimulus and threshold and len(raw)) and not any(
         raw.find(t) for t,f in places.items() if f!='click')
-    sides,when = _named(raw, _ear) if places else [],_named(raw, _sitting)
+    sides = _named(raw, _ear) if places else []
+    when = list(dict.fromkeys([*_named(raw, _sitting), *(own[c] for c in own if plain_name(c) in _sitting)]))
     if ear and not places: raise InputError(f"--ear {ear}: is of stimuli; the {procedure.title} has none")
     if ear and not sides: raise InputError(f"{raw.name}: `--ear {ear}` needs a column `ear`; there is none")
+    if sitting and not when: raise InputError(f"{raw.name}: `--sitting {sitting}` needs a column that tells sittings "
+        f"apart, such as `date_of_experiment`, `age_in_weeks` or `session`; there is none")
     if not long and not (key and (ear or sitting or sides)): return raw
-    if not long and not pd.Series(clean_text(raw.pull(raw.find(key)[0]))[0]).duplicated().any(): return raw
+    values = threshold[:1] if long else [c for c in dict.fromkeys(raw.columns) if tone_of(c) is not None
+        or c in [own.get(o, o) for o in procedure.columns]]
+    if ear and not values: raise InputError(f"{raw.name}: `--ear {ear}` needs columns of thresholds; say with "
+        f"`--columns MAP.yaml` which they are")
     t = _frame(raw).loc[:,lambda d: ~d.columns.duplicated()].assign(_row=raw.rows)
-    t = t[t[key].notna()]
-    if not long:
-        values = [c for c in t if tone_of(c) is not None]
-        t = _chosen(t, key, [key], values, sides, when, ear, sitting, raw.name)
-        return _raw_again(raw, t.reset_index(drop=True), [f"one row of each mouse chosen "
-            f"({', '.join(o for o in (ear, sitting) if o)})"])
-    return _widen(raw, t, key, stimulus[0], threshold[0], sides, when, ear, sitting, procedure)
+    if not long and not t[key].dropna().duplicated().any() and ear not in ('left','right'): return raw
+    nobody,t = t[t[key].isna()],t[t[key].notna()]
+    choose = lambda t,keys: _chosen(t, key, keys, values, sides, when, ear, sitting, user_codes(no_response),
+        _column(raw, own, 'phenotyping_center'), raw.name)
+    if long: return _widen(raw, t, nobody, key, stimulus[0], threshold[0], choose, procedure)
+    some,done,notes = choose(t, [key])
+    if len(some)==len(t): return raw
+    if done: notes = [*notes, f"one row of each mouse chosen ({', '.join(done)})"]
+    return _raw_again(raw, pd.concat([some, nobody]).sort_values('_row', ignore_index=True), notes)
 
 # %% ../../nbs/data/16_long_tables.ipynb #832f88e6
-def _widen(raw, t, key, stimulus, threshold, sides, when, ear, sitting, procedure):
+def _widen(raw, t, nobody, key, stimulus, threshold, choose, procedure):
+    rows = len(t)+len(nobody)
     t = t.assign(_tone=t[stimulus].map(lambda v: stimulus_name(v, procedure), na_action='ignore'))
-    t = t[t._tone.notna()]
-    rows = len(t)
-    t = _chosen(t, key, [key, '_tone'], [threshold], sides, when, ear, sitting, raw.name)
+    lost = [(int(r), f'`{stimulus}` is missing') for r in t._row[t._tone.isna()]]
+    t,done,notes = choose(t[t._tone.notna()], [key, '_tone'])
     t = t[~t.duplicated([key, '_tone', threshold])]
     twice = t[t.duplicated([key, '_tone'], keep=False)]
     if len(twice):
@@ -149,13 +209,16 @@ def _widen(raw, t, key, stimulus, threshold, sides, when, ear, sitting, procedur
     wide = t.pivot(index=key, columns='_tone', values=threshold).reindex(t[key].unique())
     about = t.drop(columns=[stimulus, threshold, '_tone'])
     same = about.groupby(key, sort=False).nunique(dropna=False).le(1).all()
-    lost = [c for c in same.index[~same] if c!='_row']
-    about = about.drop_duplicates(key).set_index(key).drop(columns=lost)
+    lost_columns = [c for c in same.index[~same] if c!='_row']
+    about = about.drop_duplicates(key).set_index(key).drop(columns=lost_columns)
     out = about.join(wide).reset_index()
     usual = [*procedure.columns, *(c for c in wide if c not in procedure.columns)]
-    notes = [f"the table is long: one row for each `{key}` and `{stimulus}` ({rows:,} rows); made wide, "
+    notes = [*notes, f"the table is long: one row for each `{key}` and `{stimulus}` ({rows:,} rows); made wide, "
         f"{len(out):,} mice with "
-        f"{', '.join(c for c in usual if c in wide)}" + (f'; {ear} ear' if ear else '')
-        + (f'; {sitting} sitting' if sitting else '')]
-    if lost: notes.append(f"columns that differ between the rows of a mouse were left out: {listed(lost)}")
-    return _raw_again(raw, out, notes)
+        f"{', '.join(c for c in usual if c in wide)}" + ''.join(f"; {o} {'ear' if o in EARS else 'sitting'}"
+        for o in done)]
+    if lost_columns: notes.append(f"columns that differ between the rows of a mouse were left out: "
+        f"{listed(lost_columns)}")
+    nobody = nobody.drop(columns=[stimulus, threshold, *lost_columns])
+    if len(nobody): out = pd.concat([out, nobody], ignore_index=True)
+    return _raw_again(raw, out, notes, lost)

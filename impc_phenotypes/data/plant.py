@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from scipy.special import ndtr
 from scipy.stats import norm
 from .schema import GROUP_COLUMNS
-from ..procedures.abr import ABR
+from ..procedures.abr import ABR, STEP
 from ..core.words import meant
 from ..procedures.abr import ceiling
 from ..core.errors import InputError
@@ -89,9 +89,7 @@ class ControlGroup:
     def seen(self): return ~np.isnan(self.values)
 
 # %% ../../nbs/data/45_plant.ipynb #31b6a63a
-_step = float(ABR.steps[0])
-
-def _on_grid(values): return np.mean(np.abs(values/_step-np.round(values/_step))<1e-6) if len(values) else 0.
+def _on_grid(values): return np.mean(np.abs(values/STEP-np.round(values/STEP))<1e-6) if len(values) else 0.
 
 def _control_group(frame, name, control, values):
     "`frame`, `control`, `values` are those of one technical group."
@@ -191,7 +189,7 @@ def _read(groups, mice, x, level):
     "Thresholds as their laboratories read them: on the grid, up to the loudest level or to what a control had."
     grid,top = (np.array(v)[mice.group][:,None]
         for v in ([g.grid for g in groups], [ceiling(g.centre) for g in groups]))
-    return np.minimum(np.where(grid, np.round(x/_step)*_step, np.round(x, 1)), np.maximum(top, level))
+    return np.minimum(np.where(grid, np.round(x/STEP)*STEP, np.round(x, 1)), np.maximum(top, level))
 
 def _hurt(groups, mice, level, mean, effect, shift):
     "Readings of the mice if all were affected."
@@ -201,7 +199,7 @@ def _hurt(groups, mice, level, mean, effect, shift):
 def _moved(rng, groups, mice, level, shift):
     """Readings of normal mice in a laboratory whose level has moved. A reading stands for its whole cell, or small
     shifts would vanish in the rounding."""
-    cell = np.where(np.array([g.grid for g in groups])[mice.group], _step/2, 0.)[:,None]
+    cell = np.where(np.array([g.grid for g in groups])[mice.group], STEP/2, 0.)[:,None]
     return _read(groups, mice, level + cell*rng.uniform(-1, 1, level.shape) + shift[:,None], level)
 
 # %% ../../nbs/data/45_plant.ipynb #98630f8a

@@ -26,7 +26,7 @@ def _holes(model):
 def mouse_features(
     model, # Not necessarily fitted
     matched:Matched, # n mice
-)->np.ndarray: # Shape (n, 6), dB or control SDs, NaN where missing if the model takes it
+)->np.ndarray: # Shape (n, d), dB or control SDs, NaN where missing if the model takes it
     "Offsets in the form a model wants."
     m = matched.points
     if getattr(model, 'mouse_unit', 'sd')=='dB': x = np.where(m.mask, m.offset, np.nan)

@@ -12,7 +12,7 @@ __all__ = ['SHAPES', 'CENTRES', 'NO_CLICK', 'POOLED', 'CORRELATIONS', 'CLICK_COR
 # %% ../../nbs/data/40_simulate.ipynb #5540ff55
 import numpy as np, pandas as pd
 from scipy.special import ndtr
-from ..procedures.abr import ABR
+from ..procedures.abr import ABR, STEP
 from .schema import COLUMNS, DATES
 from ..procedures.abr import ceiling
 from .cohort import Cohort
@@ -28,7 +28,6 @@ SHAPES = { # dB above normal hearing at the five tones and the click
 }
 
 # %% ../../nbs/data/40_simulate.ipynb #210e6b87
-_step = float(ABR.steps[0])
 _centres = [ # centre, mice, controls, line, no_highest, hf_share, hf_db, first and last year, mean x 6, SD x 6
     ('JAX',        17866,.0016, 8,.001,.05,10,2013.6,2023.9, (49.3,46.1,35.4,42.3,60.2,35.), (6.5,8.8,8.0,7.6,9.2,5.)),
     ('CCP-IMG',     9339,.31,  14,.152,.26,20,2017.5,2024.1, (31.6,29.6,28.9,34.2,50.7,32.),
@@ -173,7 +172,7 @@ def _covariance(centre):
     corr = corr + np.triu(corr,1).T
     var = lambda p,a: p*a*a*(2-p) # of a loss that a share p has, exponential with mean a
     cov = corr*np.outer(r.sd, r.sd) - var(r.hf_share, r.hf_db)*np.outer(HF_LOADING, HF_LOADING)
-    cov = cov - np.outer(r.sd, r.sd)*var(GENERAL_SHARE, GENERAL_SD)*.9 - np.eye(len(ABR))*_step**2/12
+    cov = cov - np.outer(r.sd, r.sd)*var(GENERAL_SHARE, GENERAL_SD)*.9 - np.eye(len(ABR))*STEP**2/12
     w,v = np.linalg.eigh(cov)
     return (v*np.maximum(w, 4.))@v.T
 
@@ -379,7 +378,7 @@ def _measure(rng, level, centre, missing):
         CENTRES.index.get_indexer(centre)]
     top = np.array([ceiling(c) for c in CENTRES.index])[CENTRES.index.get_indexer(centre)][:,None]
     low = np.where(smooth, -5., 0.)[:,None]
-    x = np.clip(np.where(smooth[:,None], np.round(level, 1), np.round(level/_step)*_step), low, top)
+    x = np.clip(np.where(smooth[:,None], np.round(level, 1), np.round(level/STEP)*STEP), low, top)
     if missing:
         x[np.isin(centre, NO_CLICK),5] = np.nan
         x[rng.random(len(x)) < CENTRES.no_highest.to_numpy()[CENTRES.index.get_indexer(centre)],4] = np.nan

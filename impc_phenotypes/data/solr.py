@@ -244,15 +244,20 @@ def flatten_metadata(
     return pd.DataFrame([entries(v) for v in values], index=values.index)
 
 # %% ../../nbs/data/30_solr.ipynb #325b4094
+_stages = ('Middle','Late') # after early adults, whose stage is empty
+
 def _one_age(docs, notes): # of a mouse measured at two life stages the younger stays
     stage = pd.Series(life_stage(docs), docs.index)
-    early = docs.specimen_id.map((stage=='').groupby(docs.specimen_id).any()).eq(True)
-    out = (stage!='') & early
+    known = sorted(stage.unique(), key=lambda s: (next((i for i,w in enumerate(_stages) if s.startswith(w)),
+        len(_stages)) if s else -1, s))
+    age = stage.map({s:i for i,s in enumerate(known)}).astype(float)
+    out = age>age.groupby(docs.specimen_id).transform('min')
     for s,n in stage[out].value_counts().items():
         notes.append(f"{n:,} documents of {docs.specimen_id[out & (stage==s)].nunique():,} mice left out: measured "
             f"again as {s}; ages are not mixed")
-    late = docs.specimen_id[(stage!='') & ~early].nunique()
-    if late: notes.append(f'{late:,} mice were measured as {", ".join(sorted(set(stage[(stage!="") & ~early])))} '
+    old = (stage!='') & ~out
+    late = docs.specimen_id[old].nunique()
+    if late: notes.append(f'{late:,} mice were measured as {", ".join(sorted(set(stage[old])))} '
         f'only and stay, as a group of their own')
     return docs[~out]
 

@@ -6,11 +6,14 @@
 __all__ = ['SILENT', 'FULL', 'MIN_CONTROLS', 'line_names', 'told', 'whole_losses', 'silent_lines', 'stacked_top']
 
 # %% ../../nbs/data/17_told.ipynb #2c8c8b94
+import shlex
 import numpy as np, pandas as pd
 from ..procedures.abr import ABR
 from ..procedures.procedure import Procedure
 from .cohort import line_keys
 from ..core.words import listed
+from .no_response import BLANK, no_response_option
+from .schema import SAMPLE_GROUPS
 
 # %% ../../nbs/data/17_told.ipynb #efb80025
 def line_names(
@@ -42,10 +45,13 @@ def whole_losses(
 )->list: # Sentences, the worst first
     "Lines and groups of which nothing would be left."
     group,line,out = frame.biological_sample_group.to_numpy(object),line_names(frame),[]
-    for g,word in (('experimental','knockout mice'), ('control','controls')):
+    for g,many,one in (('experimental','knockout mice','knockout mouse'), ('control','controls','control')):
         n = (group==g).sum()
-        if n and gone[group==g].all(): out.append(f'all {n:,} {word}' if n>1
-            else f'the only {word.removesuffix("s").replace("mice","mouse")}')
+        if n and gone[group==g].all(): out.append(f'all {n:,} {many}' if n>1 else f'the only {one}')
+    odd = ~np.isin(group, SAMPLE_GROUPS) & pd.notna(group) # one such mouse is a slip of the pen, two are a group
+    if odd.sum()>1 and gone[odd].all():
+        words = list(dict.fromkeys(group[odd]))
+        out.append(f"all {odd.sum():,} mice of the group{'s' if len(words)>1 else ''} {listed(map(repr, words))}")
     placed = frame.phenotyping_center.notna().to_numpy()
     at = pd.DataFrame(dict(line=line, gone=gone))[placed].dropna(subset=['line']).groupby('line').gone.agg(['all',
         'size'])
@@ -71,6 +77,7 @@ def _silent(frame, line, quiet, usual, least):
     t = t[(t.quiet>=np.maximum(least, SILENT*t.mice)) & t.centre.isin(fine)]
     return [(l, int(r.quiet), int(r.mice), r.centre) for l,r in t.iterrows()]
 
+# %% ../../nbs/data/17_told.ipynb #eb3b7bec
 def silent_lines(
     frame:pd.DataFrame, # Canonical columns
     procedure:Procedure=ABR, # What was measured
@@ -78,36 +85,37 @@ def silent_lines(
     "Lines without readings, or all at 0, beside controls that have them."
     v,out = frame[list(procedure.columns)].to_numpy(float),[]
     some,all_mice,line = ~np.isnan(v),np.ones(len(v), bool),line_names(frame)
+    say = lambda code,c: no_response_option(code, c if frame.phenotyping_center.nunique()>1 else None)
     blank = _silent(frame, line, some.sum(1)<procedure.min_measured, all_mice, 2)
     for l,k,n,c in blank[:10]:
         out.append(f"warning: {'all' if k==n else f'{k} of'} {n} mice of the line {l} have fewer than "
             f"{procedure.min_measured} tones while the controls of "
-            f"{c} have them. If blank means no response, read the table with `--no-response blank=LEVEL`, the "
-            f"loudest level played; the "
-            f"line is left out otherwise")
+            f"{c} have them. If blank means no response, read the table with `{say(BLANK, c)}`, the loudest level "
+            f"played; the line is left out otherwise")
     zero = [o for o in _silent(frame, line, (some & (v==0)).sum(1)>=np.maximum(1, some.sum(1)*.75), some.any(1), 2)]
     for l,k,n,c in zero[:10]:
         out.append(f"warning: {'all' if k==n else f'{k} of'} {n} mice of the line {l} read 0 dB while the controls "
             f"of {c} do not. If 0 means "
-            f"no response, read the table with `--no-response 0=LEVEL`, if not measured, leave the cells empty")
+            f"no response, read the table with `{say('0', c)}`, if not measured, leave the cells empty")
     some = _silent_tones(frame, line, v, {o[0] for o in blank}, procedure.names)
-    return out + some + ([f'warning: {len(blank)+len(zero)-20:,} more lines are silent']
-        if len(blank)+len(zero)>20 else [])
+    more = max(len(blank)-10, 0)+max(len(zero)-10, 0)
+    return out + some + ([f'warning: {more:,} more lines are silent'] if more else [])
 
 # %% ../../nbs/data/17_told.ipynb #400adb87
 def _silent_tones(frame, line, v, known, tones):
     "Lines blank at some tones where their controls are not, in one sentence."
-    found = {}
+    found,centres = {},{}
     for j,t in enumerate(tones):
         quiet = np.isnan(v[:,j])
         if not quiet.any() or quiet.all(): continue
-        for l,*_ in _silent(frame, line, quiet, ~np.isnan(v).all(1), 3):
-            if l not in known: found.setdefault(l, []).append(t)
+        for l,_,_,c in _silent(frame, line, quiet, ~np.isnan(v).all(1), 3):
+            if l not in known: found.setdefault(l, []).append(t); centres[c] = None
     if not found: return []
     words = [f"{l} ({', '.join(t)})" for l,t in found.items()]
+    options = ' '.join(no_response_option(BLANK, c) for c in (centres if frame.phenotyping_center.nunique()>1
+        else [None]))
     return [f"warning: lines blank at tones that their controls have: {listed(words, 5)}. If blank means no "
-        f"response, read the table with "
-        f"`--no-response blank=LEVEL`"]
+        f"response, read the table with `{options}`"]
 
 def stacked_top(
     frame:pd.DataFrame, # Canonical columns
@@ -116,12 +124,14 @@ def stacked_top(
     "Laboratories without a known loudest level whose highest value stands many times, as a ceiling does."
     out,v,o = [],frame[list(procedure.columns)].to_numpy(float),procedure.parameters[0]
     if not o.step: return []
+    many = frame.phenotyping_center.nunique()>1
     for c,rows in frame.groupby('phenotyping_center').indices.items():
         x = v[rows][~np.isnan(v[rows])]
         if c in o.ceilings or not len(x) or x.max()>=o.ceiling or x.max()<50: continue
         top,n = x.max(),(x==x.max()).sum()
         if n>=10 and n>=3*((x<top) & (x>=top-3*o.step)).sum():
+            word,python = (shlex.quote(f'{c}={top:g}'),f'{{{c!r}: {top:g}}}') if many else (f'{top:g}',f'{top:g}')
             out.append(f"{top:g} dB is the highest value of {c}, {n} times: if that is the loudest level played, "
-                f"say `--ceiling {top:g}` "
-                f"(in Python `ceiling={top:g}`), so that these readings count as no response")
+                f"say `--ceiling {word}` "
+                f"(in Python `ceiling={python}`), so that these readings count as no response")
     return out
