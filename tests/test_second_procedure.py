@@ -99,6 +99,15 @@ def test_offsets_are_control_sds(cohort):
     assert back.procedure==m.procedure and np.allclose(match_controls(m.cohort, reference=back).offset, m.offset,
         equal_nan=True)
 
+def test_tables_of_a_model_that_wants_dB_say_their_unit(cohort):
+    from impc_phenotypes.models.factor_mixture import FactorMixture
+    from impc_phenotypes.models.centroids import KMeansClusters
+    from impc_phenotypes.sources.tables import mouse_source
+    m = match_controls(cohort)
+    points,sds = mouse_source(FactorMixture(), m),mouse_source(KMeansClusters(), m)
+    assert points.unit=='1/8 SD' and points.columns[0]=='points_fat_mass' and sds.columns[0]=='z_fat_mass'
+    assert sds.unit=='control SD' and np.allclose(np.nan_to_num(points.train.X), np.nan_to_num(m.offset*8))
+
 def test_both_shapes_are_found_and_named_by_what_stands_out(ph):
     truth = ph.mice.gene_symbol.map(lambda g: 0 if not isinstance(g, str) else 1+int(g[4:])//8 if int(g[4:])<16 else 0)
     table = pd.crosstab(truth, ph.assignments.phenotype)

@@ -126,8 +126,8 @@ OBJECTIVES = dict(held_out=('maximize', 'nats a line'), bic=('minimize', ''), va
 OF_MODELS = ('held_out_rows','bic','icl') # of a registered model, best first
 OF_LINES,OF_NETWORK = ('held_out','bic'),('valid_rmse','valid_criterion')
 _LINE_KEYS = ('model.line_model.','model.clustering.n_phenotypes','seed') # what the line model depends on
-# cannot be swept: no result depends on it, or a preset is a sweep of its own
-_SETTLED = ('preset','device','training.paths.','training.checkpoints.','training.tracking.','training.threads')
+# cannot be swept: no result depends on it
+_SETTLED = ('device','training.paths.','training.checkpoints.','training.tracking.','training.threads')
 
 # %% ../../nbs/runs/40_sweep.ipynb #45f08ae5
 @patch
@@ -161,10 +161,15 @@ def objective(self:Recipe, asked, searches): # of `OF_MODELS`
 # %% ../../nbs/runs/40_sweep.ipynb #757c34d6
 @patch
 def sweepable(self:Network, searches, repeats): # The same searches
-    "Refuse what no result depends on."
+    "Refuse repeats, a preset, and what no result depends on."
+    if repeats!=1:
+        raise InputError(f"--repeats {repeats}: the network is trained once a trial; `impc-phenotypes train --repeats "
+            f"{max(repeats, 2)}` trains one setting from several seeds")
+    if any(s.key=='preset' for s in searches):
+        raise InputError("`preset` cannot be swept; make one sweep a preset, with `--preset` (in a sweep file "
+            "`preset:`, in Python the recipe)")
     if bad := [s.key for s in searches if s.key.startswith(_SETTLED) and s.kind!='fixed']:
-        raise InputError(f"`{bad[0]}` cannot be swept; "
-            + ('make one sweep a preset' if bad[0]=='preset' else 'no result depends on it'))
+        raise InputError(f"`{bad[0]}` cannot be swept; no result depends on it")
     return searches
 
 @patch
