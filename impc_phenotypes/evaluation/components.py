@@ -179,8 +179,8 @@ def measured(
     step=float(ABR.steps[0]), # Step of the grid, unit of the data, one number or shape (d,); 0 = none
 )->np.ndarray: # Shape (n, d)
     "Generated rows as the cohort's instruments would have recorded them."
-    v,grid = np.asarray(rows, float),np.asarray(step, float)>0
-    if grid.any(): v = np.where(grid, np.round((v+origin)/np.where(grid, step, 1))*step-origin, v)
+    grid = np.where(np.asarray(step)>0, step, np.nan)
+    v = np.where(grid>0, np.round((rows+origin)/grid)*grid-origin, rows)
     if ceiling is not None: v = np.minimum(v, ceiling)
     return np.where(np.isnan(like), np.nan, v)
 
@@ -197,9 +197,7 @@ def _lengths(X):
     return np.maximum((np.nansum(X, 1)/np.maximum(share, 1e-12)).round(), 1).astype(int)
 
 def drawn_like(
-    # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where a model of counts takes a
-    # `length`
-    model,
+    model, # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where it takes a `length`
     X:np.ndarray, # The cohort, shape (n, d), NaN where missing
     *,
     draws:int=100, # Cohorts to draw, at least 1
