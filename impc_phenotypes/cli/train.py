@@ -300,8 +300,10 @@ def network_recipe(
     if k: refuse_beside({'--n-phenotypes':given.get('--n-phenotypes')}, f'k={k[-1]}')
     if said: refuse_beside({'--preset':given['--preset']}, f'preset={said[0]}')
     return Network(built_config(**{k[2:].replace('-', '_'):v for k,v in given.items()}
-        | ({'preset':Preset(said[0])} if said else {}) | ({'n_phenotypes':k[-1]} if k else {}), output_dir=output_dir, overrides=words))
+        | ({'preset':Preset(said[0])} if said else {}) | ({'n_phenotypes':k[-1]} if k else {}),
+        output_dir=output_dir, overrides=words))
 
+# %% ../../nbs/cli/30_train.ipynb #askedrc1
 def asked_recipe(
     data, # First word of the line, or None
     words, # The others
