@@ -181,7 +181,8 @@ def test_the_command_line_takes_another_procedure(folder, table, capsys):
     from impc_phenotypes.core.files import write_table
     from impc_phenotypes.data.simulate import to_impc
     write_table(to_impc(simulate_cohort(300, seed=1)), folder/'abr.csv')
-    err = told('predict', run.path, folder/'abr.csv', '--out', folder/'no.csv', '--procedure', 'abr', capsys=capsys, code=2)
+    err = told('predict', run.path, folder/'abr.csv', '--out', folder/'no.csv', '--procedure', 'abr',
+        capsys=capsys, code=2)
     assert 'fitted to body composition' in err and not (folder/'no.csv').exists()
     err = told('train', table, '--procedure', 'bodi', *root, 'model=k_means', capsys=capsys, code=2)
     assert 'did you mean `body`' in err
@@ -191,10 +192,10 @@ def test_the_command_line_takes_another_procedure(folder, table, capsys):
     assert 'digits: is a source of rows' in err
 
 def test_a_network_of_another_procedure_is_trained_and_evaluated(folder, table, capsys):
-    short = ('stages.pretrain_epochs=2', 'stages.joint_epochs=2', 'kl_warmup=1', 'loss_warmup=1', 'line_model.n_starts=2',
-        'line_model.null_cohorts=3', 'line_model.calibration_lines=200')
-    run = told('train', table, '--procedure', 'body', *short, '--output-dir', folder/'runs', '--experiment-name', 'net',
-        capsys=capsys)
+    short = ('stages.pretrain_epochs=2', 'stages.joint_epochs=2', 'kl_warmup=1', 'loss_warmup=1',
+        'line_model.n_starts=2', 'line_model.null_cohorts=3', 'line_model.calibration_lines=200')
+    run = told('train', table, '--procedure', 'body', *short, '--output-dir', folder/'runs',
+        '--experiment-name', 'net', capsys=capsys)
     told('evaluate', run, '--bootstraps', 0, '--refits', 0, capsys=capsys)
     told('predict', run, table, '--out', folder/'again.csv', capsys=capsys)
     assert len(pd.read_csv(folder/'again.csv'))==770 and told('report', run, capsys=capsys).endswith('report.html')

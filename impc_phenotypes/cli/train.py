@@ -240,7 +240,8 @@ def _dry_resume(resume, start, model, name, output_dir, overrides, device, given
     refuse_beside(given | {'--experiment-name':name}, '--resume; the run keeps its own')
     run = named_run(resume, output_dir)
     base, cfg = run.config, built_config(device=device, overrides=overrides or [], base=run/'config.yaml')
-    return _two_columns([('run', run.path), ('status', run.status), ('data', run.record.get('path', 'none was written')),
+    return _two_columns([('run', run.path), ('status', run.status),
+        ('data', run.record.get('path', 'none was written')),
         ('goes on from', start or 'latest'), ('epochs kept', ', '.join(map(str, kept_epochs(run))) or 'none'),
         *_changes(cfg, base)])
 

@@ -388,7 +388,8 @@ class SweepFolder:
     def plan(self):
         f = self.facts
         return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']),
-            saved_recipe(f['recipe'], self.path), *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']), f['repeats'])
+            saved_recipe(f['recipe'], self.path), *(f[k] for k in ('trials','sampler','objective','prune','seed')),
+            tuple(f['notes']), f['repeats'])
     def run(self, number): return RunFolder(self/f'{number:03d}') # run folder of a trial
 
 # %% ../../nbs/runs/40_sweep.ipynb #d4168f07
