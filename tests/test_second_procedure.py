@@ -99,6 +99,15 @@ def test_offsets_are_control_sds(cohort):
     assert back.procedure==m.procedure and np.allclose(match_controls(m.cohort, reference=back).offset, m.offset,
         equal_nan=True)
 
+def test_tables_of_a_model_that_wants_dB_say_their_unit(cohort):
+    from impc_phenotypes.models.factor_mixture import FactorMixture
+    from impc_phenotypes.models.centroids import KMeansClusters
+    from impc_phenotypes.sources.tables import mouse_source
+    m = match_controls(cohort)
+    points,sds = mouse_source(FactorMixture(), m),mouse_source(KMeansClusters(), m)
+    assert points.unit=='1/8 SD' and points.columns[0]=='points_fat_mass' and sds.columns[0]=='z_fat_mass'
+    assert sds.unit=='control SD' and np.allclose(np.nan_to_num(points.train.X), np.nan_to_num(m.offset*8))
+
 def test_both_shapes_are_found_and_named_by_what_stands_out(ph):
     truth = ph.mice.gene_symbol.map(lambda g: 0 if not isinstance(g, str) else 1+int(g[4:])//8 if int(g[4:])<16 else 0)
     table = pd.crosstab(truth, ph.assignments.phenotype)
@@ -150,6 +159,46 @@ def test_another_procedure_is_refused_with_the_remedy(ph, table):
         ph.predict(simulate_cohort(300, seed=1))
     with pytest.raises(InputError, match='not of the auditory brainstem response'): read_records(table, verbose=False)
     with pytest.raises(InputError, match='did you mean'): read_records(table, procedure='bodi', verbose=False)
+
+def told(*args, capsys, code=0):
+    "A command, in this process; its output, or its message."
+    from impc_phenotypes.cli.main import main
+    try: main([*map(str, args)]); got = 0
+    except SystemExit as e: got = e.code or 0
+    out,err = capsys.readouterr()
+    assert got==code and 'Traceback' not in err, err
+    return err if code else out.splitlines()[-1]
+
+def test_the_command_line_takes_another_procedure(folder, table, capsys):
+    from impc_phenotypes.runs.folder import open_run
+    own,root = ('--procedure', folder/'body.yaml'),('--output-dir', folder/'runs')
+    run = open_run(told('train', table, *own, 'model=k_means', 'k=3', *root, capsys=capsys))
+    assert run.record['options']['procedure']['name']=='body' and run.cohort().procedure==as_procedure('body')
+    new = folder/'new.csv'
+    mice(2).to_csv(new, index=False)
+    told('predict', run.path, new, '--out', folder/'placed.csv', capsys=capsys) # its procedure is that of the run
+    assert len(pd.read_csv(folder/'placed.csv'))==770
+    from impc_phenotypes.core.files import write_table
+    from impc_phenotypes.data.simulate import to_impc
+    write_table(to_impc(simulate_cohort(300, seed=1)), folder/'abr.csv')
+    err = told('predict', run.path, folder/'abr.csv', '--out', folder/'no.csv', '--procedure', 'abr',
+        capsys=capsys, code=2)
+    assert 'fitted to body composition' in err and not (folder/'no.csv').exists()
+    err = told('train', table, '--procedure', 'bodi', *root, 'model=k_means', capsys=capsys, code=2)
+    assert 'did you mean `body`' in err
+    err = told('train', 'model=k_means', 'data=digits', *own, *root, capsys=capsys, code=2)
+    assert '--procedure' in err and 'tables of mice' in err
+    err = told('predict', run.path, 'digits', '--out', folder/'no.csv', capsys=capsys, code=2)
+    assert 'digits: is a source of rows' in err
+
+def test_a_network_of_another_procedure_is_trained_and_evaluated(folder, table, capsys):
+    short = ('stages.pretrain_epochs=2', 'stages.joint_epochs=2', 'kl_warmup=1', 'loss_warmup=1',
+        'line_model.n_starts=2', 'line_model.null_cohorts=3', 'line_model.calibration_lines=200')
+    run = told('train', table, '--procedure', 'body', *short, '--output-dir', folder/'runs',
+        '--experiment-name', 'net', capsys=capsys)
+    told('evaluate', run, '--bootstraps', 0, '--refits', 0, capsys=capsys)
+    told('predict', run, table, '--out', folder/'again.csv', capsys=capsys)
+    assert len(pd.read_csv(folder/'again.csv'))==770 and told('report', run, capsys=capsys).endswith('report.html')
 
 @pytest.mark.parametrize('change,word', [
     (('lowest: 0, highest: 60', 'lowst: 0'), 'did you mean `lowest`'), (('unit: g,', '',), '`unit` is missing'),

@@ -15,6 +15,8 @@ from .terminal import Opt
 # %% ../../nbs/cli/15_reading.ipynb #b6def435
 _chosen = ContextVar('reading', default=None)
 READING = dict(
+    procedure=Annotated[Optional[str], Opt('What was measured: a registered procedure or a YAML file (default: '
+        'that of the model, or abr)', '--procedure', metavar='NAME|FILE')],
     no_response=Annotated[Optional[list[str]], Opt('A code for no response and its level: NR=85, HMGU:NR=85, '
     'blank=85, NR=COLUMN; '
         'may be given again', '--no-response', metavar='CODE=LEVEL')],

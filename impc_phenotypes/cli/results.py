@@ -49,10 +49,12 @@ def _tell_biology(run, cohort, fdr, files):
     if v is None: return say(f'lines were not called: {why}')
     say(*[f'wrote {f}' for f in written])
     t = v.lines[v.lines.called.astype(bool)].sort_values('p_value')
-    show = t.assign(dB=t.mean_offset.round(1).astype(str),
-        interval=[f'{a:.0f} to {b:.0f}' for a,b in zip(t.mean_offset_low, t.mean_offset_high)],
+    unit = cohort.procedure.offset_unit
+    show = t.assign(**{unit:t.mean_offset.round(1).astype(str)},
+        interval=[f'{a:.{d}f} to {b:.{d}f}' for d in [int(unit=='SD')]
+            for a,b in zip(t.mean_offset_low, t.mean_offset_high)],
         q=t.q_value.map('{:.2g}'.format)).head(15)
-    show_table(show[['gene_symbol','zygosity','phenotyping_center','n_mice','dB','interval','q','name']].rename(
+    show_table(show[['gene_symbol','zygosity','phenotyping_center','n_mice',unit,'interval','q','name']].rename(
         columns=dict(gene_symbol='gene', phenotyping_center='centre', n_mice='mice', interval='95 % interval',
         name='phenotype')), f'{len(t):,} of {v.lines.p_value.notna().sum():,} tested lines called at {fdr:.0%} FDR; '
         f'the liberal null calls {int(v.lines.called_liberal.sum()):,}', digits=3)
@@ -156,13 +158,12 @@ def predict_command(
     output_dir:Root=None,
 ):
     "Place new mice in the phenotypes of a run, or new rows in its clusters."
-    from impc_phenotypes.runs.folder import open_data
+    from impc_phenotypes.runs.jobs import holds_mice, place_new
     model = model_folder(run, output_dir)
-    rest, mice = prediction_file(out, data, force), (model/'model.json').is_file()
-    if not mice: refuse_beside(chosen_words(), f'{model}; it holds no mice')
-    new = open_data(data, columns=columns, on_bad_rows=on_bad_rows.value, **chosen())[0] if mice else data
-    from impc_phenotypes.runs.jobs import place_new
-    with about_file(data): placed = place_new(model, new, out, rest)
+    rest, mice = prediction_file(out, data, force), holds_mice(model)
+    if not mice: refuse_beside({'--columns':columns} | chosen_words(), f'{model}; it holds no mice')
+    reading = dict(columns=columns, on_bad_rows=on_bad_rows.value) | chosen()
+    with about_file(data): placed = place_new(model, data, out, rest, **reading if mice else {})
     if mice: tell_excluded(placed.excluded, rest)
     say(f'{len(placed):,} mice placed, {len(placed.excluded):,} left out ({rest.absolute()})' if mice
         else f'{len(placed):,} rows placed')

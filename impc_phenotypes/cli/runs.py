@@ -77,12 +77,14 @@ def check_command(file:Annotated[Path,
     say(f'{file}: {n} settings, all valid')
 
 # %% ../../nbs/cli/50_runs.ipynb #sixplu02
-plugins_app = typer.Typer(help='Models, data sources and analyses, ours and other packages\'.', no_args_is_help=True)
+plugins_app = typer.Typer(help='Models, data sources, analyses, procedures and methods of the '
+    'benchmark, ours and other packages\'.', no_args_is_help=True)
 app.add_typer(plugins_app, name='plugins')
 
 @plugins_app.command('list')
 def plugins_list_command(kind:Annotated[Optional[str],
-        typer.Argument(help='models, data or analyses (default: all)', show_default=False)]=None):
+        typer.Argument(help='models, data, analyses, procedures or benchmark '
+            '(default: all)', show_default=False)]=None):
     "What is registered; nothing is loaded."
     from impc_phenotypes.core.registry import plugins
     show_table(plugins(kind))
@@ -90,7 +92,8 @@ def plugins_list_command(kind:Annotated[Optional[str],
 @plugins_app.command('inspect')
 def plugins_inspect_command(
     name:Annotated[str, typer.Argument(help='As `plugins list` prints it', show_default=False)],
-    kind:Annotated[Optional[str], Opt('models, data or analyses, where several have the name')]=None,
+    kind:Annotated[Optional[str], Opt('models, data, analyses, procedures or benchmark, '
+        'where several have the name')]=None,
 ):
     "What a plug-in is, and the parameters it takes."
     from impc_phenotypes.core.registry import inspect_plugin

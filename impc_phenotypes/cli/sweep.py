@@ -49,14 +49,10 @@ def _beside(path, told): # the data of a sweep file: a source, or a file beside 
     name, rest = source_words(told['data']) or ('', told['data'])
     return ':'.join([w for w in (name, rest and str(path.parent/Path(rest).expanduser())) if w])
 
-def _recipe(model, given, seed, path, told, output_dir): # of the network, or a registered model with its preset's name
-    from impc_phenotypes.runs.recipe import NETWORK, Recipe
+def _network(given, path, told, output_dir, said): # the recipe of a network
     here = lambda name: None if told.get(name) is None else path.parent/Path(told[name]).expanduser()
-    if model!=NETWORK:
-        refuse_beside(given, 'a registered model')
-        return Recipe(model, {}, 42 if seed is None else seed)
-    preset = given['--preset'] or (told.get('preset') and Preset(told['preset']))
-    return network_recipe([], {'--preset':preset, '--config':given['--config'] or here('config'),
+    if not said and given['--preset'] is None and 'preset' in told: said = [f"preset={told['preset']}"]
+    return network_recipe(said, {'--preset':given['--preset'], '--config':given['--config'] or here('config'),
         '--model-config':given['--model-config'] or here('model_config')}, output_dir)
 
 # %% ../../nbs/cli/70_sweep.ipynb #5bab9e09
@@ -64,7 +60,7 @@ def _asked(data, words, path, told, given, seed, columns, on_bad_rows, output_di
     "Recipe, searches, what the data is called, options of its loader."
     from impc_phenotypes.core.registry import source_words
     from impc_phenotypes.runs.config import yaml_value
-    from impc_phenotypes.runs.recipe import NETWORK, preset
+    from impc_phenotypes.runs.recipe import NETWORK, start_recipe
     from impc_phenotypes.runs.sweep import read_search
     from impc_phenotypes.core.errors import InputError
     own = _pairs(words)
@@ -73,18 +69,21 @@ def _asked(data, words, path, told, given, seed, columns, on_bad_rows, output_di
         raise InputError('command line: `model=` names no model; `impc-phenotypes plugins list models` names them')
     if text is not None and data is not None: raise InputError(f"data={text}: {data} is given too; name one")
     text = text or (data and str(data)) or _beside(path, told)
-    recipe = _recipe(model, given, seed, path, told, output_dir)
+    network = model==NETWORK
+    if not network: refuse_beside(given, 'a registered model')
+    # one preset is of the whole sweep; several are refused as what they are, a search
+    one = [f"preset={own.pop('preset')}"] if network and ',' not in own.get('preset', ',') else []
     beside = lambda k, v: (str(path.parent/v) if k.startswith('data.') and isinstance(v, str)
         and (path.parent/v).is_file() else v)
     said = {k:beside(k, v) for k,v in told.get('parameters', {}).items()}
     options = {k:v for k,v in said.items() if k.startswith('data.')} | {k:yaml_value(v, 'command line')
         for k,v in own.items() if k.startswith('data.')}
-    source, options = (None, None) if recipe.resumable else source_of(text, options, columns, on_bad_rows,
-        told.get('data'))
-    if not recipe.resumable: recipe = recipe.changed(preset(model, source[0] if source else 'mice'))
-    elif text is not None and source_words(text): recipe.build() # says what it is fitted to
+    source, options = (None, None) if network else source_of(text, options, columns, on_bad_rows, told.get('data'))
+    recipe = (_network(given, path, told, output_dir, one) if network
+        else start_recipe(model, source[0] if source else 'mice', {}, 42 if seed is None else seed))
+    if network and text is not None and source_words(text): recipe.build() # says what it is fitted to
     read = lambda pairs, origin: [read_search(k, v, origin, recipe) for k,v in pairs.items()
-        if recipe.resumable or not k.startswith('data.')]
+        if network or not k.startswith('data.')]
     mine = read(own, 'command line')
     searches = mine + [s for s in read(said, str(path)) if s.key not in {o.key for o in mine}]
     return recipe, searches, text, options
@@ -133,7 +132,6 @@ def _sweep(data, words, path, named, given, network, name, workers, columns, on_
         name, workers = name or told.get('name', 'run'), str(workers or told.get('workers', '1'))
         recipe, searches, text, options = _asked(data, words, path, told, network, given['seed'], columns, on_bad_rows,
             output_dir)
-        if recipe.resumable: refuse_beside({'--repeats':given['repeats']}, 'a network; give model=NAME too')
         check_name(name)
         check_workers(workers)
         plan = plan_sweep(searches, recipe, **{k:v for k,v in given.items() if v is not None})

@@ -138,7 +138,7 @@ def built_config(preset=None, config=None, model_config=None, n_phenotypes=None,
     own = [f'{k}={v}' for k,v in (('seed', seed), ('device', device)) if v is not None]
     if n_phenotypes is not None:
         if n_phenotypes!='auto' and not n_phenotypes.isdigit():
-            raise InputError(f"--n-phenotypes: must be auto or a whole number, got `{n_phenotypes}`")
+            raise InputError(f"--n-phenotypes (or k=): must be auto or a whole number, got `{n_phenotypes}`")
         own.append(f"model.clustering.n_phenotypes={0 if n_phenotypes=='auto' else int(n_phenotypes)}")
     cfg = load_config(preset.value if preset else None, training=config, model=model_config,
         overrides=[*own, *overrides], base=base)

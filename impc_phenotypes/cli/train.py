@@ -17,6 +17,8 @@ from impc_phenotypes.cli.terminal import (
 from .reading import chosen, chosen_words, reads_tables
 
 # %% ../../nbs/cli/30_train.ipynb #746f4c2f
+_NO_DATA = 'give an IMPC export, or --resume RUN'
+
 def _next_step(run, why):
     if 'The weights are those of' in why:
         return (f'the same settings would end the same way: change what the message names and start a new run; '
@@ -38,7 +40,7 @@ def fit_and_tell(
     goes_on = run.recipe.resumable
     say(f'{run.path}')
     try:
-        with about_file(run.metadata['data']['path']):
+        with about_file(run.record.get('path', run.path)):
             found = train.train_run(run, data, config=config, resume=resume, progress=progress_bar())
     except Stopped as e:
         say(f'stopped by {e}; ' + (f'go on with: impc-phenotypes train --resume {run.path}' if goes_on
@@ -101,13 +103,15 @@ def read_data(
     options=None, # Of the source's loader
     columns=None, # Map of columns, YAML
     on_bad_rows=None, # `error` or `drop`
+    remedy='give an IMPC export, or name a source with data=', # Where none is given
+    procedure=None, # Of mice, where the command names none
 ): # `Cohort` or `Source`; record
     "Mice or rows, and what a run remembers of them."
     from impc_phenotypes.runs.folder import MICE, open_data
     from impc_phenotypes.core.errors import InputError
-    if text is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
+    if text is None: raise InputError(f'no data file given; {remedy}')
     data, record = open_data(text, options, columns=columns, on_bad_rows=on_bad_rows.value if on_bad_rows else 'error',
-        **chosen())
+        **({} if procedure is None else dict(procedure=procedure)) | chosen())
     if record['source']==MICE: tell_data(data)
     return data, record
 
@@ -116,8 +120,14 @@ def model_folder(run, output_dir):
     return Path(run) if (Path(run)/'model.json').is_file() else named_run(run, output_dir).model
 
 def _adapt(model, data, name, columns, on_bad_rows, output_dir):
+    from impc_phenotypes.core.errors import InputError
+    from impc_phenotypes.core.registry import source_words
+    from impc_phenotypes.phenotypes.result import Phenotypes
     model = model_folder(model, output_dir)
-    cohort, record = read_data(data, None, columns, on_bad_rows)
+    if data is not None and source_words(str(data)) is not None:
+        raise InputError(f"{data}: is a source of rows, and --model adapts a run of mice; give an IMPC export")
+    cohort, record = read_data(data, None, columns, on_bad_rows, 'give an IMPC export of the mice to adapt to',
+        Phenotypes.load(model).procedure)
     from impc_phenotypes.runs.jobs import adapt_run
     with about_file(data):
         run, ph = adapt_run(model, cohort, record, name=name or 'adapted', root=output_dir or 'experiments')
@@ -152,7 +162,7 @@ def _train(data, overrides, preset, config, model_config, n_phenotypes, seed, de
     name, root = experiment_name or 'run', output_dir or recipe.root
     check_name(name)
     if dry_run: return _dry_run(recipe, text, options, name, root)
-    rows, record = read_data(text, options, columns, on_bad_rows)
+    rows, record = read_data(text, options, columns, on_bad_rows, _NO_DATA)
     if recipe.resumable:
         from impc_phenotypes.training.learner import pick_device
         pick_device(recipe.config.device)
@@ -230,7 +240,8 @@ def _dry_resume(resume, start, model, name, output_dir, overrides, device, given
     refuse_beside(given | {'--experiment-name':name}, '--resume; the run keeps its own')
     run = named_run(resume, output_dir)
     base, cfg = run.config, built_config(device=device, overrides=overrides or [], base=run/'config.yaml')
-    return _two_columns([('run', run.path), ('status', run.status), ('data', run.metadata['data']['path']),
+    return _two_columns([('run', run.path), ('status', run.status),
+        ('data', run.record.get('path', 'none was written')),
         ('goes on from', start or 'latest'), ('epochs kept', ', '.join(map(str, kept_epochs(run))) or 'none'),
         *_changes(cfg, base)])
 
@@ -241,7 +252,7 @@ def _dry_run(recipe, text, options, name, root):
         say(f'would train {recipe.model} on {text}' + (f' with {options}' if options else '')
             + f', into {root}/{name}/')
         return print('')
-    if text is None: raise InputError('no data file given; give an IMPC export, or --resume RUN')
+    if text is None: raise InputError(f'no data file given; {_NO_DATA}')
     if not Path(text).is_file(): raise InputError(f"{text}: no such file")
     show_table(_two_columns([('data', f'{text} ({Path(text).stat().st_size/1e6:.1f} MB)'),
         ('folder', f'{root}/{name}/'), *_changes(recipe.config, built_config(preset=Preset(recipe.config.preset)))]))
@@ -285,12 +296,15 @@ def network_recipe(
     said = [w.partition('=')[2] for w in words if w.startswith('preset=')]
     if bad := [p for p in said if p not in Preset.__members__]:
         raise InputError(f"unknown preset `{bad[0]}`; choose {' or '.join(Preset.__members__)}")
-    words = ['model.clustering.n_phenotypes='+w[2:] if w.startswith('k=') else w for w in words if w.partition('=')[0]
-        not in ('model','data','preset')]
+    k = [w[2:] for w in words if w.startswith('k=')]
+    words = [w for w in words if w.partition('=')[0] not in ('model','data','preset','k')]
+    if k: refuse_beside({'--n-phenotypes':given.get('--n-phenotypes')}, f'k={k[-1]}')
     if said: refuse_beside({'--preset':given['--preset']}, f'preset={said[0]}')
     return Network(built_config(**{k[2:].replace('-', '_'):v for k,v in given.items()}
-        | ({'preset':Preset(said[0])} if said else {}), output_dir=output_dir, overrides=words))
+        | ({'preset':Preset(said[0])} if said else {}) | ({'n_phenotypes':k[-1]} if k else {}),
+        output_dir=output_dir, overrides=words))
 
+# %% ../../nbs/cli/30_train.ipynb #askedrc1
 def asked_recipe(
     data, # First word of the line, or None
     words, # The others

@@ -22,10 +22,12 @@ MICE_WORDS = {
     'cohort': 'validated table of one row a mouse',
     'control': 'a wild-type mouse',
     'laboratory': 'where a mouse was measured, `phenotyping_center` in tables of the IMPC',
-    'technical group': 'mice measured the same way: laboratory × pipeline × maker and model of the equipment',
+    'technical group':
+        'mice measured the same way: laboratory × pipeline × maker and model of the equipment, '
+        'and the life stage of mice that are not young',
     'line':
-        'mice of one allele, zygosity and laboratory; what a knockout does is judged by lines, not by '
-        'mice',
+        'mice of one allele, zygosity and laboratory, and of one life stage where they are not young; what '
+        'a knockout does is judged by lines, not by mice',
     'matched controls':
         'controls of the same technical group, and of the same sex, strain and date as far as numbers '
         'allow',

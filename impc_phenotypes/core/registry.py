@@ -69,7 +69,7 @@ def _find(kind, name):
         + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(names)}"))
 
 def load_plugin(
-    kind:str, # 'models', 'data', 'analyses' or 'procedures'
+    kind:str, # 'models', 'data', 'analyses', 'procedures' or 'benchmark'
     name:str, # As `plugins` lists it
 ): # The object: a class or a function
     "The object that is registered under a name."
@@ -92,7 +92,7 @@ def source_words(
 @dataclass(repr=False)
 class Plugin:
     "One plug-in, loaded."
-    kind:str # 'models', 'data', 'analyses' or 'procedures'
+    kind:str # 'models', 'data', 'analyses', 'procedures' or 'benchmark'
     name:str # Registered name
     object:str # Where it lies, `module:object`
     package:str # Who brings it, with its version

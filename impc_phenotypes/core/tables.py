@@ -151,15 +151,17 @@ def _first_rows(raw, sep): # (rows, lines read until then)
     return out
 
 def _shape(raw): # (separator, usual number of columns, first rows)
-    best = (0., ',', 1, _first_rows(raw, ','))
+    found = []
     for sep in ',;\t|':
         rows = _first_rows(raw, sep)
-        widths = [len(r) for r,_ in rows if any(c.strip() for c in r)]
-        if not widths: continue
+        widths = [len(r) for r,_ in rows if any(c.strip() for c in r)] or [1]
         width = max(set(widths), key=lambda w: (widths.count(w), w))
-        score = width*widths.count(width)/len(widths) if width>1 else 0.
-        if score>best[0]: best = (score, sep, width, rows)
-    return best[1:]
+        found.append((sep, width, rows, widths.count(width)/len(widths)))
+    score = lambda f: f[1]*f[3]*(f[1]>1)
+    best = max(found, key=score)
+    # decimal commas in every column look like a separator, except in the row of names
+    rival = max((f for f in found if f[1]>1 and f[3]>best[3] and f[1]+1>=best[1]), key=score, default=best)
+    return (rival if best[0]==',' else best)[:3]
 
 def _names_row(rows, width): # (lines above the names, names or None to take them from the table, lines of names)
     filled = lambda r: sum(bool(c.strip()) for c in r)
@@ -367,7 +369,7 @@ def read_text(
     path, # A text file
     what:str, # What should be in it, for messages
 )->str:
-    "Content of a text file, gzipped or not."
+    "Content of a text file, compressed or not."
     path = Path(path).expanduser()
     if path.is_dir(): raise InputError(f"{path}: a folder, not {what}")
     if not path.is_file():
@@ -375,7 +377,7 @@ def read_text(
         raise InputError(f"{path}: no such file" + (f"; did you mean {path.parent/hit}?" if hit else ''))
     try: raw = path.read_bytes()
     except OSError as e: raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
-    if raw[:2]==b'\x1f\x8b': raw = unzipped(raw, path)
+    raw = unpacked(raw, path)
     if not raw.strip(): raise InputError(f"{path}: the file is empty; {what} is needed")
     if content_kind(raw[:4096]): raise InputError(f"{path}: holds {content_kind(raw[:4096])}, not {what}")
     return decoded(raw)[0].decode('utf-8')

@@ -70,7 +70,7 @@ def run_baselines(
     n_phenotypes:int=7, # Components, normal included; the model's own number for a fair table
     *,
     seed:int=42, # Same seed, same answer
-    names:tuple=BASELINES, # Which methods
+    names:tuple=BASELINES, # Which of `BASELINES`
 )->tuple: # name → memberships (n, k); name → seconds
     "Memberships of every mouse by each baseline."
     job,memberships,seconds = Job(matched, n_phenotypes, seed),{},{}

@@ -176,10 +176,11 @@ def measured(
     ceiling:np.ndarray=None, # Highest value that can be recorded, shape (n, d) or (d,); None = no ceiling
     # What to add to get to the scale of the grid: 0 for thresholds, the centre of matched controls for offsets
     origin:np.ndarray=0.,
-    step:float=float(ABR.steps[0]), # Step of the grid, unit of the data; 0 = none
+    step=float(ABR.steps[0]), # Step of the grid, unit of the data, one number or shape (d,); 0 = none
 )->np.ndarray: # Shape (n, d)
     "Generated rows as the cohort's instruments would have recorded them."
-    v = np.round((rows+origin)/step)*step-origin if step else np.asarray(rows, float)
+    grid = np.where(np.asarray(step)>0, step, np.nan)
+    v = np.where(grid>0, np.round((rows+origin)/grid)*grid-origin, rows)
     if ceiling is not None: v = np.minimum(v, ceiling)
     return np.where(np.isnan(like), np.nan, v)
 
@@ -196,9 +197,7 @@ def _lengths(X):
     return np.maximum((np.nansum(X, 1)/np.maximum(share, 1e-12)).round(), 1).astype(int)
 
 def drawn_like(
-    # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where a model of counts takes a
-    # `length`
-    model,
+    model, # Fitted; `sample(n)` gives rows (n, d) and labels (n,), of the lengths of `X` where it takes a `length`
     X:np.ndarray, # The cohort, shape (n, d), NaN where missing
     *,
     draws:int=100, # Cohorts to draw, at least 1
@@ -208,7 +207,7 @@ def drawn_like(
     "Cohorts drawn from a model, with the holes and ceilings of the real one."
     if draws<1: raise ValueError(f"`draws` is {draws}; ask for at least 1")
     X,rng = np.asarray(X, float),np.random.default_rng(seed)
-    how = taken(model.sample, on_grid=not kw.get('step', ABR.steps[0]), length=_lengths(X))
+    how = taken(model.sample, on_grid=not np.any(kw.get('step', ABR.steps[0])), length=_lengths(X))
     for s in rng.integers(2**31-1, size=draws):
         rows = _fresh(model, int(s)).sample(len(X), **how)[0]
         yield measured(rows if 'length' in how else rng.permutation(rows), X, **kw)

@@ -6,7 +6,7 @@
 __all__ = ['CLEARED', 'RunComparison', 'run_numbers', 'run_settings', 'compare_runs', 'clean_plan', 'clean']
 
 # %% ../../nbs/runs/24_compare.ipynb #62181d16
-import json, shutil
+import hashlib, json, shutil
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
@@ -59,9 +59,12 @@ def run_settings(
     run, # RunFolder
 ): # Dotted name → value
     "What a run was told."
-    rec = run.metadata.get('data') or {}
-    if rec.get('source') in (None, MICE): return run.recipe.settings
-    return run.recipe.settings | dict(source=rec['source']) | {f'data.{k}':v for k,v in rec['options'].items()}
+    rec = run.record
+    told = {f'data.{k}':_short(v) if k=='procedure' else v for k,v in (rec.get('options') or {}).items()}
+    return run.recipe.settings | ({} if rec.get('source') in (None, MICE) else dict(source=rec['source'])) | told
+
+def _short(procedure): # its name, and what tells it from another of this name
+    return f"{procedure['name']} {hashlib.sha256(json.dumps(procedure, sort_keys=True).encode()).hexdigest()[:6]}"
 
 # %% ../../nbs/runs/24_compare.ipynb #6059c0d1
 def _same_rows(a, b): # rows without names of their own are known by their place

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MIN_COMPARED', 'MIN_DRAWN', 'DEMO', 'matched_run', 'evaluate_run', 'why_no_stability', 'stability_run',
-           'biology_inputs', 'biology_run', 'visualize_run', 'report_run', 'open_fit', 'place_new', 'adapt_run',
-           'demo_run', 'planted_and_found', 'missed', 'write_benchmark']
+           'biology_inputs', 'biology_run', 'visualize_run', 'report_run', 'open_fit', 'holds_mice', 'place_new',
+           'adapt_run', 'demo_run', 'planted_and_found', 'missed', 'write_benchmark']
 
 # %% ../../nbs/runs/25_jobs.ipynb #558e76e2
 import dataclasses, json, re, warnings
@@ -310,13 +310,22 @@ def open_fit(
     q = dict(train=model.place_lines(matched)[0]) if isinstance(model, JudgesLines) else placed(model, source)
     return Fit(run, model, source, q, facts.get('order'))
 
-def _new_mice(model, cohort):
+def holds_mice(
+    model, # Folder of a saved model
+)->bool: # Does it place mice, rather than rows of any source?
+    "What a model places."
+    return (Path(model)/'model.json').is_file()
+
+def _new_mice(model, data, reading):
     ph = Phenotypes.load(model)
+    if not isinstance(data, Cohort) and source_words(str(data)) is not None:
+        raise InputError(f"{data}: is a source of rows, and {model} places mice; give an IMPC export of new mice")
+    cohort = data if isinstance(data, Cohort) else open_data(data, **dict(procedure=ph.procedure) | reading)[0]
     if note := _simulated(ph, cohort): warnings.warn(note)
     return place_mice(model, cohort) if ph.fitted is None and ph.info.get('plugin') else ph.predict(cohort)
 
 def _like(run, data, columns, ids=None): # new rows, opened as those of the run were
-    rec,known = run.metadata['data'],source_words(data)
+    rec,known = run.record,source_words(data)
     then,table = source_words(rec['source']),known is None or known[0]=='table'
     ids = ids or (rec['options'].get('ids') if table and then and then[0]=='table' else None)
     options = dict(columns=dict(features=columns), test=0) | ({} if ids is None else dict(ids=ids)) if table \
@@ -345,14 +354,18 @@ def _new_rows(run, model, data):
 
 def place_new(
     model, # Folder of a saved model, or of a run
-    data, # New mice as a `Cohort`, or new rows as a source or a table file
+    data, # New mice as a `Cohort` or their file, or new rows as a source or a table file
     out, # Where the assignments go
     excluded=None, # Where the mice left out go
+    **reading, # Of a file of mice: further arguments of `open_data`
 ): # `Prediction` of mice, or a table of rows
     "Place what is new in the phenotypes or clusters of a run, and write where it belongs."
     model = Path(model)/'model' if (Path(model)/'metadata.json').is_file() else Path(model)
-    mice = isinstance(data, Cohort)
-    found = _new_mice(model, data) if mice else _new_rows(RunFolder(model.parent), model, str(data))
+    mice = holds_mice(model)
+    if not mice and isinstance(data, Cohort):
+        raise InputError(f"{model}: was fitted to {RunFolder(model.parent).record.get('source')} and places rows of "
+            f"it, but a cohort of mice is given; give such rows, or a run of mice")
+    found = _new_mice(model, data, reading) if mice else _new_rows(RunFolder(model.parent), model, str(data))
     if mice and excluded is not None: write_table(found.excluded, excluded)
     write_table(found.assignments if mice else found, out)
     return found
@@ -407,8 +420,9 @@ def demo_run(
     n:int=4000, # Mice
 )->tuple: # RunFolder, Cohort
     "A run on a simulated cohort, which is kept in its folder."
+    table = to_impc(simulate_cohort(n, seed=config.seed))
     run = create_run(config, name='demo', root=config.training.paths.experiments)
-    write_table(to_impc(simulate_cohort(n, seed=config.seed)), run/'cohort.csv')
+    write_table(table, run/'cohort.csv')
     cohort, record = open_data(run/'cohort.csv')
     run.update(data=record)
     return run, cohort

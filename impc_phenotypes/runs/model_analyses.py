@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 from .analyses import Analysis
 from .train import agreement
 from ..core.look import BLUES, escaped, finish, numbered
-from ..procedures.abr import ABR
 from impc_phenotypes.evaluation.components import (
     cluster_statistics, drawn_like, loadings_table, plot_loadings, plot_predictive_check, plot_samples,
     predictive_check, typical_rows)
@@ -137,9 +136,10 @@ class PredictiveCheck(Analysis):
         use = np.sort(np.argsort(-np.nan_to_num(np.nanvar(X, 0)), kind='stable')[:WIDEST])
         dB = s.mice and s.source.unit=='dB'
         top = dict(ceiling=s.matched.ceiling[rows]) if dB else {}
-        kw = top | dict(origin=s.matched.center[rows], step=float(ABR.steps[0])) if dB else dict(step=0)
+        kw = top | dict(origin=s.matched.center[rows], step=s.matched.procedure.steps) if dB else dict(step=0)
         drawn = (v[:,use] for v in drawn_like(s.model, X, draws=self.draws, **kw))
-        return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use], **top)
+        return predictive_check(X[:,use], drawn, [s.source.columns[j].removeprefix('offset_') for j in use],
+            **{k:v[:,use] for k,v in top.items()})
     def plot(self, table, s):
         return plot_predictive_check(table, f'Predictive check, {s.run.metadata["model"]}',
             unit=s.source.unit or 'value')

@@ -25,7 +25,7 @@ from ..core.versions import versions
 from fastcore.basics import patch
 from ..core.contracts import capabilities
 from ..core.registry import COUNT_WORDS, SEED_WORDS, inspect_plugin, load_plugin
-from .folder import FORMAT, RunFolder, check_name, new_folder
+from .folder import FORMAT, RunFolder, check_format, check_name, new_folder, saved_recipe
 from ..core.files import as_plain, write_json
 from ..core.errors import InputError, RunError
 from ..core.look import PALETTE, below, finish
@@ -126,8 +126,8 @@ OBJECTIVES = dict(held_out=('maximize', 'nats a line'), bic=('minimize', ''), va
 OF_MODELS = ('held_out_rows','bic','icl') # of a registered model, best first
 OF_LINES,OF_NETWORK = ('held_out','bic'),('valid_rmse','valid_criterion')
 _LINE_KEYS = ('model.line_model.','model.clustering.n_phenotypes','seed') # what the line model depends on
-# cannot be swept: no result depends on it, or a preset is a sweep of its own
-_SETTLED = ('preset','device','training.paths.','training.checkpoints.','training.tracking.','training.threads')
+# cannot be swept: no result depends on it
+_SETTLED = ('device','training.paths.','training.checkpoints.','training.tracking.','training.threads')
 
 # %% ../../nbs/runs/40_sweep.ipynb #45f08ae5
 @patch
@@ -161,10 +161,15 @@ def objective(self:Recipe, asked, searches): # of `OF_MODELS`
 # %% ../../nbs/runs/40_sweep.ipynb #757c34d6
 @patch
 def sweepable(self:Network, searches, repeats): # The same searches
-    "Refuse what no result depends on."
+    "Refuse repeats, a preset, and what no result depends on."
+    if repeats!=1:
+        raise InputError(f"--repeats {repeats}: the network is trained once a trial; `impc-phenotypes train --repeats "
+            f"{max(repeats, 2)}` trains one setting from several seeds")
+    if any(s.key=='preset' for s in searches):
+        raise InputError("`preset` cannot be swept; make one sweep a preset, with `--preset` (in a sweep file "
+            "`preset:`, in Python the recipe)")
     if bad := [s.key for s in searches if s.key.startswith(_SETTLED) and s.kind!='fixed']:
-        raise InputError(f"`{bad[0]}` cannot be swept; "
-            + ('make one sweep a preset' if bad[0]=='preset' else 'no result depends on it'))
+        raise InputError(f"`{bad[0]}` cannot be swept; no result depends on it")
     return searches
 
 @patch
@@ -334,10 +339,11 @@ def read_sweep_file(
         raise InputError(f"{path}: needs an entry `parameters` with a line a key, e.g. `k: [4, 8, 12]`")
     if named and 'model' not in tree:
         raise InputError(f"{path}: names no `model`, and the command line does; add an entry `model` to the file")
-    if bad := [k for k in (_OF_NETWORKS if 'model' in tree else _OF_REGISTERED) if k in tree]:
+    other = tree.get('model', NETWORK)!=NETWORK
+    if bad := [k for k in (_OF_NETWORKS if other else _OF_REGISTERED) if k in tree]:
         raise InputError(f"{path}: `{bad[0]}` "
-            + (f"is about networks; leave it out, or `model: {tree['model']}`" if 'model' in tree
-            else 'is for registered models; leave it out, or name a `model`'))
+            + (f"is about networks; leave it out, or `model: {tree['model']}`" if other
+            else 'is for registered models; leave it out, or name another `model`'))
     for k,v in tree.items():
         if word := _wrong(k, v): raise InputError(f"{path}: `{k}` must be {word}, got {v!r}")
     if odd := [k for k in tree['parameters'] if not isinstance(k, str)]:
@@ -372,10 +378,7 @@ class SweepFolder:
         except FileNotFoundError: raise InputError(f"{path}: is no sweep, `sweep.json` is missing") from None
         except (OSError, ValueError) as e:
             raise InputError(f"{self.path/'sweep.json'}: cannot be read ({e})") from None
-        if self.facts.get('format')!=FORMAT:
-            wrote = (self.facts.get('versions') or {}).get('impc_phenotypes', 'unknown')
-            raise InputError(f"{self.path}: is a sweep of format {self.facts.get('format', 1)}, made by "
-                f"impc_phenotypes {wrote}; that version reads it, this one reads format {FORMAT}. Start a new one")
+        check_format(self.facts, self.path, 'sweep', 'start a new one')
     def __truediv__(self, name): return self.path/name
     def __fspath__(self): return str(self.path)
     def __repr__(self): return f'SweepFolder({self.name})'
@@ -383,11 +386,10 @@ class SweepFolder:
     def name(self): return f'{self.path.parent.name}/{self.path.name}'
     @cached_property
     def plan(self):
-        f,said = self.facts,self.facts['recipe']
-        recipe = (Network(load_config(base=self/'config.yaml')) if said['model']==NETWORK
-            else Recipe(said['model'], said['parameters'], said['seed']))
-        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']), recipe,
-            *(f[k] for k in ('trials','sampler','objective','prune','seed')), tuple(f['notes']), f['repeats'])
+        f = self.facts
+        return Plan(tuple(Search(s['key'], s['kind'], tuple(s['values']), s['log']) for s in f['searches']),
+            saved_recipe(f['recipe'], self.path), *(f[k] for k in ('trials','sampler','objective','prune','seed')),
+            tuple(f['notes']), f['repeats'])
     def run(self, number): return RunFolder(self/f'{number:03d}') # run folder of a trial
 
 # %% ../../nbs/runs/40_sweep.ipynb #d4168f07

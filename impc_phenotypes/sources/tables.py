@@ -22,6 +22,7 @@ from ..data.controls import Matched, match_controls
 from ..core.contracts import Rows
 from ..data.rows import mouse_rows
 from ..core.errors import InputError, bad_rows
+from ..procedures.procedure import POINTS
 from ..procedures.audiograms import audiogram, audiogram_axes, axis_word
 from ..core.look import escaped, finish, panels, phenotype_style
 from ..core.tables import frame_table, clean_number, open_table, clean_text
@@ -257,10 +258,12 @@ def mouse_source(
     matched:Matched, # n mice
 )->Source: # Lines as groups, wild types as reference, laboratories as batches
     "Mice beside their controls, as a model wants its rows."
-    p,own = matched.procedure,getattr(model, 'mouse_unit', 'sd')=='dB'
+    p = matched.procedure
+    unit,called = (('control SD','z_') if getattr(model, 'mouse_unit', 'sd')!='dB' else (p.offset_unit,'offset_')
+        if p.point==1 else (f'1/{POINTS} {p.offset_unit}','points_')) # as `mouse_features` gives them
     kind = Audiograms if p.namer=='audiogram' else Source
-    return kind(p.what, [o if own else o.replace('offset_', 'z_') for o in p.offsets], mouse_rows(model, matched),
-        unit=p.offset_unit if own else 'control SD', info=dict(rows=len(matched)))
+    return kind(p.what, [called+o for o in p.names], mouse_rows(model, matched), unit=unit,
+        info=dict(rows=len(matched)))
 
 # %% ../../nbs/sources/10_tables.ipynb #e5074e6e
 ROLES = ('features', 'label', 'group', 'id', 'test', 'ignore') # What a column can be
@@ -327,16 +330,19 @@ def arrays_table(
     return frame_table(frame, str(path), kind=kind, path=str(path), sha256=provenance(path)['sha256']),names
 
 # %% ../../nbs/sources/10_tables.ipynb #db82eb2b
-def open_matrix(source):
+def open_matrix(
+    source, # File or DataFrame, as `read_matrix` takes it
+    sheet=None, # Of a workbook with several
+): # `RawTable`; names of features, or None where any column may be one
     "What `read_matrix` takes, checked for torn rows, repeated names and emptiness."
     path = None if isinstance(source, pd.DataFrame) else need_path(source, 'a table')
     if path is not None and path.is_file() and not path.stat().st_size:
         raise InputError(f"{path}: the file is empty; a header and one row an observation are needed")
-    if path is not None and not path.name.lower().endswith(('.csv','.csv.gz','.parquet','.npz')):
-        raise InputError(f"{path}: cannot be read as a table; give a .csv, .csv.gz, .parquet or .npz file")
     if path is not None and path.name.lower().endswith('.npz'):
         raw,names = arrays_table(path, read_arrays(path), 'npz')
-    else: raw,names = open_table(source),None
+    else:
+        try: raw,names = open_table(source, sheet=sheet),None
+        except InputError as e: raise InputError(str(e).replace('--sheet ', 'data.sheet=')) from None
     if raw.ragged:
         raise InputError(f"{raw.name}: {len(raw.ragged):,} rows are cut or torn\n"
             + bad_rows(pd.DataFrame(raw.ragged, columns=['row','problem']),
@@ -425,7 +431,8 @@ def role_parts(
 
 # %% ../../nbs/sources/10_tables.ipynb #fddcb46e
 def read_matrix(
-    path=None, # .csv, .csv.gz, .parquet or .npz file, or a DataFrame; one row an observation
+    # Text, workbook, Parquet or H5AD, compressed or not, an .npz file, or a DataFrame; one row an observation
+    path=None,
     # dict or YAML file: role (`features`, `label`, `group`, `id`, `test`, `ignore`) → column names, with `*`
     columns=None,
     labels:str=None, # Column of labels; short for the role `label`
@@ -437,10 +444,11 @@ def read_matrix(
     unit:str='', # Of all features
     counts:bool=False, # Features are counts; a negative value is an error
     name:str=None, # For titles; the file's by default
+    sheet:str=None, # Of a workbook with several
 )->Source: # float64, NaN where empty
     "Any table of numbers as a source."
     if path is None: raise InputError("`table` needs a file: `table:FILE`, or `read_matrix(FILE)`")
-    raw,found = open_matrix(path)
+    raw,found = open_matrix(path, sheet)
     given = dict(label=labels, group=groups, id=ids, test=test if isinstance(test, str) else None)
     place = role_columns(raw, read_roles(columns) | {k:[str(v)] for k,v in given.items() if v is not None}, found)
     X = number_columns(raw, place['features'], counts)
@@ -449,7 +457,7 @@ def read_matrix(
     rule = (f"column '{place['test'][0]}'" if 'test' in place else f"{test} by "
         f"{'whole groups' if 'group' in place else 'labels in proportion' if 'label' in place else 'chance'}, seed "
         f"{random_state}" if test else 'none')
-    steps = [f"{k}: '{place[k][0]}'" for k in ('label','group','id') if k in place] + [f'held out: {rule}']
+    steps = [*raw.notes, *[f"{k}: '{place[k][0]}'" for k in ('label','group','id') if k in place], f'held out: {rule}']
     if not len(rows): raise InputError(f"{raw.name}: every row is in the test part; leave some to fit to")
     info = dict(file=raw.source.get('path', raw.name), sha256=raw.source.get('sha256', ''), steps=steps,
         versions=versions())
