@@ -222,8 +222,8 @@ class MixedModel:
     def __repr__(self):
         r = self.summary[self.summary.tone.isin(self.fitted.tone)].tail(1)
         said = ('refused' if not len(r) else f'{r.effect.iloc[0]:+.1f} {self.procedure.offset_unit} '
-            f'({r.low.iloc[0]:.1f} to {r.high.iloc[0]:.1f}) at {r.tone.iloc[0]}, p = {r.p_value.iloc[0]:.2g}, {r.fit.iloc[0]} model'.replace(
-            'at mean', f'over {self.procedure.main_words}'))
+            f'({r.low.iloc[0]:.1f} to {r.high.iloc[0]:.1f}) at {r.tone.iloc[0]}, p = {r.p_value.iloc[0]:.2g}, '
+            f'{r.fit.iloc[0]} model'.replace('at mean', f'over {self.procedure.main_words}'))
         return f'MixedModel({self.line}: {said})'
     def _repr_html_(self):
         show = self.summary[['tone','fit','effect','low','high','p_value','sex_effect','sex_p','batch_sd',

@@ -300,8 +300,8 @@ def _repr_html_(self:Phenotypes):
     rows = ''.join(_row(s, p, self.procedure) for (_,s),(_,p) in zip(self.summary.iterrows(),
         self.profiles.iterrows()))
     notes = ''.join(f'<li>{escape(str(o))}</li>' for o in self.info.get('notes', []))
-    return (f'<p><b>{len(self.summary)} {self.procedure.kinds}</b> of {len(self):,} mice in {len(self.lines):,} lines; '
-        f'{len(self.excluded):,} mice left out</p>'
+    return (f'<p><b>{len(self.summary)} {self.procedure.kinds}</b> of {len(self):,} mice in {len(self.lines):,} '
+        f'lines; {len(self.excluded):,} mice left out</p>'
             f'<table><tr>{"".join(f"<th>{h}</th>" for h in heads)}</tr>{rows}</table><ul>{notes}</ul>')
 
 # %% ../../nbs/phenotypes/10_result.ipynb #7f145400

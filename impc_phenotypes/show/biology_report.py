@@ -36,11 +36,12 @@ def _calls(v):
     called,liberal = int(t.called.sum()),int(t.called_liberal.sum())
     p,w = v.calls.procedure,words_of(v.calls.procedure)
     said = (f'{called:,} of {len(t):,} tested lines {w["worst"]} normal lines of their laboratory at '
-        f'{v.settings["fdr"]:.0%} false discovery rate. A null in which mice of a line share a shift in {p.units} would '
-        f'call {liberal:,} (called liberal), at a higher error rate. '
+        f'{v.settings["fdr"]:.0%} false discovery rate. A null in which mice of a line share a shift in '
+        f'{p.units} would call {liberal:,} (called liberal), at a higher error rate. '
             'Believe no line with evidence bulk-reference alone: such a line is worse than the other lines of its '
-            f'laboratory, which has too few controls to say more. Offsets are {p.units} over {p.main_words}, measured from '
-            'the median line of the laboratory, with 95 % intervals that include the variance between normal lines.')
+            f'laboratory, which has too few controls to say more. Offsets are {p.units} over {p.main_words}, measured '
+            'from the median line of the laboratory, with 95 % intervals that include the variance between normal '
+            'lines.')
     page = searchable_table('Line calls', 'calls', t.head(max(SHOWN, called))[[c for c in _LINE_COLUMNS if c in t]],
         said, p)
     return Section(page, figure_block('volcano', v.calls.plot_volcano(), 'Every tested line: effect against evidence.',
@@ -66,9 +67,8 @@ _SHARES = dict(recall='.0%', recall_low='.0%', recall_high='.0%', expected_recal
     expected_auc='.2f')
 
 def _biology(v):
-    parts,p = [],v.calls.procedure
+    parts,p,lists = [],v.calls.procedure,pd.DataFrame(v.references.get('lists', []))
     formats,heads = formats_of(p),heads_of(p)
-    lists = pd.DataFrame(v.references.get('lists', []))
     if len(lists):
         parts += [P('Reference lists validate and never tune.'),
             html_table(lists[['list','n_listed','n_in_cohort','n_usable','n_called','recall','recall_low',

@@ -70,12 +70,13 @@ def found_words(
 
 # %% ../../nbs/show/19_methods_text.ipynb #a82da348
 _EAR = dict(record='audiogram', values='thresholds', several='several dB', fine='hear normally', alike='hear alike',
-    worse='hears worse than', worst='hear worse than', loss='loss', harm='hearing loss', means='three means', missing='and unanswered stimuli',
-    top='without a response at the loudest level', source=" measured by the IMPC's ABR procedure",
+    worse='hears worse than', worst='hear worse than', loss='loss', losses='losses', harm='hearing loss',
+    means='three means', missing='and unanswered stimuli', top='without a response at the loudest level',
+    source=" measured by the IMPC's ABR procedure",
     axis='. Up is worse; the click stands apart because it has no frequency.')
 _ANY = dict(record='profile', values='values', several='half a control SD or more', fine='are normal',
-    alike='be alike', worse='differs from', worst='differ from', loss='change', harm='the change', means='means', missing='values',
-    top='at a ceiling', source='', axis=', in control SDs.')
+    alike='be alike', worse='differs from', worst='differ from', loss='change', losses='changes', harm='the change',
+    means='means', missing='values', top='at a ceiling', source='', axis=', in control SDs.')
 
 def words_of(
     procedure:Procedure, # What was measured
@@ -126,8 +127,9 @@ def _call_words(lines, settings, groups, words):
             'what normal is')
     said = (f'Each of {len(t):,} lines of three or more mice was held against lines drawn from normal mice of its '
         'technical group, with shares of rank in common as normal lines have them. Two statistics were asked: the '
-        f'largest likelihood ratio over a fixed list of {words["loss"]}{"es" if words["loss"]=="loss" else "s"}, which '
-        f'not every mouse need have, and the largest of {words["means"]} in {words["units"]}; the smaller p-value counts, doubled, its tail fitted by a generalised Pareto '
+        f'largest likelihood ratio over a fixed list of {words["losses"]}, which not every mouse need have, and the '
+        f'largest of {words["means"]} in {words["units"]}; the smaller p-value counts, doubled, its tail fitted by a '
+        'generalised Pareto '
         f'distribution{{tail}}. {int(t.called.sum()):,} lines were {rate}. ')
     if not few: return said
     return said + (f'In {few} of {len(groups)} technical groups, which have too few controls to show how chance '

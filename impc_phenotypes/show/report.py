@@ -90,7 +90,8 @@ def _asked(ph):
         P(f'Which {w["kinds"]} are there among these mice, when nobody tells the program what to look for, and '
         'which lines and genes show them? Each mouse was compared with wild types measured at the same centre, with '
         'the same '
-          f'pipeline and equipment; what is grouped here are the differences in {w["units"]}, never raw {w["values"]}.'),
+          f'pipeline and equipment; what is grouped here are the differences in {w["units"]}, never '
+          f'raw {w["values"]}.'),
         P(f'{n:,} mice came in, {len(ph):,} were placed and {len(ph.excluded):,} left out. {found_words(ph)} '
         f'{odd.n_mice.sum():,} mice ({odd.n_mice.sum()/max(len(ph),1):.1%}) and '
           f'{odd.n_lines.sum():,} of {len(ph.lines):,} lines are not normal: '
@@ -104,7 +105,8 @@ def _data(ph, figures):
     reasons = ph.excluded.groupby('reason').size().sort_values(ascending=False).rename('mice').reset_index()
     e = ph.assignments.evidence.value_counts()
     levels = pd.DataFrame([dict(evidence=k, mice=int(e.get(k, 0)),
-        not_normal=int((ph.assignments.phenotype[ph.assignments.evidence==k]>0).sum()), meaning=v.format(**words_of(ph.procedure))) for k,v in EVIDENCE.items()])
+        not_normal=int((ph.assignments.phenotype[ph.assignments.evidence==k]>0).sum()),
+        meaning=v.format(**words_of(ph.procedure))) for k,v in EVIDENCE.items()])
     steps = ph.mice.matched_by.value_counts().rename_axis('matched by').rename('mice').reset_index()
     notes = [o for o in notes if not str(o).startswith('Left out')] # the table says it in full
     return Section(H2('The data'), html_table(reasons, caption='Left out, and why') if len(reasons)
@@ -166,9 +168,9 @@ _HEADS = dict( # fields of `words_of`
     gene_symbol='gene', allele_symbol='allele',
     phenotyping_center='centre')
 _FORMATS = dict(
-    share_of_controls='.1%', mean_probability='.2f', largest_center_share='.0%', probability='.2f', stability='.2f', stability_null='.2f', known='.0%', by_chance='.3f', ami_controls='.3f',
-    ami_within='.3f', ami_all='.3f', expected=',.1f', ratio='.1f', 
-    p_over_10dB='.2f', share_beyond='.0%', p_value='.1e', q_value='.1e', q_local='.1e',
+    share_of_controls='.1%', mean_probability='.2f', largest_center_share='.0%', probability='.2f', stability='.2f',
+    stability_null='.2f', known='.0%', by_chance='.3f', ami_controls='.3f', ami_within='.3f', ami_all='.3f',
+    expected=',.1f', ratio='.1f', p_over_10dB='.2f', share_beyond='.0%', p_value='.1e', q_value='.1e', q_local='.1e',
     q_liberal='.1e', sex_q='.2f', odds_ratio='.1f', or_low='.1f', or_high='.1f', cmh_q='.1e', adjusted_q='.1e',
     p_permutation='.1e', q_exact='.1e', expected_cohort='.1f', log_odds='.1f', log_odds_low='.1f',
     log_odds_high='.1f')
@@ -177,7 +179,8 @@ def heads_of(
     procedure, # What was measured
 )->dict: # Column → its heading
     "Headings of tables."
-    return {k:v.format(**words_of(procedure)) for k,v in _HEADS.items()} | dict(zip(procedure.offsets, procedure.labels))
+    own = dict(zip(procedure.offsets, procedure.labels))
+    return {k:v.format(**words_of(procedure)) for k,v in _HEADS.items()} | own
 
 def formats_of(
     procedure, # What was measured
@@ -231,8 +234,8 @@ def _phenotypes(ph, figures):
         *([P(f'Stability: mean Jaccard index of a phenotype with its counterpart when the fit is repeated, 1 for the '
         f'same mice. Below {UNSTABLE_BELOW:g} it is unstable and should not be built on; random sets of the same '
         f'sizes give the column beside it.')] if judged else []),
-        html_table(profiles, *look, f'Mean offset of a phenotype\'s mice, {ph.procedure.units} above matched controls'),
-        worry,
+        html_table(profiles, *look,
+            f'Mean offset of a phenotype\'s mice, {ph.procedure.units} above matched controls'), worry,
         *figures, id='phenotypes')
 
 def top_lines(
@@ -437,7 +440,8 @@ def _figures(ph):
     if len(ph.history):
         f['training'] = [figure_block('training', ph.plot_history(), 'Loss terms, unweighted.', _history_words(ph))]
     if 'ceiling' in ph.mice:
-        f['data'] = [figure_block('overview', ph.plot_overview(), f'Missing {w["missing"]} by centre.', _overview_words(ph))]
+        f['data'] = [figure_block('overview', ph.plot_overview(), f'Missing {w["missing"]} by centre.',
+            _overview_words(ph))]
     return f
 
 # %% ../../nbs/show/20_report.ipynb #58813719
@@ -452,9 +456,9 @@ def _leakage(ph):
     words = Div(P('Some variables tell the phenotype of a control'), Ul(*[prose_item(o) for o in said]),
         cls='warn') if (~table.ok).any() else P(said[0])
     w,look = words_of(ph.procedure),(formats_of(ph.procedure),heads_of(ph.procedure))
-    return Section(H2('Leakage'), P(f'Wild types should {w["alike"]} wherever and whenever they are measured. If their '
-        'phenotype goes with a laboratory, a sex, a strain, a year or an instrument, it is suspect. AMI is adjusted '
-        'mutual information, 0 for independence.'), words,
+    return Section(H2('Leakage'), P(f'Wild types should {w["alike"]} wherever and whenever they are measured. If '
+        'their phenotype goes with a laboratory, a sex, a strain, a year or an instrument, it is suspect. AMI is '
+        'adjusted mutual information, 0 for independence.'), words,
         html_table(show.assign(most_crowded=crowd, ok=np.where(table.ok, 'yes', 'LEAKS')), *look,
         'One row a variable, the worst first', marked=~table.ok),
         figure_block('leakage', plot_leakage(table),
