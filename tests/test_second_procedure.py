@@ -1,6 +1,7 @@
 "A procedure unlike hearing (eight parameters, no ceiling, no grid, no click, wrong both ways) from table to report."
 import base64, gzip, json, re
 import numpy as np, pandas as pd, pytest
+from impc_phenotypes.biology.validation import Validation, validate
 from impc_phenotypes.calls.lines import call_lines
 from impc_phenotypes.core.errors import InputError
 from impc_phenotypes.core.registry import load_plugin
@@ -10,7 +11,8 @@ from impc_phenotypes.data.simulate import simulate_cohort
 from impc_phenotypes.phenotypes.discover import discover
 from impc_phenotypes.phenotypes.result import Phenotypes
 from impc_phenotypes.procedures.procedure import as_procedure
-from impc_phenotypes.show.methods_text import data_card, model_card
+from impc_phenotypes.show.biology_report import biology_sections
+from impc_phenotypes.show.methods_text import data_card, methods_text, model_card
 from impc_phenotypes.show.report import write_report
 
 YAML = """
@@ -130,16 +132,28 @@ def test_lines_are_called_in_both_directions(cohort, ph):
 
 def test_the_report_speaks_its_words(ph, folder):
     calls = ph.call_lines(draws=1000, by_sex=False)
-    page = write_report(ph, folder/'report.html', calls=calls.summary).read_text(encoding='utf-8')
+    v = validate(ph, draws=1000)
+    v.save(folder)
+    v = Validation.load(folder) # as a report of a saved run has it
+    assert v.calls.procedure==ph.procedure
+    page = write_report(ph, folder/'report.html', calls=calls.summary, extra=biology_sections(v),
+        methods=methods_text(ph, v)).read_text(encoding='utf-8')
     main = re.sub(r'<script.*?</script>|<div id="figure.*?</div>', '', page[page.index('<main>'):], flags=re.S)
     main = re.sub(r'<[^>]+>', ' ', main[:main.index('Complete configuration')])
-    found = re.findall(r'.{40}(?:\bdB\b|kHz|[Hh]ear|audiogram|threshold|\bclick\b|\btones?\b).{30}', main.replace('A click on', ''))
+    found = re.findall(r'.{40}(?:\bdB\b|kHz|[Hh]ear|audiogram|threshold|\bclick\b|\btones?\b).{30}', re.sub('A click on|The lists of hearing genes', '', main))
     assert not found, found
+    assert 'female − male, control SDs' in main
+    assert 'audiogram_width' in page[page.index('Complete configuration'):] # keys of settings stay what they are
     assert 'body composition' in main and 'fat mass' in main and 'low bone density' in main
     data = json.loads(gzip.decompress(base64.b64decode(re.search(r'id="gene-data">(.*?)<', page, re.S)[1])))
     assert (data['main'], data['unit'], len(data['ticks']), data['log'])==(8, 'SD', 8, False)
     assert 'body composition' in model_card(ph) and 'hearing' not in data_card(ph)
-    assert all(len(f.data) for f in (ph.plot_profiles(), ph.plot_line('Gene9'), ph.plot_overview()))
+    assert 'Groza' in methods_text(ph, v) and 'Bowl' not in methods_text(ph, v)
+    assert not model_card(ph).rstrip().endswith('## Limits')
+    over = ph.plot_overview()
+    assert len(over.data)==1 and 'missing values' in over.layout.title.text and 'stimuli' not in str(over.layout)
+    assert all(len(f.data) for f in (ph.plot_profiles(), ph.plot_line('Gene9'), over))
+    assert ph.plot_map('offset').data[0].marker.cmax==60*ph.procedure.point
 
 def test_nobody_is_called_where_nobody_is_affected(folder):
     cohort = read_records(mice(5, hit=0), procedure='body', verbose=False)
@@ -157,7 +171,8 @@ def test_a_saved_result_knows_what_it_is_of(ph, folder):
 def test_another_procedure_is_refused_with_the_remedy(ph, table):
     with pytest.raises(InputError, match="the cohort holds auditory brainstem response.*fitted to body composition"):
         ph.predict(simulate_cohort(300, seed=1))
-    with pytest.raises(InputError, match='not of the auditory brainstem response'): read_records(table, verbose=False)
+    with pytest.raises(InputError, match='not of the auditory brainstem response.*--procedure NAME'):
+        read_records(table, verbose=False)
     with pytest.raises(InputError, match='did you mean'): read_records(table, procedure='bodi', verbose=False)
 
 def told(*args, capsys, code=0):

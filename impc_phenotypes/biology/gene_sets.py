@@ -119,7 +119,7 @@ def read_gmt(
     terms = pd.DataFrame(dict(name=list(told.values()), acoustic=sound,
         circular=np.where(sound, 'yes', 'no').astype(object)), index=list(sets))
     return GeneSets(sets, terms, path.name,
-        notes=(f"Sets without a gene, left out: {', '.join(empty[:6])}",) if empty else ())
+        notes=(f"Sets without a gene, left out: {', '.join(empty[:5])}",) if empty else ())
 
 # %% ../../nbs/biology/28_gene_sets.ipynb #749c272d
 HEARING = 'MP:0005377' # hearing/vestibular/ear phenotype
@@ -202,7 +202,7 @@ def _annotations(source, graph):
         raise InputError(f"{where}: only {known.sum():,} of {len(full):,} annotated terms are in the ontology, not "
             f"e.g. {', '.join(lost[:3])}; give annotations of this ontology")
     notes = (([f"{len(d)-len(full):,} rows without a gene or a term are left out"] if len(full)<len(d) else [])
-        + ([f"{len(lost):,} terms are obsolete or unknown to the ontology and are left out: {', '.join(lost[:6])}"]
+        + ([f"{len(lost):,} terms are obsolete or unknown to the ontology and are left out: {', '.join(lost[:5])}"]
         if lost else []))
     return full[known].assign(sound=full.sound | full.term.isin(acoustic_terms(graph))),notes
 

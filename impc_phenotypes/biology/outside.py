@@ -95,7 +95,7 @@ def _likeness(x, ph, rows, cohort):
     full = ~np.isnan(x) & ~np.isnan(tones).any(1)
     if best[0]<=SAME and full.sum()>=60 and x[full].std()>1e-12:
         left = x[full]-tones[full]@np.linalg.lstsq(tones[full], x[full], rcond=None)[0]
-        what = f'the {"five" if p.main==5 else p.main} {p.part}s together'
+        what = f'the {p.main_words} together'
         best = max(best, (np.sqrt(max(0, 1-left.var()/x[full].var())), what))
     return best
 

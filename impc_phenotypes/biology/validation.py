@@ -123,7 +123,7 @@ def validate(
     "Call lines, and ask the other questions of the calls."
     data = ph.matched if data is None else data
     if data is None: raise InputError('a loaded result does not hold the thresholds; pass the cohort as well')
-    hearing = ph.procedure.what=='hearing' # the packaged lists are of hearing genes
+    hearing = ph.procedure.namer=='audiogram' # the packaged lists are of hearing genes
     lists = [reference_genes(r) for r in references if hearing or r not in ('known','candidate')]
     calls = call_lines(data, phenotypes=ph, fdr_level=fdr_level, draws=draws, seed=seed)
     genes,notes = gene_readings(calls, orthologs),list(calls.notes)

@@ -41,7 +41,7 @@ def _find_line(m, name):
         if others else [])
 
 def _mice(m, code):
-    """One row a mouse of the line and of its group's controls: `genotype`, covariates, offsets, `mean` of the five
+    """One row a mouse of the line and of its group's controls: `genotype`, covariates, offsets, `mean` of the main
     tones."""
     own = np.flatnonzero(m.line==code)
     group = np.bincount(m.group[own]).argmax()
@@ -210,8 +210,8 @@ class MixedModel:
     line:str # Allele | zygosity | centre
     gene_symbol:str # Knocked-out gene
     technical_group:str # Whose controls were used
-    summary:pd.DataFrame # One row a tone and the mean of five: dB, 95 % interval, p, variance components, numbers
-    mice:pd.DataFrame # One row a mouse: `genotype`, `sex`, `weight`, `litter`, `date`, offsets in dB
+    summary:pd.DataFrame # One row a tone and the mean: effect, 95 % interval, p, variance components, numbers
+    mice:pd.DataFrame # One row a mouse: `genotype`, `sex`, `weight`, `litter`, `date`, offsets
     formula:str # Of the last tone with a fit
     batch:str # Column of the random effect, '' without one
     notes:tuple = () # What was dropped and why
@@ -221,9 +221,9 @@ class MixedModel:
     def fitted(self)->pd.DataFrame: return self.summary[self.summary.fit!='refused'] # rows with an estimate
     def __repr__(self):
         r = self.summary[self.summary.tone.isin(self.fitted.tone)].tail(1)
-        said = ('refused' if not len(r) else f'{r.effect.iloc[0]:+.1f} dB ({r.low.iloc[0]:.1f} to '
-            f'{r.high.iloc[0]:.1f}) at {r.tone.iloc[0]}, p = {r.p_value.iloc[0]:.2g}, {r.fit.iloc[0]} model'.replace(
-            'at mean', 'over five tones'))
+        said = ('refused' if not len(r) else f'{r.effect.iloc[0]:+.1f} {self.procedure.offset_unit} '
+            f'({r.low.iloc[0]:.1f} to {r.high.iloc[0]:.1f}) at {r.tone.iloc[0]}, p = {r.p_value.iloc[0]:.2g}, '
+            f'{r.fit.iloc[0]} model'.replace('at mean', f'over {self.procedure.main_words}'))
         return f'MixedModel({self.line}: {said})'
     def _repr_html_(self):
         show = self.summary[['tone','fit','effect','low','high','p_value','sex_effect','sex_p','batch_sd',
@@ -257,7 +257,7 @@ def line_mixed_model(
     batch:str='auto', # Random effect: `litter`, `date`, or `auto`, the one that more mice share
     tones:tuple=None, # Any of the parameters and `mean`, that of those not apart; None = all
 )->MixedModel:
-    "Genotype effect of one line in dB, with litters or days as random effects."
+    "Genotype effect of one line, with litters or days as random effects."
     if not isinstance(matched, Matched):
         raise ValueError(f"`matched` must come from `match_controls`, got {type(matched).__name__}")
     known = responses_of(matched.procedure)
@@ -278,11 +278,11 @@ def line_mixed_model(
 # %% ../../nbs/calls/14_mixed_model.ipynb #36f809e9
 def _ticks(summary, procedure=ABR):
     labels = dict(zip(procedure.names, procedure.labels))
-    return [f'mean of {"five" if procedure.main==5 else procedure.main}' if t=='mean' else labels[t]
-        for t in summary.tone]
+    mean = f'mean of {procedure.main_words.split()[0]}'
+    return [mean if t=='mean' else labels[t] for t in summary.tone]
 
 @patch
-def plot_effects(self:MixedModel)->go.Figure: # Tones on the x axis, dB on the y axis
+def plot_effects(self:MixedModel)->go.Figure: # Parameters on the x axis, offsets on the y axis
     "Genotype effect with 95 % interval at every tone, by both models."
     s,fig = self.fitted,go.Figure()
     x = np.arange(len(s))
@@ -293,7 +293,8 @@ def plot_effects(self:MixedModel)->go.Figure: # Tones on the x axis, dB on the y
             line=dict(color=colour, width=2.5), showlegend=False, hoverinfo='skip')
         fig.add_scatter(x=x+shift, y=mid, mode='markers', marker=dict(color=colour, size=8), name=label,
             customdata=np.c_[low,high],
-            hovertemplate='%{y:.1f} dB (%{customdata[0]:.1f} to %{customdata[1]:.1f})<extra>'+label+'</extra>')
+            hovertemplate=f'%{{y:.1f}} {self.procedure.offset_unit} (%{{customdata[0]:.1f}} to %{{customdata[1]:.1f}})'
+                f'<extra>{label}</extra>')
     fig.add_hline(y=0, line=dict(color=INK, width=1))
     fig.update_xaxes(tickvals=x, ticktext=_ticks(s, self.procedure), showgrid=False).update_yaxes(
         title_text=f'above controls, {self.procedure.offset_unit}')
@@ -317,7 +318,7 @@ def _columns_of(d, random, most):
 # %% ../../nbs/calls/14_mixed_model.ipynb #7fb2394b
 @patch
 def plot_batches(self:MixedModel,
-    tone:str='mean', # One of the six stimuli, or `mean`
+    tone:str='mean', # A parameter, or `mean`
     most:int=40, # Batches of controls drawn
 )->go.Figure:
     "Offsets of the mice, one column a litter or day; the line's columns on the right."
@@ -337,21 +338,20 @@ def plot_batches(self:MixedModel,
         if rows.any():
             fig.add_scatter(x=x[rows], y=d[tone].to_numpy()[rows], mode='markers',
                 marker=dict(color=colour, size=5 if label=='controls' else 8), name=label,
-                hovertemplate='%{y:.1f} dB<extra>'+label+'</extra>')
+                hovertemplate=f'%{{y:.1f}} {self.procedure.offset_unit}<extra>{label}</extra>')
     fig.add_hline(y=0, line=dict(color=INK, width=1))
     fig.update_xaxes(title_text=f"one column a {random}; the line's on the right" if random
         else 'litters and days unknown', tickvals=[], showgrid=False,
         zeroline=False).update_yaxes(title_text=f'above controls, {self.procedure.offset_unit}')
     return below(finish(fig, f'{escape(self.line)} beside its controls: {len(d):,} mice',
-        f'mean of {"five" if self.procedure.main==5 else self.procedure.main} {self.procedure.part}s' if tone=='mean'
-        else tone, 700, 390, b=90), 40)
+        f'mean of {self.procedure.main_words}' if tone=='mean' else tone, 700, 390, b=90), 40)
 
 # %% ../../nbs/calls/14_mixed_model.ipynb #d9bdb15b
 def mixed_models(
     matched:Matched, # From `match_controls`
     lines:list=None, # Genes or names of lines; None takes every line of three mice or more
     *,
-    tones:tuple=('mean',), # Any of the six stimuli and `mean`
+    tones:tuple=('mean',), # Any of the parameters and `mean`
     weight:bool=False, # Body weight as a covariate
     batch:str='auto', # `litter`, `date` or `auto`
     n_jobs:int=1, # Processes; −1 takes every core

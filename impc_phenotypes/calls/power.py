@@ -21,7 +21,7 @@ from ..models.pseudo_lines import line_templates
 # %% ../../nbs/calls/15_power.ipynb #3386243d
 # name → dB at the five tones and the click
 LOSSES = {f'{name} {dB} dB':tuple(dB*o for o in shape)
-    for name,shape in {'flat':(1,1,1,1,1,1), f'24 + {ABR.labels[4]}':(0,0,0,1,1,0)}.items() for dB in (10,20,30)}
+    for name,shape in {'flat':(1,1,1,1,1,1), '24 + 30 kHz':(0,0,0,1,1,0)}.items() for dB in (10,20,30)}
 
 # %% ../../nbs/calls/15_power.ipynb #3dec9bf4
 def _shared_shift(m, null, pool, row, line, k, rng):

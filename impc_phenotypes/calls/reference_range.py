@@ -42,9 +42,9 @@ def fisher_p(
 
 # %% ../../nbs/calls/12_reference_range.ipynb #6273740c
 def cut_points(
-    thresholds:np.ndarray, # Of controls, dB SPL, shape (n, t), NaN where missing
+    thresholds:np.ndarray, # Of controls, in their unit, shape (n, t), NaN where missing
     middle:float=.95, # Share of controls between the cut points, 0–1
-)->tuple: # Lower and upper cut point, dB SPL, both (t,), NaN for a tone without controls
+)->tuple: # Lower and upper cut point, in that unit, both (t,), NaN for a tone without controls
     "Edges of the reference range."
     tail = (1-middle)/2
     cols = [v[~np.isnan(v)] for v in np.asarray(thresholds, float).T]
@@ -309,7 +309,7 @@ def _mice_of(rr, line, tone):
 @patch
 def plot_range(self:ReferenceRange,
     name:str, # Gene symbol, or a line of `lines`
-    tone:str=None, # One of the six stimuli; None takes the line's best
+    tone:str=None, # A parameter; None takes the line's best
 )->go.Figure:
     "Controls' thresholds with the cut points, and the mice of one line."
     line = _find(self, name)
@@ -339,14 +339,17 @@ def plot_range(self:ReferenceRange,
 def _dress(fig, rr, line, tone):
     "Title, axes, legend."
     t = rr.summary[(rr.summary.line==line.line) & (rr.summary.tone==tone)]
-    say = line.note or 'not measured, or not tested, at this tone'
+    say = line.note or 'not measured, or not tested, at this '+rr.cohort.procedure.part
     if len(t):
         r = t.iloc[0]
         say = (f'{r.high_mice} of {r.n_mice} mice high, {r.high_controls} of {r.n_controls:,} controls '
             f'({r.high_controls/r.n_controls:.0%}) · p = {r.p_value:.2g}')
     what = ' '.join(str(o) for o in (line.gene_symbol, line.zygosity, line.phenotyping_center) if isinstance(o, str))
+    p = rr.cohort.procedure
+    own = p.parameters[p.names.index(tone)]
+    axis = 'threshold, dB SPL' if p.namer=='audiogram' else f'{own.label}, {own.unit}'
     ticks = [o for o in (0,5,10,20,30,40,60,80,100) if o<=max([10, *fig.data[0].y])]
-    fig.update_yaxes(title_text='controls, %', tickvals=ticks).update_xaxes(title_text='threshold, dB SPL',
+    fig.update_yaxes(title_text='controls, %', tickvals=ticks).update_xaxes(title_text=axis,
         showgrid=False)
     return below(finish(fig, f'{escape(what)}, {tone}', f'{say} · dashed: cut points', 700, 390, b=90))
 

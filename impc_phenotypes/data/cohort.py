@@ -92,7 +92,7 @@ def line(self:Cohort)->np.ndarray: # str or None, shape (n,)
 def line_keys(
     f:pd.DataFrame, # Canonical columns, of any procedure
 )->np.ndarray: # str or None, shape (n,)
-    "The same of a table that is no cohort yet."
+    "Line of each mouse (allele or gene, zygosity, centre) of a table that is no cohort yet."
     text = lambda c: f[c].astype(object).where(f[c].notna() & (f[c]!=''), None)
     name = text('allele_symbol').where(text('allele_symbol').notna(), text('gene_symbol'))
     key = _joined(pd.DataFrame(dict(a=name, z=f.zygosity, c=f.phenotyping_center)), 'azc').to_numpy(object, copy=True)

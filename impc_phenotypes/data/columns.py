@@ -9,8 +9,9 @@ __all__ = ['column_map', 'tone_of', 'usual_names', 'places_of', 'locate_columns'
 import os, re
 from difflib import SequenceMatcher
 from pathlib import Path
-import pandas as pd, yaml
+import pandas as pd
 from ..core.errors import InputError
+from ..core.files import plain_yaml
 from ..core.tables import RawTable, clean_text
 from ..core.words import listed, nearest, plain_name
 from ..procedures.abr import ABR
@@ -39,9 +40,7 @@ def column_map(
     where = 'the column map'
     if isinstance(columns, (str, os.PathLike)):
         where = str(columns)
-        try: columns = yaml.safe_load(Path(columns).expanduser().read_text(encoding='utf-8-sig'))
-        except (OSError, UnicodeError, yaml.YAMLError) as e:
-            raise InputError(f"{where}: not a readable YAML column map ({e})") from None
+        columns = plain_yaml(Path(columns).expanduser())
     if not isinstance(columns, dict):
         raise InputError(f"{where}: must be lines `wanted name: column in the file`, got {type(columns).__name__}")
     out = {}

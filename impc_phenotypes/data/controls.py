@@ -323,8 +323,14 @@ def _same_procedure(cohort, reference):
     "The reference, if it is of what the cohort was measured for."
     a,b = reference.procedure,cohort.procedure
     if a.names==b.names and [o.unit for o in a.parameters]==[o.unit for o in b.parameters]: return reference
-    raise InputError(f"the cohort holds {b.title} (`{b.name}`), the model was fitted to {a.title} (`{a.name}`): give "
-        f"it a table of that procedure (`read_records(…, procedure='{a.name}')`), or train a model on this one")
+    parts = lambda p,q: ', '.join(f'{o.name} in {o.unit}' if o.unit else o.name for o in p.parameters
+        if (o.name,o.unit) not in [(x.name,x.unit) for x in q.parameters])
+    lack = 'the same parameters in another order' if set(a.names)==set(b.names) and not parts(a, b) else (
+        f"{parts(b, a) or 'nothing else'} where the model has {parts(a, b) or 'nothing'}")
+    same = f": of one name, but the cohort has {lack}" if (a.title,a.name)==(b.title,b.name) else ''
+    raise InputError(f"the cohort holds {b.title} (`{b.name}`), the model was fitted to {a.title} "
+        f"(`{a.name}`){same}; give it a table read as that procedure, `--procedure {a.name}` (in Python "
+        f"`procedure='{a.name}'`), or train a model on this one")
 
 # %% ../../nbs/data/50_controls.ipynb #57e99dbd
 @patch(as_prop=True)
@@ -371,8 +377,8 @@ def _reasons(cohort, ref, centres, learned):
     few = (~np.isnan(cohort.thresholds-centres)).sum(1) < need
     tones = cohort.mask.sum(1) < need
     lone = np.array([ref.groups[g]['kind']=='none' for g in groups], bool)
-    wild = ref.weak_controls if learned else ref.min_controls
-    say = lambda g: (f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {wild} are needed"
+    least = ref.weak_controls if learned else ref.min_controls
+    say = lambda g: (f"technical group '{g}' has {ref.groups[g]['n_controls']} controls; {least} are needed"
         + ('' if learned else ' for a group the model has not seen'))
     if not len(cohort): return np.array([], str)
     unmatched = np.where(few, f'fewer than {need} {part} have matched controls', '')

@@ -131,8 +131,8 @@ def _check_procedure(
     mine = np.array([any(plain_name(w) in plain_name(u) for w in words) for u in uniques] + [True])
     if len(uniques) and not mine[:-1].any():
         raise InputError(f"{raw.name}: holds records of {', '.join(map(repr, uniques[:6]))}, not of the "
-            f"{procedure.title} ({', '.join(procedure.ids)}); name their procedure with `procedure`, or give a "
-            f"table of this one")
+            f"{procedure.title} ({', '.join(procedure.ids)}); name their procedure with `--procedure NAME` "
+            f"(in Python `procedure=`), or give a table of this one")
     return [_problem('procedure', ~mine[codes], name, 'is another procedure')]
 
 # %% ../../nbs/data/20_records.ipynb #2b732750

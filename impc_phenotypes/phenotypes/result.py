@@ -280,17 +280,17 @@ def from_membership(cls:Phenotypes,
                mouse_table(matched), matched=matched, procedure=matched.procedure, **kw)
 
 # %% ../../nbs/phenotypes/10_result.ipynb #78349de8
-def _tint(v, point=1.):
+def _tint(v, procedure):
     if np.isnan(v): return '<td>–</td>'
-    red,a = ('178,24,43' if v>0 else '33,102,172'),min(abs(v)/(60*point), 1)*.7
-    return f'<td style="background:rgba({red},{a:.2f})">{round(v) if point==1 else round(v, 1)}</td>'
+    red,a = ('178,24,43' if v>0 else '33,102,172'),min(abs(v)/(60*procedure.point), 1)*.7
+    return f'<td style="background:rgba({red},{a:.2f})">{round(v, procedure.digits or None)}</td>'
 
 def _row(s, p, procedure):
     n = lambda v, f: '–' if v is None or v!=v else format(v, f)
     cells = [s.phenotype, f'<b>{escape(str(s["name"]))}</b>', n(s.n_mice,','), n(s.n_lines,','), n(s.n_genes,','),
         n(s.share_of_controls,'.1%'), n(s.mean_probability,'.2f'),
              f'{escape(str(s.largest_center))} {s.largest_center_share:.0%}' if s.n_mice else '–']
-    return '<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + ''.join(_tint(p[o], procedure.point)
+    return '<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + ''.join(_tint(p[o], procedure)
         for o in procedure.offsets) + '</tr>'
 
 @patch
@@ -300,9 +300,8 @@ def _repr_html_(self:Phenotypes):
     rows = ''.join(_row(s, p, self.procedure) for (_,s),(_,p) in zip(self.summary.iterrows(),
         self.profiles.iterrows()))
     notes = ''.join(f'<li>{escape(str(o))}</li>' for o in self.info.get('notes', []))
-    what = 'hearing phenotypes' if self.procedure.what=='hearing' else f'phenotypes of {self.procedure.what}'
-    return (f'<p><b>{len(self.summary)} {what}</b> of {len(self):,} mice in {len(self.lines):,} lines; '
-        f'{len(self.excluded):,} mice left out</p>'
+    return (f'<p><b>{len(self.summary)} {self.procedure.kinds}</b> of {len(self):,} mice in {len(self.lines):,} '
+        f'lines; {len(self.excluded):,} mice left out</p>'
             f'<table><tr>{"".join(f"<th>{h}</th>" for h in heads)}</tr>{rows}</table><ul>{notes}</ul>')
 
 # %% ../../nbs/phenotypes/10_result.ipynb #7f145400

@@ -57,14 +57,16 @@ def band_edges(
     lo:np.ndarray, # Lower edge, shape (d,)
     hi:np.ndarray, # Upper edge, shape (d,)
     procedure:Procedure=ABR, # What is drawn
-)->tuple: # (x, y) of the band over the tones, (x, y) of the box at the click; empty where nothing was measured
+)->tuple: # (x, y) of the band over the tones, (x, y) of a box for each that stands apart; empty where unmeasured
     "Closed polygons between two audiograms; missing tones are skipped."
     ok = np.isfinite(lo) & np.isfinite(hi)
     x,m = places(procedure),procedure.main
     t = np.flatnonzero(ok[:m])
-    wide = x[-1]*np.array([.93,1.07,1.07,.93]) if procedure.axis=='frequency' else x[-1]+np.array([-.2,.2,.2,-.2])
-    box = (wide,np.array([lo[-1],lo[-1],hi[-1],hi[-1]])) if len(ok)>m and ok[-1] else (np.zeros(0),np.zeros(0))
-    return (np.r_[x[t], x[t][::-1]],np.r_[lo[t], hi[t][::-1]]),box
+    wide = lambda c: c*np.array([.93,1.07,1.07,.93]) if procedure.axis=='frequency' else c+np.array([-.2,.2,.2,-.2])
+    side,gap = m+np.flatnonzero(ok[m:]),np.array([np.nan])
+    boxes = [[gap, wide(x[i]), gap, np.array([lo[i],lo[i],hi[i],hi[i]])] for i in side]
+    strung = lambda k: np.concatenate([o for b in boxes for o in b[k:k+2]][1:] or [np.zeros(0)])
+    return (np.r_[x[t], x[t][::-1]],np.r_[lo[t], hi[t][::-1]]),(strung(0),strung(2))
 
 # %% ../../nbs/procedures/20_audiograms.ipynb #d1f677cc
 def band(
@@ -93,12 +95,11 @@ def audiogram(
     "Line over the tones, a lone symbol for the click."
     x,m,unit = places(procedure),procedure.main,procedure.offset_unit
     marker = dict(symbol=style['symbol'], color=style['color'], size=size)
-    digits = '.1f' if unit=='SD' else '.0f'
     both = dict(name=name, legendgroup=name,
-        hovertemplate=f'%{{y:{digits}}} {unit}<extra>%{{fullData.name}}</extra>') | kw
+        hovertemplate=f'%{{y:.{procedure.digits}f}} {unit}<extra>%{{fullData.name}}</extra>') | kw
     traces = [go.Scatter(x=x[:m], y=v[:m], mode='lines+markers' if size else 'lines',
         line=dict(color=style['color'], dash=style['dash'], width=width), marker=marker, showlegend=legend, **both)]
-    if len(v)>m and np.isfinite(v[m]):
+    if np.isfinite(v[m:]).any():
         traces.append(go.Scatter(x=x[m:], y=v[m:], mode='markers', marker=marker | dict(size=size or 4),
             showlegend=False, **both))
     return traces

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 from ..core.errors import InputError
+from ..core.files import plain_yaml
 from ..models.config import ModelConfig
 from ..training.config import TrainingConfig
 
@@ -119,11 +120,12 @@ def read_yaml(
     path, # A YAML file
 )->dict: # Its content; empty for an empty file
     "A YAML file as a plain dictionary."
-    try: tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except FileNotFoundError: raise InputError(f"{path}: no such configuration file") from None
-    except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
-    except (YAMLError, OmegaConfBaseException, ValueError) as e:
+    if not Path(path).exists(): raise InputError(f"{path}: no such configuration file")
+    plain_yaml(path)
+    try: tree = OmegaConf.to_container(OmegaConf.load(path)) # reads 1e-3 as a number
+    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as e:
         raise InputError(f"{path}: is no YAML ({str(e).splitlines()[0]})") from None
+    if '${' in str(tree): raise InputError(f"{path}: `${{…}}` is not filled in here; write the value itself")
     if not isinstance(tree, dict):
         raise InputError(f"{path}: must hold `key: value` lines, found a {type(tree).__name__}")
     return tree

@@ -12,7 +12,9 @@ from ..biology.association import Association, plot_association
 from ..biology.enrichment import Enrichment, plot_enrichment
 from ..procedures.reading import LIMITATIONS
 from ..biology.validation import Validation
-from .report import FORMATS, HEADS, figure_block, prose_item, searchable_table, html_table
+from .methods_text import words_of
+from impc_phenotypes.show.report import (figure_block, formats_of, heads_of, html_table, prose_item,
+    searchable_table)
 
 # %% ../../nbs/show/25_biology_report.ipynb #787d8e5c
 SHOWN = 300 # lines or genes in the page
@@ -32,17 +34,19 @@ def _calls(v):
     t = v.lines.sort_values(['p_value','mean_offset'], ascending=[True,False])
     t = t[t.p_value.notna()]
     called,liberal = int(t.called.sum()),int(t.called_liberal.sum())
-    said = (f'{called:,} of {len(t):,} tested lines hear worse than normal lines of their laboratory at '
-        f'{v.settings["fdr"]:.0%} false discovery rate. A null in which mice of a line share a shift in dB would '
-        f'call {liberal:,} (called liberal), at a higher error rate. '
+    p,w = v.calls.procedure,words_of(v.calls.procedure)
+    said = (f'{called:,} of {len(t):,} tested lines {w["worst"]} normal lines of their laboratory at '
+        f'{v.settings["fdr"]:.0%} false discovery rate. A null in which mice of a line share a shift in '
+        f'{p.units} would call {liberal:,} (called liberal), at a higher error rate. '
             'Believe no line with evidence bulk-reference alone: such a line is worse than the other lines of its '
-            'laboratory, which has too few controls to say more. Offsets are dB over five tones, measured from the '
-            'median line of the laboratory, with 95 % intervals that include the variance between normal lines.')
+            f'laboratory, which has too few controls to say more. Offsets are {p.units} over {p.main_words}, measured '
+            'from the median line of the laboratory, with 95 % intervals that include the variance between normal '
+            'lines.')
     page = searchable_table('Line calls', 'calls', t.head(max(SHOWN, called))[[c for c in _LINE_COLUMNS if c in t]],
-        said)
+        said, p)
     return Section(page, figure_block('volcano', v.calls.plot_volcano(), 'Every tested line: effect against evidence.',
         f'Scatter plot of {len(t):,} lines. Largest effects among the {called:,} called: ' + '; '.join(
-        f'{r.gene_symbol} {f"{r.mean_offset:.0f} dB, " if r.mean_offset==r.mean_offset else ""}q {r.q_value:.1g}'
+        f'{r.gene_symbol} {p.said(r.mean_offset)+", " if r.mean_offset==r.mean_offset else ""}q {r.q_value:.1g}'
         for r in t[t.called.astype(bool)].head(8).itertuples()) + '.') if len(t) else '', *_checks(v),
         *([P('Notes'), Ul(*[prose_item(n) for n in v.notes])] if v.notes else []))
 
@@ -55,27 +59,28 @@ def _genes(v):
     return searchable_table('Called genes', 'called-genes', g[[c for c in _GENE_COLUMNS if c in g]], f'{len(g):,} '
         f'genes below the error rate by the p of their best line, corrected for its number of lines and over genes. '
         f'There are fewer genes than lines, so a gene may pass although no line of it is called: that is weaker '
-        f'evidence. A gene with two called lines, or lines at two centres, is worth more than one with a smaller q.')
+        f'evidence. A gene with two called lines, or lines at two centres, is worth more than one with a smaller q.',
+        v.calls.procedure)
 
 # %% ../../nbs/show/25_biology_report.ipynb #934360c6
 _SHARES = dict(recall='.0%', recall_low='.0%', recall_high='.0%', expected_recall='.0%', precision='.0%', auc='.2f',
     expected_auc='.2f')
 
 def _biology(v):
-    parts = []
-    lists = pd.DataFrame(v.references.get('lists', []))
+    parts,p,lists = [],v.calls.procedure,pd.DataFrame(v.references.get('lists', []))
+    formats,heads = formats_of(p),heads_of(p)
     if len(lists):
         parts += [P('Reference lists validate and never tune.'),
             html_table(lists[['list','n_listed','n_in_cohort','n_usable','n_called','recall','recall_low',
-            'recall_high','expected_recall','p_recall','precision','auc','expected_auc','p_auc']], FORMATS | _SHARES,
-            HEADS | dict(n_called='called'),
+            'recall_high','expected_recall','p_recall','precision','auc','expected_auc','p_auc']], formats | _SHARES,
+            heads | dict(n_called='called'),
             caption='Genes of reference lists among the calls; expected: random genes of the same laboratories')]
     if len(v.enrichment):
         e = v.enrichment.sort_values('p_value').head(30)
         parts += [html_table(e[[c for c in ('collection','name','n_set','n_called_in_set','expected','odds_ratio',
-            'or_low','or_high','q_value','cmh_q','adjusted_q','circular') if c in e]], FORMATS,
-            HEADS | dict(name='set'),
-            caption='Gene sets among the called genes; circular means that hearing itself put the genes there'),
+            'or_low','or_high','q_value','cmh_q','adjusted_q','circular') if c in e]], formats,
+            heads | dict(name='set'),
+            caption=f'Gene sets among the called genes; circular means that {p.what} itself put the genes there'),
             figure_block('enrichment',
             plot_enrichment(Enrichment(v.enrichment.sort_values('p_value', ignore_index=True))),
             'Gene sets among the called genes.',
@@ -85,14 +90,14 @@ def _biology(v):
     if len(a):
         parts += [html_table(a[[c for c in ('gene_symbol','name','n_mice','n_lines','mice_in_phenotype',
             'expected_cohort','log_odds','log_odds_low','log_odds_high','q_exact','p_permutation') if c in a]],
-            FORMATS, HEADS, caption='Associated genes and phenotypes: exact test against the other knockouts of the '
+            formats, heads, caption='Associated genes and phenotypes: exact test against the other knockouts of the '
             'laboratory, and lines permuted within it')]
         parts.append(figure_block('association', plot_association(Association(a)),
             'Associated genes: size is the share of a gene\'s mice, colour the log odds.',
             'Associated: ' + '; '.join(f'{r.gene_symbol} with {r[2]}'
             for r in a[['gene_symbol','phenotype','name']].head(10).itertuples(index=False)) + '.'))
-    return Section(H2('Validation'), *parts, P('What these tables cannot show'), Ul(*[Li(o) for o in LIMITATIONS]),
-        id='validation')
+    if p.namer=='audiogram': parts += [P('What these tables cannot show'), Ul(*[Li(o) for o in LIMITATIONS])]
+    return Section(H2('Validation'), *parts, id='validation')
 
 def biology_sections(
     v:Validation, # From `Validation.load`

@@ -123,7 +123,7 @@ def audiogram_figure(
     "Where lines are drawn."
     fig,p = go.Figure(make_subplots(1, 2, shared_yaxes='all', horizontal_spacing=.05,
         subplot_titles=[' ',' '])),v.ph.procedure
-    value = f'%{{y:.{int(p.point<1)}f}} {p.offset_unit}<extra>'
+    value = f'%{{y:.{p.digits}f}} {p.offset_unit}<extra>'
     for col in (1,2):
         for s in _SLOTS:
             look = SEXES.get(s, dict(color='#777777', symbol='diamond', dash='dot'))

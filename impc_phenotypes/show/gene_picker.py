@@ -44,9 +44,8 @@ def call_words(
         return f'not tested; {row.note}'.replace(f'not tested; {counted(row.n_mice, "mouse", "mice")}: not tested',
             f'not tested, {counted(row.n_mice, "mouse", "mice")} only') if isinstance(row.note,
             str) and row.note else 'not tested'
-    digits = int(procedure.point<1)
-    mean = (f'{procedure.said(row.mean_offset, True)} ({row.mean_offset_low:.{digits}f} to '
-        f'{row.mean_offset_high:.{digits}f}), '
+    d = procedure.digits
+    mean = (f'{procedure.said(row.mean_offset, True)} ({row.mean_offset_low:.{d}f} to {row.mean_offset_high:.{d}f}), '
         if row.mean_offset==row.mean_offset else '')
     said = f'{mean}q = {row.q_value:.2g} at {row.contrast}'
     verdict = ('called' if row.called else 'called by the liberal null only, whose error rate is above the nominal one'

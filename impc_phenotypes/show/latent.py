@@ -66,7 +66,7 @@ def _lines_of(ph, genes, most=6):
     l = ph.lines
     if genes: return l[l.gene_symbol.isin([find_gene(ph, g) for g in genes])]
     l = l[(l.phenotype>0) & (l.n_mice>=3)]
-    return l.assign(loss=l[list(ph.procedure.offsets)].mean(axis=1)).sort_values('loss', ascending=False).head(most)
+    return l.assign(loss=ph.procedure.loss(l)).sort_values('loss', ascending=False).head(most)
 
 def _line_names(lines):
     "Line → gene and centre, with zygosity and allele where those leave a choice."
@@ -90,7 +90,7 @@ def _by_line(ph, genes):
 def _groups(ph, by, genes=()):
     "What each mouse is coloured by: (labels, styles by label, continuous values or None)."
     if by in ('offset','probability'):
-        return None,None,(ph.mice[list(ph.procedure.offsets)].mean(axis=1) if by=='offset'
+        return None,None,(ph.procedure.loss(ph.mice) if by=='offset'
             else ph.assignments.probability).to_numpy(float)
     if by=='line': return _by_line(ph, genes)
     if by=='phenotype':
@@ -145,7 +145,7 @@ def plot_map(self:Phenotypes,
     fig,hover = go.Figure(),np.array(mouse_words(self, rows), object)
     if value is not None: fig.add_trace(
         _cloud(xy, hover, phenotype_style(0), by, color=value[rows], colorscale=BLUES, showscale=True, opacity=.8,
-        cmin=0, cmax=1 if by=='probability' else 60,
+        cmin=0, cmax=1 if by=='probability' else 60*self.procedure.point,
             colorbar=dict(title=dict(text=f'mean offset, {self.procedure.offset_unit}' if by=='offset' else by),
                 len=.7)))
     for g,style in (styles or {}).items():

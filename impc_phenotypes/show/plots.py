@@ -66,7 +66,7 @@ def plot_profiles(self:Phenotypes,
     for j in range(c): fig.update_xaxes(title_text=axis_word(q), title_font_size=12, title_standoff=4, row=r, col=j+1)
     note = (f'line: mean of its mice · tint: 5–95 % of its mice · grey: 5–95 % of the {len(control):,} matched '
         f'controls'+(' · up is worse' if q.one_sided else ''))
-    what = 'Hearing phenotypes' if q.what=='hearing' else f'Phenotypes of {q.what}, those'
+    what = q.kinds[:1].upper()+q.kinds[1:]+', those'*(q.what!='hearing')
     return finish(fig, f'{what} of {len(self):,} mice in {len(self.lines):,} lines', note,
         width=max(720, 70+(205 if q.axis=='frequency' else 270)*c), height=120+205*r,
             t=98 if q.namer!='neutral' else 140)
@@ -298,7 +298,7 @@ def _line_panel(ph, mine, ref, values, ceiling, style, seen):
         look = SEXES.get(sex, dict(symbol='diamond', dash='dot')) | dict(color=soft(style['color'], .6))
         name = sex if sex in SEXES else 'sex unknown'
         out += audiogram(values[i], look, name, 1.2, 5, name not in seen, p,
-            hovertemplate=f'{escaped(ph.mice.specimen_id.iloc[i])}, {escaped(sex)}: %{{y:.{int(p.point<1)}f}} '
+            hovertemplate=f'{escaped(ph.mice.specimen_id.iloc[i])}, {escaped(sex)}: %{{y:.{p.digits}f}} '
             f'{p.offset_unit}<extra></extra>')
         seen.add(name)
     if ceiling is not None: out += _unanswered(values[mine], ceiling[mine], style['color'], seen, p)
@@ -360,8 +360,8 @@ def _share_map(value, rows, title, labels=ABR.labels):
                       showscale=False, xgap=1, ygap=1, hovertemplate='%{y}, %{x}: %{z:.1%}<extra></extra>',
                       hoverongaps=False, name=title)
 
-def _overview(centre, thresholds, ceilings, labels=ABR.labels):
-    "Two heat maps over centres and tones."
+def _overview(centre, thresholds, ceilings, procedure=ABR):
+    "Heat maps over centres and parameters: what is missing and, where there are ceilings, what lies at them."
     mask = ~np.isnan(thresholds)
     n = pd.Series(centre).value_counts()
     per = lambda a, b: np.array([[x[centre==c].sum()/max(1, y[centre==c].sum()) if y[centre==c].any() else np.nan
@@ -369,24 +369,26 @@ def _overview(centre, thresholds, ceilings, labels=ABR.labels):
     missing,ceiling = per(~mask, np.ones_like(mask)),per(mask & (np.nan_to_num(thresholds, nan=-np.inf)>=ceilings),
         mask)
     rows = [f'{escaped(c)} ({k:,})' for c,k in n.items()]
-    fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=.04,
-        subplot_titles=['not measured','no response at the loudest level'])
-    for i,(v,t) in enumerate(((missing,'missing'),(ceiling,'ceiling'))):
-        fig.add_trace(_share_map(v, rows, t, labels), row=1, col=i+1)
+    tones,top = procedure.axis=='frequency',np.isfinite(ceilings).any()
+    shown = [('not measured',missing,'missing'),
+        ('no response at the loudest level' if tones else 'at the ceiling',ceiling,'ceiling')][:1+top]
+    fig = make_subplots(1, len(shown), shared_yaxes=True, horizontal_spacing=.04, subplot_titles=[o[0] for o in shown])
+    for i,(_,v,t) in enumerate(shown): fig.add_trace(_share_map(v, rows, t, procedure.labels), row=1, col=i+1)
     fig.update_yaxes(autorange='reversed', showgrid=False).update_xaxes(showgrid=False)
-    return finish(fig, f'{len(centre):,} mice at {len(n)} centres: missing and unanswered stimuli',
-        'share of a centre\'s mice; the ceiling share is of measured mice; empty: nothing measured', width=820,
+    what = f'missing{" and unanswered"*bool(top)} stimuli' if tones else 'missing values'
+    return finish(fig, f'{len(centre):,} mice at {len(n)} centres: {what}', 'share of a centre\'s mice; '
+        f'{"the ceiling share is of measured mice; " if top else ""}empty: nothing measured', width=820,
         height=132+30*len(n), l=150, t=92)
 
 @patch
 def plot_overview(self:Cohort)->go.Figure: # Two heat maps, centres × tones
     "Share of missing thresholds, and of mice without a response at the loudest level."
     return _overview(self.frame.phenotyping_center.astype(str).to_numpy(), self.thresholds, self.ceilings,
-        self.procedure.labels)
+        self.procedure)
 
 @patch
 def plot_overview(self:Phenotypes)->go.Figure: # Two heat maps, centres × tones
     "The same of the mice that were placed."
     t,top,_ = audiograms_of(self)
     top = np.full(t.shape, np.inf) if top is None else top
-    return _overview(self.mice.phenotyping_center.astype(str).to_numpy(), t, top, self.procedure.labels)
+    return _overview(self.mice.phenotyping_center.astype(str).to_numpy(), t, top, self.procedure)

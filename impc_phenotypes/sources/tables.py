@@ -8,13 +8,13 @@ __all__ = ['ROLES', 'Source', 'hold_out', 'need_path', 'need_module', 'provenanc
            'read_matrix']
 
 # %% ../../nbs/sources/10_tables.ipynb #d64e71cd
-import hashlib, zipfile
+import hashlib, os, zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
-import numpy as np, pandas as pd, plotly.graph_objects as go, yaml
+import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from ..core.versions import versions
@@ -23,6 +23,7 @@ from ..core.contracts import Rows
 from ..data.rows import mouse_rows
 from ..core.errors import InputError, bad_rows
 from ..procedures.procedure import POINTS
+from ..core.files import plain_yaml
 from ..procedures.audiograms import audiogram, audiogram_axes, axis_word
 from ..core.look import escaped, finish, panels, phenotype_style
 from ..core.tables import frame_table, clean_number, open_table, clean_text
@@ -274,11 +275,8 @@ def read_roles(
     "Read and check a map of roles."
     where = 'the column map'
     if columns is None: return {}
-    if not isinstance(columns, dict):
-        where = str(columns)
-        try: columns = yaml.safe_load(Path(columns).expanduser().read_text(encoding='utf-8-sig'))
-        except (OSError, TypeError, UnicodeError, yaml.YAMLError) as e:
-            raise InputError(f"{where}: not a readable YAML column map ({e})") from None
+    if isinstance(columns, (str, os.PathLike)):
+        where,columns = str(columns),plain_yaml(Path(columns).expanduser())
     if not isinstance(columns, dict):
         raise InputError(f"{where}: must be lines `role: column`, got {type(columns).__name__}")
     for k in columns:

@@ -217,7 +217,7 @@ def load_state(self:PhenotypeLearner)->dict|None: # The newest checkpoint; None 
     state,mine = load_checkpoint(found[0]),self.identity()
     differ = [k for k in mine if state['identity'].get(k)!=mine[k]]
     if differ:
-        raise InputError(f"{found[0]} belongs to another run: {', '.join(differ[:6])} "
+        raise InputError(f"{found[0]} belongs to another run: {', '.join(differ[:5])} "
             f"differ{'s' if len(differ)==1 else ''}; resume with the run's own data, seed and settings")
     self.model.load_state_dict(state['model'])
     self.loss_func.target = None if state['target'] is None else state['target'].to(self.dls.tensors.device)
