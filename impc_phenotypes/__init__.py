@@ -6,6 +6,7 @@ _HOME = {
     'associate': 'biology.association',
     'call_lines': 'calls.lines',
     'Cohort': 'data.cohort',
+    'compare_ages': 'calls.ages',
     'discover': 'phenotypes.discover',
     'download_cohort': 'data.solr',
     'enrich': 'biology.enrichment',
