@@ -326,7 +326,7 @@ def genes(self:LineCalls)->pd.DataFrame:
 # %% ../../nbs/calls/10_lines.ipynb #860e6c9a
 MIRROR = 1e-4 # p below which a line better than controls counts
 MIRROR_RATE = 1e-3 # share of tested lines up to which that is chance (ours)
-FEW = 3 # calls; fewer are seen where nobody is affected, too (ours)
+FEW = 5 # calls; fewer are seen where nobody is affected, too (ours)
 
 CROWDED = 3. # times its share of the calls that a laboratory may have (ours)
 
@@ -407,7 +407,7 @@ def _called_rows(c): # is the list plausible?
     yield ('liberal null', f'{c.liberal} lines called by the null in {c.procedure.offset_unit} (`called_liberal`), '
         f'{int((c.tested.called_liberal & ~c.tested.called).sum())} of them not by the default', True, '')
     yield ('few calls', f'{len(called)} of {len(t):,} tested lines called', not 0<len(called)<FEW, 'a list this '
-        'short may be chance alone: where nobody was affected, 4 of 40 cohorts had one or two calls (page “what a '
+        'short may be chance alone: where nobody was affected, 11 of 85 cohorts had one to four calls (page “what a '
         'call is worth”); look at the mice, ask for a second line')
     top = int((called.share_at_ceiling>=.5).sum())
     yield ('ceiling', f'{top} of {len(called)} called lines have half of their mice at the ceiling', True,
