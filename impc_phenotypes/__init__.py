@@ -7,6 +7,7 @@ _HOME = {
     'call_lines': 'calls.lines',
     'Cohort': 'data.cohort',
     'compare_ages': 'calls.ages',
+    'compare_few': 'calls.few_controls',
     'discover': 'phenotypes.discover',
     'download_cohort': 'data.solr',
     'enrich': 'biology.enrichment',

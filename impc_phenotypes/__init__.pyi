@@ -5,6 +5,7 @@ from .biology.enrichment import enrich as enrich
 from .biology.references import reference_report as reference_report
 from .biology.validation import validate as validate, Validation as Validation
 from .calls.ages import compare_ages as compare_ages
+from .calls.few_controls import compare_few as compare_few
 from .calls.lines import call_lines as call_lines, find_lines as find_lines, LineCalls as LineCalls
 from .core.errors import InputError as InputError, RunError as RunError
 from .core.registry import plugins as plugins

@@ -2,11 +2,15 @@
 import gzip, json, os, zipfile
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, requests
+from impc_phenotypes.calls.few_controls import compare_few
 from impc_phenotypes.calls.lines import call_lines
 from impc_phenotypes.core.errors import InputError
 from impc_phenotypes.data.controls import match_controls
 from impc_phenotypes.data.records import read_records
 from impc_phenotypes.procedures.abr import IMPC_THRESHOLDS
+from impc_phenotypes.runs.recipe import start_recipe
+from impc_phenotypes.runs.train import fit_source
+from impc_phenotypes.sources.opening import open_source
 
 @pytest.fixture(scope='session')
 def wild()->Path:
@@ -506,6 +510,13 @@ def test_wild_calls(file, options, want, wild):
     for gene,(n,offset,called) in want.items():
         assert (n is None or got[gene][0]==n) and (offset is None or abs(got[gene][1]-offset)<=1) and got[gene][2]==called, f'{gene}: {got[gene]}'
 
+@pytest.mark.parametrize('file,wild_types', [('24_one_gene_12wt.csv', 12), ('24c_one_gene_8wt.csv', 8)])
+def test_a_line_beside_few_wild_types_is_answered_without_a_call(file, wild_types, wild):
+    c = read(wild/file)
+    with pytest.raises(InputError, match=f'has {wild_types}, .*`compare_few`'): call_lines(c)
+    one = compare_few(c).summary.iloc[0]
+    assert one.n_controls==wild_types and one.p_mice<.001 and one.p_line<.001 and one.mean_offset_low>30
+
 SAID = [ # file, options, words that one note holds
     ('02b_prepared.csv', {}, ["'Click Threshold' was not used", '`threshold_click`']),
     ('04d_high_loss_8_16_32.csv', {}, ["'ABRThreshold_32khz'", 'place of 30kHz', '32 kHz']),
@@ -608,3 +619,8 @@ def test_tones_of_another_procedure_have_the_same_rules(tmp_path):
     heard = pd.DataFrame(dict(frequency=[8,16,32], threshold=40))
     long = wide.drop(columns=list(columns.values())).merge(heard, how='cross')
     assert (read(long, procedure=tmp_path/'own.yaml').thresholds==40).all()
+
+def test_a_model_that_takes_no_gaps_says_where_they_are(wild):
+    source = open_source(f"table:{wild/'20c_blanks.csv'}", {}, cache=False)
+    with pytest.raises(InputError, match='have empty cells.*factor_mixture'):
+        fit_source(start_recipe('full_mixture', 'table', dict(k=2)), source)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONTROL_MICE', 'APART_LINES', 'AT_TOP', 'twice_measured', 'AgeChanges', 'compare_ages']
 
-# %% ../../nbs/calls/08_ages.ipynb #9cb125d7
+# %% ../../nbs/calls/08_ages.ipynb #d163ba9c
 from dataclasses import dataclass
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from fastcore.basics import patch
@@ -23,7 +23,7 @@ from ..models.line_null import contrast_values, line_means, line_nulls
 from ..procedures.audiograms import audiogram_axes, places
 from ..procedures.procedure import Procedure
 
-# %% ../../nbs/calls/08_ages.ipynb #e15b1189
+# %% ../../nbs/calls/08_ages.ipynb #94e613a0
 def twice_measured(
     m:Matched, # Both ages, each beside its own controls
     ages=('','Late adult'), # Life stages, as `life_stage` says them; '' is early adult
@@ -45,7 +45,7 @@ def twice_measured(
     raise InputError(f"no line was measured at both ages ({counted(len(seen[0]), 'line')} at the first, "
         f"{len(seen[1]):,} at the second); lines are the same where allele, zygosity and centre are")
 
-# %% ../../nbs/calls/08_ages.ipynb #797787bc
+# %% ../../nbs/calls/08_ages.ipynb #2811eeae
 CONTROL_MICE = 8 # mice that the controls' variance counts for in a line's own (ours)
 APART_LINES = 30 # lines that "two ages have nothing in common" counts for (ours)
 
@@ -53,22 +53,23 @@ def _age_side(m, nulls, code):
     "Means of lines, their variance, mice behind them, control variance, line variance; all (lines, contrasts)."
     at = pd.Series(np.arange(len(code)), code)
     rows = np.flatnonzero(np.isin(m.line, code))
-    line = at[m.line[rows]].to_numpy()
-    group = pd.Series(m.group[rows]).groupby(line).first().to_numpy()
-    each = [nulls[m.groups[g]] for g in group]
-    x = contrast_values(m.offset[rows], m.procedure.tests)
+    line,of = at[m.line[rows]].to_numpy(),[nulls[m.groups[g]] for g in m.group[rows]]
+    average = lambda v: line_means(np.array(v), line, len(code))[0] # a line may lie in several groups
+    x = contrast_values(m.offset[rows], m.procedure.tests)-np.array([o.centre for o in of])
     mean,n = line_means(x, line, len(code))
-    square = line_means((x-mean[line])**2, line, len(code))[0]
-    v = np.array([o.variance for o in each])
-    own = (np.nan_to_num(square)*n+CONTROL_MICE*v)/np.maximum(n-1+CONTROL_MICE, 1)
-    top = line_means(m.censored[rows].astype(float), line, len(code))[0]
-    return dict(mean=mean-np.array([o.centre for o in each]), error=own/np.maximum(n, 1), n=n, v=v,
-        tau2=np.array([o.tau2 for o in each]), size=np.bincount(line, minlength=len(code)), top=top,
-        rows=rows, line=line)
+    v = average([o.variance for o in of])
+    own = (np.nan_to_num(average((x-mean[line])**2))*n+CONTROL_MICE*v)/np.maximum(n-1+CONTROL_MICE, 1)
+    d = m.procedure.main
+    top,seen = (np.bincount(line, k[rows][:,:d].sum(1), len(code)) for k in (m.censored, m.mask))
+    bulk = np.bincount(line, m.evidence[rows]=='bulk-reference', len(code))>0
+    return dict(mean=mean, error=own/np.maximum(n, 1), n=n, v=v, tau2=average([o.tau2 for o in of]), rows=rows,
+        line=line, size=np.bincount(line, minlength=len(code)), top=top/np.maximum(seen, 1), bulk=bulk)
+
+_SIXTEENTH = .9944579 # SDs from the median of a normal law to its 16 % point
 
 def _beyond_mice(d, e, low):
-    "Variance of changes `d` beyond that of their mice, `e`; both in control variances."
-    half = lambda x: (np.median(x)-np.quantile(x, .16 if low else .84))*(1 if low else -1)
+    "Variance of changes `d` beyond that of their mice, `e`, from one half of them; both in control variances."
+    half = lambda x: (np.median(x)-np.quantile(x, .16 if low else .84))*(1 if low else -1)/_SIXTEENTH
     more = lambda t: half(d/np.sqrt(e+t))-1
     most = 4*half(d)**2
     return float(brentq(more, 0., most)) if len(d)>1 and more(0.)>0>more(most) else 0.
@@ -80,28 +81,31 @@ def _apart(change, error, v, tau2, sign):
         ok = ~np.isnan(change[:,c])
         if not ok.any(): continue
         d,e = (change/np.sqrt(v))[ok,c],(error/v)[ok,c]
-        found = np.min([_beyond_mice(d, e, low) for low in ((True,) if s>0 else (False,) if s<0 else (True,False))])
+        found = np.mean([_beyond_mice(d, e, low) for low in ((True,) if s>0 else (False,) if s<0 else (True,False))])
         nothing = np.median((tau2/v)[ok,c])
         out[:,c] = v[:,c]*(ok.sum()*found+APART_LINES*nothing)/(ok.sum()+APART_LINES)
     return out
 
-# %% ../../nbs/calls/08_ages.ipynb #1f741e55
+# %% ../../nbs/calls/08_ages.ipynb #7fe01d67
 AT_TOP = .25 # share of a line's readings at the ceiling from which its means are limits (ours)
 
-def _age_note(n, top, few):
-    said = []
-    if min(n)<few: said.append(f'fewer than {few} mice at one age: not tested')
-    if min(top)>=AT_TOP: said.append('at the ceiling at both ages: a change cannot be seen')
-    elif top[1]>=AT_TOP: said.append('at the ceiling at the second age: the change is at least this large')
-    elif top[0]>=AT_TOP: said.append('at the ceiling at the first age: the change is at most this large')
+def _age_note(size, n, top, bulk, part):
+    said,at = [],[t>=AT_TOP for t in top]
+    if min(size)<MIN_LINE: said.append(f'fewer than {MIN_LINE} mice at one age: not tested')
+    elif min(n)<MIN_LINE: said.append(f'fewer than {MIN_LINE} mice with every {part} at one age: not tested')
+    if all(at): said.append('at the ceiling at both ages: a change cannot be seen')
+    elif at[1]: said.append('at the ceiling at the second age: the change is at least this large')
+    elif at[0]: said.append('at the ceiling at the first age: the change is at most this large, not tested')
+    which = ' and '.join(w for w,b in zip(('first','second'), bulk) if b)
+    if which: said.append(f'few controls at the {which} age, measured from the bulk of its laboratory: what all lines '
+        f'lose is not seen')
     return '; '.join(said)
 
 def _age_table(m, pairs, a, b):
     p,d = m.procedure,m.procedure.main
-    change,v,tau2 = b['mean']-a['mean'],(a['v']+b['v'])/2,a['tau2']+b['tau2']
-    error = a['error']+b['error']
-    ok = (np.minimum(a['size'], b['size'])>=MIN_LINE) & (np.minimum(a['top'], b['top'])[:,:d].mean(1)<AT_TOP)
-    change = np.where(ok[:,None], change, np.nan)
+    change,v,tau2,error = b['mean']-a['mean'],(a['v']+b['v'])/2,a['tau2']+b['tau2'],a['error']+b['error']
+    both_top = (a['top']>=AT_TOP) & (b['top']>=AT_TOP)
+    change[both_top | (np.minimum(a['n'], b['n'])[:,d]<MIN_LINE)] = np.nan
     sd = np.sqrt(error+_apart(change, error, v, tau2, p.test_sign))
     df = (a['n']+b['n']-2+2*CONTROL_MICE).clip(1)
     half = student.ppf(.975, df)*sd
@@ -110,12 +114,14 @@ def _age_table(m, pairs, a, b):
         line=pairs.line, n_first=a['size'], n_second=b['size'], first=a['mean'][:,d], second=b['mean'][:,d])
     for name,c in (('change', d), *((f'change_{q.name}', i) for i,q in enumerate(p.parameters[:d]))):
         out = out.assign(**{name:change[:,c], f'{name}_low':(change-half)[:,c], f'{name}_high':(change+half)[:,c]})
-    top = [o['top'][:,:d].mean(1) for o in (a, b)]
-    note = [_age_note(n, t, MIN_LINE) for n,t in zip(zip(a['size'], b['size']), zip(*top))]
-    return out.assign(p_value=2*student.sf(np.abs(change[:,d]/sd[:,d]), df[:,d]), ceiling_first=top[0],
-        ceiling_second=top[1], note=note)
+    pair = lambda k: zip(a[k], b[k])
+    note = [_age_note(s, n, t, u, p.part) for s,n,t,u in zip(pair('size'), zip(a['n'][:,d], b['n'][:,d]), pair('top'),
+        pair('bulk'))]
+    p_value = 2*student.sf(np.abs(change[:,d]/sd[:,d]), df[:,d])
+    return out.assign(p_value=np.where(a['top']>=AT_TOP, np.nan, p_value), ceiling_first=a['top'],
+        ceiling_second=b['top'], note=note)
 
-# %% ../../nbs/calls/08_ages.ipynb #23cdd397
+# %% ../../nbs/calls/08_ages.ipynb #2037f2ee
 @dataclass(frozen=True, repr=False)
 class AgeChanges:
     "What a year does to lines."
@@ -123,6 +129,7 @@ class AgeChanges:
     matched:Matched # The mice
     ages:tuple # Both life stages
     fdr:float # Error rate of `changed`
+    notes:tuple = () # What could not be asked, one sentence each
     @property
     def procedure(self)->Procedure: return self.matched.procedure # what was measured
     @property
@@ -134,24 +141,34 @@ class AgeChanges:
     def _repr_html_(self):
         show = self.changed[['gene_symbol','zygosity','phenotyping_center','n_first','n_second','first','second',
             'change','change_low','change_high','q_value','note']].head(12)
-        return f'<p><b>{escape(repr(self))}</b></p>'+show.to_html(index=False, float_format=lambda v: f'{v:.3g}')
+        notes = ''.join(f'<li>{escape(n)}</li>' for n in self.notes)
+        return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>'+show.to_html(index=False,
+            float_format=lambda v: f'{v:.3g}')
+
+def _age_notes(m, s, pairs):
+    once = len(np.unique(m.line[m.line>=0]))-2*len(pairs)
+    if once: yield f'{counted(once, "line")} with mice of one of the two ages only.'
+    if len(m.excluded): yield f'{counted(len(m.excluded), "mouse", "mice")} could not be placed beside controls.'
+    few = int(s.note.str.contains('bulk of its').sum())
+    if few: yield f'{counted(few, "line")} measured from the bulk of a laboratory at one age: see their notes.'
 
 def compare_ages(
     data:Cohort|Matched, # Mice of both ages, or `match_controls` of them
     *,
-    ages=('','Late adult'), # Life stages to compare; '' is early adult
+    ages=('Early adult','Late adult'), # Life stages to compare
     fdr_level:float=.05, # Error rate among the lines said to change, 0–1
     seed:int=42, # Of controls that are borrowed
 )->AgeChanges:
     "How a line's offset from its controls changes from one age to another."
     if not 0<fdr_level<1: raise ValueError(f"`fdr_level` is a share between 0 and 1, got {fdr_level}")
     m = match_controls(data) if isinstance(data, Cohort) else data
+    ages = tuple('' if str(s).lower().startswith('early') else s for s in ages)
     pairs,nulls = twice_measured(m, ages),line_nulls(m, seed=seed)[0]
     s = _age_table(m, pairs, *(_age_side(m, nulls, pairs[k].to_numpy()) for k in ('first','second')))
     s = s.assign(q_value=fdr(s.p_value)).sort_values(['p_value','line'], ignore_index=True)
-    return AgeChanges(s, m, tuple(ages), fdr_level)
+    return AgeChanges(s, m, ages, fdr_level, tuple(_age_notes(m, s, pairs)))
 
-# %% ../../nbs/calls/08_ages.ipynb #a6920f64
+# %% ../../nbs/calls/08_ages.ipynb #ab251807
 @patch
 def plot_line(self:AgeChanges,
     gene:str, # Symbol; its line of smallest p
@@ -165,6 +182,8 @@ def plot_line(self:AgeChanges,
             + (f"; did you mean '{near}'?" if near else ''))
     one,m,p,fig = hit.iloc[0],self.matched,self.procedure,go.Figure()
     x = places(p)
+    said = one.note if np.isnan(one.p_value) else (f'change {p.said(one.change, sign=True)} '
+        f'({p.said(one.change_low)} to {p.said(one.change_high)}), q = {one.q_value:.2g}')
     line = twice_measured(m, self.ages).set_index('line').loc[one.line]
     for age,code,color in zip(self.ages, line[['first','second']], PALETTE):
         o = m.offset[m.line==code]
@@ -174,5 +193,4 @@ def plot_line(self:AgeChanges,
             name=f"{age or 'Early adult'}, {len(o)} mice")
     audiogram_axes(fig, procedure=p)
     fig.update_yaxes(title_text=f'offset from controls of the age, {p.offset_unit}')
-    return below(finish(fig, f'{escaped(one.gene_symbol)} at two ages', f'change {one.change:+.0f} {p.offset_unit} '
-        f'[{one.change_low:.0f}, {one.change_high:.0f}], q = {one.q_value:.2g}', 560, 400))
+    return below(finish(fig, f'{escaped(one.gene_symbol)} at two ages', said, 560, 400))

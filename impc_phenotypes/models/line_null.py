@@ -306,7 +306,8 @@ def line_nulls(
         seen = m.seen.controls
         raise InputError(f"no technical group has 20 controls (the cohort has {seen.sum():.0f}, the "
             f"largest group {seen.max() if len(seen) else 0:.0f}): a line cannot be called without wild types "
-            f"measured as it was; add rows whose `biological_sample_group` is control")
+            f"measured as it was; add rows whose `biological_sample_group` is control, or ask `compare_few`, which "
+            f"says what few wild types can")
     with_lines = sorted(set(m.group[(m.line>=0) & m.cohort.is_experimental]))
     nulls,assumed = _shrunk([_one_null(m, g, np.concatenate(unit), _typical([m.spread_of(own[o]) for o in many],
         m.point), seed) for g in with_lines]) if with_lines else ([],True)
@@ -395,6 +396,7 @@ class RankNull:
     n_lent:int = 0 # Mice of lines that are drawn beside the controls
     procedure:Procedure = ABR # What was measured
 
+    def __getstate__(self): return {k:v for k,v in self.__dict__.items() if k!='_made'} # tables are made again
     @property
     def df(self): return min(max(.5*(self.n_lines+PRIOR_LINES), 3), TAIL_LINES) # degrees of freedom of line effects
     @property
@@ -463,7 +465,6 @@ def _line_ratios(at, z, jac, centre, P, M, counts, ways):
             if k==0:
                 zero[:] = y
                 for t in range(d): mean[t] = zero[:,t].sum()/n
-                total[:] = mean
             for i in range(n if k else 0):
                 at_j = i # those that gain most are first
                 while at_j>0 and gain[order[at_j-1]]<gain[i]:
@@ -498,6 +499,7 @@ def evidence(self:RankNull,
     sign:int=1, # −1 looks for mice that hear better
 )->np.ndarray: # Log likelihood ratios, nats, shape (lines, losses)
     "How much better each loss explains each line than normal hearing does."
+    if not np.isfinite(x).all(): raise ValueError('an offset is missing; `offsets` fills it in')
     n,W = x.shape[1],self.W+RIDGE_W*np.eye(len(self.W))
     P = np.linalg.inv(W)
     j = np.array(sorted({int(np.ceil(a*n)) for a in AFFECTED}))

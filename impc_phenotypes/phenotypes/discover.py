@@ -58,7 +58,7 @@ def fit_lines(
     if not (matched.is_reference & matched.drives_fit).any():
         raise InputError(f"no technical group has the {matched.reference.min_controls} controls (or "
             f"{matched.reference.bulk_mice} mice) that say what normal {matched.procedure.what} is; "
-                         "add rows whose biological_sample_group is control")
+            "add rows whose biological_sample_group is control; what few wild types can say, `compare_few` says")
     return LineMixture(config.line_model, n_phenotypes=config.clustering.n_phenotypes, seed=seed).fit(matched)
 
 # %% ../../nbs/phenotypes/20_discover.ipynb #44518741

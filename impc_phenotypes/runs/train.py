@@ -16,9 +16,10 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from ..core.contracts import capabilities
 from ..core.errors import InputError, RunError
 from ..core.files import atomic_path, write_json, write_table
-from ..core.look import PALETTE, below, escaped, finish
-from ..core.registry import inspect_plugin
+from ..core.look import PALETTE, below, counted, escaped, finish
+from ..core.registry import inspect_plugin, load_plugin, plugins
 from ..core.versions import versions
+from ..core.words import listed
 from ..data.cohort import Cohort
 from ..data.controls import match_controls
 from ..data.rows import baseline_features
@@ -36,6 +37,13 @@ from ..show.static import save_figure, static
 from ..sources.tables import Source, mouse_source
 
 # %% ../../nbs/runs/26_train.ipynb #b8d9a2b4
+def _gaps(source, X): # which columns have empty cells, and who takes them
+    empty = [c for c,e in zip(source.columns, np.isnan(X).any(0)) if e]
+    able = [n for n in plugins('models').name if hasattr(m := load_plugin('models', n), '__sklearn_tags__')
+        and m().__sklearn_tags__().input_tags.allow_nan]
+    return (f"columns of {source.name} have empty cells, {counted(len(empty), 'column')} ({listed(empty)}), which "
+        f"it does not take; fill them, or take {', '.join(able)}")
+
 def fit_source(
     recipe:Recipe, # A registered model
     source:Source, # Its train part is fitted
@@ -49,6 +57,8 @@ def fit_source(
     except (FloatingPointError, np.linalg.LinAlgError, MemoryError) as e:
         raise RunError(f"model={recipe.model}: could not be fitted to {len(rows):,} rows ({e})") from e
     except (ValueError, TypeError) as e:
+        if 'NaN' in str(e) and np.isnan(rows.X).any():
+            raise InputError(f"model={recipe.model}: {_gaps(source, rows.X)}") from None
         raise InputError(f"model={recipe.model}: does not fit {source.name}: {str(e).splitlines()[0]}") from None
 
 def placed(
