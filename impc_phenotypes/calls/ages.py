@@ -145,6 +145,7 @@ class AgeChanges:
         return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>'+show.to_html(index=False,
             float_format=lambda v: f'{v:.3g}')
 
+# %% ../../nbs/calls/08_ages.ipynb #4104e070
 def _age_notes(m, s, pairs):
     once = len(np.unique(m.line[m.line>=0]))-2*len(pairs)
     if once: yield f'{counted(once, "line")} with mice of one of the two ages only.'

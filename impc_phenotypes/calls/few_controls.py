@@ -94,6 +94,7 @@ class FewControls:
         return f'<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul>'+show.to_html(index=False,
             float_format=lambda v: f'{v:.3g}')
 
+# %% ../../nbs/calls/09_few_controls.ipynb #e31c48ab
 def compare_few(
     cohort:Cohort, # From `read_records`
     *,
