@@ -9,8 +9,9 @@ from impc_phenotypes.calls.sexes import fdr
 from impc_phenotypes.data.records import read_records
 from impc_phenotypes.models import background, line_mixture, line_null
 from impc_phenotypes.procedures.abr import ABR, THRESHOLDS
+from impc_phenotypes.models.background import normal_mice
 from impc_phenotypes.models.config import LineModelConfig
-from impc_phenotypes.models.line_evidence import Normal, Tables
+from impc_phenotypes.models.line_evidence import Normal, Tables, line_icc
 from impc_phenotypes.models.line_mixture import LineMixture, _copies
 from impc_phenotypes.models.pseudo_lines import PseudoLines, line_mice
 
@@ -195,6 +196,8 @@ def test_lines_chosen_for_a_loss_do_not_say_what_normal_is(planted):
     hgmu.loc[deaf,list(THRESHOLDS)] = 90.
     c = call_lines(Cohort(hgmu.reset_index(drop=True)), draws=1000, by_sex=False)
     assert len(c.tested)>10 and c.tested.called.all()
+    m = match_controls(c.matched.cohort)
+    assert m.cohort.is_control[normal_mice(m, 0)].all() # none of these lines is lent to the controls
     assert any('No error rate can be given' in n for n in c.notes)
     assert not c.check().set_index('check').ok['error rate']
 
@@ -203,3 +206,14 @@ def test_a_tone_without_any_spread_is_survived(planted):
     f.loc[f.phenotyping_center=='HMGU',THRESHOLDS[4]] = 90.
     q,_ = (m:=LineMixture(QUICK, n_phenotypes=3).fit(match_controls(Cohort(f)))).predict(match_controls(Cohort(f)))
     assert np.isfinite(q).all() and np.isfinite(m.icc_).all()
+    z = np.c_[np.zeros(200), np.random.default_rng(0).normal(size=200)]
+    assert 0<=line_icc(z, np.repeat(np.arange(50), 4), .9)<.3
+
+def test_lines_count_from_their_own_middle_where_controls_stand_aside(planted):
+    "Controls 12 dB better than everybody: most mice of lines still say what normal is."
+    f = planted.cohort.frame
+    one = f[f.phenotyping_center=='HMGU'].reset_index(drop=True)
+    one.loc[one.biological_sample_group=='control',list(THRESHOLDS)] -= 12.
+    m = match_controls(Cohort(one))
+    lent = m.cohort.is_experimental[normal_mice(m, 0)].sum()
+    assert lent>.8*(m.usable_line & m.cohort.is_experimental).sum()
