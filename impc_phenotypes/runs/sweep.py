@@ -343,7 +343,7 @@ def read_sweep_file(
     if bad := [k for k in (_OF_NETWORKS if other else _OF_REGISTERED) if k in tree]:
         raise InputError(f"{path}: `{bad[0]}` "
             + (f"is about networks; leave it out, or `model: {tree['model']}`" if other
-            else 'is for registered models; leave it out, or name another `model`'))
+            else f"is for registered models; leave it out, or name {'another' if 'model' in tree else 'a'} `model`"))
     for k,v in tree.items():
         if word := _wrong(k, v): raise InputError(f"{path}: `{k}` must be {word}, got {v!r}")
     if odd := [k for k in tree['parameters'] if not isinstance(k, str)]:
