@@ -21,8 +21,9 @@ def told(capsys):
 def table(tmp_path):
     "Three measurements, one with a sign for what is missing, beside what is none."
     n = 40
-    t = pd.DataFrame({'Mouse ID':range(100, 100+n), 'Row':range(n), 'Sex':['f','m']*(n//2), 'Weight':[20+i/7 for i in range(n)],
-        'Fat %':[10+i/3 for i in range(n)], 'Fat-%':[11+i/5 for i in range(n)], '8 "kg":':[str(i/9) for i in range(n-2)]+['-','-'],
+    t = pd.DataFrame({'Mouse ID':range(100, 100+n), 'Row':range(n), 'Sex':['f','m']*(n//2),
+        'Weight':[20+i/7 for i in range(n)], 'Fat %':[10+i/3 for i in range(n)], 'Fat-%':[11+i/5 for i in range(n)],
+        '8 "kg":':[str(i/9) for i in range(n-2)]+['-','-'],
         'Eye':['normal','small']*(n//2), 'Yes':[0,1]*(n//2)})
     t.to_csv(tmp_path/'Fat & lean.csv', index=False)
     return tmp_path/'Fat & lean.csv'
@@ -70,8 +71,8 @@ def test_a_draft_is_refused_until_it_has_units(told, table, tmp_path):
     assert p.name == 'fat_lean' and told('draft', table)[1] == draft_procedure(table)
     assert told('draft', table, '--name', 'body')[1].count('\nname: body\n') == 1
 
-@pytest.mark.parametrize('text,word', [('unit: ?', 'line 4: `unit` is `?`'), ('unit: "?"', '`unit` is `?`'), ('unt: g', 'did you mean `unit`'),
-    ('label: a', '`unit` is missing'), ('unit: g, lowest: 3, highest: 2', 'swap')])
+@pytest.mark.parametrize('text,word', [('unit: ?', 'line 4: `unit` is `?`'), ('unit: "?"', '`unit` is `?`'),
+    ('unt: g', 'did you mean `unit`'), ('label: a', '`unit` is missing'), ('unit: g, lowest: 3, highest: 2', 'swap')])
 def test_check_says_what_is_wrong(told, tmp_path, text, word):
     (tmp_path/'p.yaml').write_text(f'name: a\ntitle: b\nparameters:\n  - {{name: fat, {text}}}\n')
     code,out,err = told('check', tmp_path/'p.yaml')
