@@ -10,7 +10,7 @@ import json, re
 from pathlib import Path
 import numpy as np, pandas as pd
 from ..core.errors import InputError
-from ..core.tables import RawTable, clean_number, clean_text, open_table
+from ..core.tables import clean_number, clean_text, open_table
 from ..core.words import listed, plain_name
 from .columns import usual_names
 from .schema import columns_of
