@@ -19,7 +19,7 @@ setup(
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
     keywords=cfg['keywords'],
     packages=find_packages(include=['impc_phenotypes', 'impc_phenotypes.*']),
-    package_data={'impc_phenotypes': ['config/*.yaml', 'assets/*', 'py.typed', '*.pyi']},
+    package_data={'impc_phenotypes': ['config/*.yaml', 'config/procedures/*.yaml', 'assets/*', 'py.typed', '*.pyi']},
     python_requires='>=' + cfg['min_python'], install_requires=cfg['requirements'].split(), extras_require=extras,
     entry_points={'console_scripts': cfg['console_scripts'].split(),
     'nbdev': ['impc_phenotypes=impc_phenotypes._modidx:d'], **plugins},

@@ -48,6 +48,13 @@ def test_workflows_call_what_exists():
     assert {'demo', 'test', 'export', 'docs', 'clean'} | called <= targets
     assert (ROOT/'.ci'/'run').stat().st_mode & 0o111
 
+def test_files_beside_the_modules_are_packed():
+    patterns = re.findall(r"'([^']+)'", re.search(r'package_data=.*?\[(.*?)\]',
+        (ROOT/'setup.py').read_text(encoding='utf-8'))[1])
+    packed = {f for p in patterns for f in (ROOT/LIB).glob(p)}
+    beside = {f for d in ('config', 'assets') for f in (ROOT/LIB/d).rglob('*') if f.is_file()}
+    assert beside and beside <= packed, beside-packed
+
 def test_the_tree_is_what_its_notebooks_say(): assert not check_tree.problems()
 
 @pytest.fixture

@@ -8,7 +8,7 @@ __all__ = ['main']
 # %% ../../nbs/cli/90_main.ipynb #14436e39
 import logging, sys, warnings
 from typing import NoReturn
-from . import data, train, results, runs, benchmark, sweep # noqa: F401 (registers their commands)
+from . import data, train, results, runs, procedures, benchmark, sweep # noqa: F401 (registers their commands)
 from .terminal import app, level_of, log
 from .terminal import say
 

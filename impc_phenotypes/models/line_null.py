@@ -283,7 +283,7 @@ def _shrunk(nulls):
     d,many = len(nulls[0].T),[o for o in nulls if o.n_lines>=ENOUGH_LINES]
     seen = [~np.isnan(o.controls[:,:d]).all(0) for o in many]
     weight = np.array([o.n_lines*np.outer(h, h) for o,h in zip(many, seen)]).reshape(-1,d,d)
-    each = [np.ma.corrcoef(np.ma.masked_invalid(o.controls[:,:d]).T).filled(np.nan) if len(o.controls)>30
+    each = [np.ma.corrcoef(np.ma.masked_invalid(o.controls[:,:d]).T).filled(np.nan).reshape(d,d) if len(o.controls)>30
         else np.eye(d) for o in nulls]
     R = np.ma.masked_invalid(each).mean(0).filled(np.nan)
     np.fill_diagonal(R, 1)
@@ -635,7 +635,7 @@ def line_parts(
 # Share of the place, 0–1; covariance shared beyond it, shape (d, d); what stays with each mouse, shape (k, d)
 )->tuple:
     "What mice of a line share: their place among wild types, and more or less at single tones."
-    sd,C = np.sqrt(np.diag(null.R)),np.cov(z.T, aweights=weight)
+    sd,C = np.sqrt(np.diag(null.R)),np.atleast_2d(np.cov(z.T, aweights=weight))
     T,W,w = null.T/np.outer(sd, sd),np.diag(null.W)/sd**2,np.full(len(sd), 1/len(sd))
     of = C@w/np.sqrt(w@C@w) # covariance of each tone with the place
     rho = min(w@T@w/(w@C@w), MOST)
