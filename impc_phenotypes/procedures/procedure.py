@@ -48,7 +48,8 @@ class Parameter:
         put('impc', self.impc or self.column)
 
 # %% ../../nbs/procedures/05_procedure.ipynb #7548ee2f
-OPEN_UNIT = "is `?`, as in a draft; write the unit of the table, e.g. `unit: g`, or `unit: ratio` for a number without one"
+OPEN_UNIT = ("is `?`, as in a draft; write the unit of the table, e.g. `unit: g`, or `unit: ratio` for a number "
+    "without one")
 
 def _check_parameter(p):
     "Refuse what cannot be."
