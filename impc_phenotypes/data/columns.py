@@ -146,8 +146,10 @@ def _missing(
     if 'phenotyping_center' in missing and 'phenotyping_center' not in used:
         remedy += "; one laboratory for all mice: `phenotyping_center: {value: NAME}`"
     if 'data_point' in raw.columns:
-        remedy = ("The table has one row a measurement; `pivot_specimens` of `impc_phenotypes.data.solr` makes one "
-            "row a mouse.")
+        remedy = "The table has one row a measurement; make one row a mouse " + (
+            "by `pivot_specimens` of `impc_phenotypes.data.solr`." if procedure==ABR else
+            f"with a column for each parameter ({missing[0]} …), in pandas `table.pivot(index=SPECIMEN, "
+            f"columns='parameter_stable_id', values='data_point')`, and join what is known of the mouse.")
     shape = ''.join(f'\n{n}' for n in raw.notes)
     return (f"{raw.name}: {len(missing)} of {known.required.sum()} needed columns "
         f"{'is' if len(missing)==1 else 'are'} missing\n" + '\n'.join(lines)
