@@ -81,7 +81,7 @@ BAD = {
     procedure_group='IMPC_BWT', parameter_stable_id='IMPC_BWT_001_001'), ['auditory brainstem']),
     'no rows': (lambda t: t.iloc[:0], ['no rows']),
     'text in a threshold': (lambda t: t.assign(**{IMPC_THRESHOLDS[2]:['deaf' if i in (*range(11), 12) else v
-        for i,v in enumerate(t[IMPC_THRESHOLDS[2]])]}), ['12', 'deaf', '--on-bad-rows drop', 2]),
+        for i,v in enumerate(t[IMPC_THRESHOLDS[2]])]}), ['12', 'deaf', '--no-response deaf=LEVEL', 2]),
     'text in all of a line': ( # the mouse of row 11 is its line
     lambda t: t.assign(**{IMPC_THRESHOLDS[2]:['deaf']*12+t[IMPC_THRESHOLDS[2]].tolist()[12:]}),
     ['12', 'deaf', 'would lose the whole line', 2]),
